@@ -1,0 +1,66 @@
+# Every target is one line of what it does; `make` lists them. Nothing but make and Python 3.11 or newer is assumed.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+# -n 2: the suite is written for two cores; loadfile keeps a file's module fixtures (an exchange, a chain) in one worker.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: help setup demo check lint types layers tidy gates test test-fast bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv from the hashed lock (does nothing when nothing changed)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(0 if sys.version_info >= (3, 11) else \
+	  f"basis-daemon needs Python 3.11 or newer, and `$(PYTHON)` is {v}; try: make setup PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+	@echo "$(VENV) is ready"
+
+demo: setup ## ten simulated days of the BTC basis strategy; writes report.html
+	$(BIN)/basis-daemon demo --strategy btc_basis --seed 7 --days 10 --report report.html
+
+check: lint types layers tidy gates ## everything that needs no running system: style, types, layers, house rules, gates
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: setup
+	$(BIN)/mypy --strict basis_daemon tests
+
+layers: setup
+	$(BIN)/lint-imports --no-cache
+
+tidy: setup
+	$(BIN)/python -m pytest -q tests/test_tidy.py
+
+gates: setup
+	$(BIN)/python -m tests.quality_gates --category all
+
+test: setup ## all tests
+	$(PYTEST) tests
+
+test-fast: setup ## all tests but the journeys and the slow ones
+	$(PYTEST) -m "not journey and not slow" tests
+
+bench: setup ## throughput and latency against the committed floors
+	$(BIN)/python -m tests.bench
+
+lock: setup ## resolve the lock files again (UPGRADE=--upgrade takes newer versions)
+	$(BIN)/uv pip compile $(LOCK_FLAGS) $(UPGRADE) --extra research --extra test pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK_FLAGS) $(UPGRADE) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+
+clean: ## remove the environment and everything generated
+	rm -rf $(VENV) .features.json .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist report.html
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
