@@ -1,0 +1,178 @@
+"""What a strategy is shown and what it answers: exposure, risk, and the assessment behind every list of orders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.plan import PlanState
+from basis_daemon.domain.position import Break
+
+
+class ReasonCode(StrEnum):
+    """Why a plan, or a hold, was decided (strategies.md 1.5)."""
+
+    STALE = "STALE"
+    IN_FLIGHT = "IN_FLIGHT"
+    LIQ_TOPUP = "LIQ_TOPUP"
+    LIQ_REDUCE = "LIQ_REDUCE"
+    LIQ_EMERGENCY = "LIQ_EMERGENCY"
+    DELTA = "DELTA"
+    WITHDRAWAL = "WITHDRAWAL"
+    DUST = "DUST"
+    LEG_DRIFT = "LEG_DRIFT"
+    LTV_BAND = "LTV_BAND"
+    MARGIN_EXCESS = "MARGIN_EXCESS"
+    ROTATE = "ROTATE"
+    CARRY_EXIT = "CARRY_EXIT"
+    SPIKE_EXIT = "SPIKE_EXIT"
+    DRAWDOWN = "DRAWDOWN"
+    ENTRY = "ENTRY"
+    SCALE = "SCALE"
+    SIGNAL = "SIGNAL"
+    BRACKET = "BRACKET"
+    HOLD = "HOLD"
+
+
+@dataclass(frozen=True, slots=True)
+class MarginState:
+    """One derivatives account with its perp on ``underlying``, in quote units.
+
+    ``margin`` is wallet plus unrealised P&L without spot credit, ``notional`` is abs(quantity) x mark,
+    ``maintenance_rate`` that of the current tier; ``usage`` is the venue's maintenance over equity, 1 at liquidation.
+    """
+
+    account: str
+    instrument: PositionKey
+    underlying: str
+    quantity: Decimal
+    mark: Decimal
+    margin: Decimal
+    maintenance_rate: Decimal
+    usage: Decimal
+
+    @property
+    def notional(self) -> Decimal:
+        """Absolute notional at mark."""
+        return abs(self.quantity) * self.mark
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """The book in money: equity in USDT after accruals and in-transit funds, net delta per underlying in base units.
+
+    ``equity_usdt`` is None when something held has no price or mark; ``unknown`` names them. Never zero.
+    """
+
+    time: datetime
+    equity_usdt: Decimal | None
+    holdings: Mapping[PositionKey, Decimal]
+    prices: Mapping[str, Decimal]
+    net_delta: Mapping[str, Decimal]
+    margins: tuple[MarginState, ...]
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationSite:
+    """What can be liquidated: adverse ``distance`` of its driver (fraction), in shocks ``z``, at its level 0-3."""
+
+    site: str
+    driver: str
+    distance: Decimal
+    z: Decimal
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class RiskView:
+    """What restricts a decision: open orders block repairs of their legs, doubt and breaks block new risk."""
+
+    sites: tuple[LiquidationSite, ...]
+    unit_value: Decimal
+    unit_value_high: Decimal
+    plan_in_flight: bool = False
+    defence_in_flight: Mapping[str, int] = field(default_factory=dict)
+    legs_with_open_orders: frozenset[PositionKey] = frozenset()
+    in_doubt: tuple[str, ...] = ()
+    breaks: tuple[Break, ...] = ()
+    is_killed: bool = False
+    withdrawal_pending_usdt: Decimal = Decimal(0)
+    halted_until: Mapping[str, datetime] = field(default_factory=dict)
+
+    @property
+    def drawdown(self) -> Decimal:
+        """Fraction that the unit value lies below its high; 0 at the high."""
+        return 1 - self.unit_value / self.unit_value_high if self.unit_value_high > 0 else Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEnded:
+    """A plan of this strategy came to its end: what it was for, and whether all of it was done.
+
+    ``targets`` and ``weights`` are those of the assessment behind the plan.
+    """
+
+    strategy: str
+    decision: int
+    reason: ReasonCode
+    state: PlanState
+    time: datetime
+    targets: tuple[Target, ...] = ()
+    weights: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InputUsed:
+    """A number that went into a decision, with its age on the process clock."""
+
+    value: Decimal
+    age_s: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A rule that was looked at and did not act, and the comparison that stopped it."""
+
+    rule: ReasonCode
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Wanted against held under one key, in the key's own units."""
+
+    key: PositionKey
+    wanted: Decimal
+    held: Decimal
+
+    @property
+    def difference(self) -> Decimal:
+        """What an order would have to change."""
+        return self.wanted - self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """The reasons behind one decision, HOLD included; ``make_strategy_decision`` turns ``targets`` into orders.
+
+    ``urgency`` is 0 for ordinary plans and the ladder level for defence; ``note`` is one sentence for people;
+    ``weights`` are the effective venue weights once the plan is done, empty where it leaves them.
+    """
+
+    time: datetime
+    strategy: str
+    trigger: str
+    reason: ReasonCode
+    note: str
+    inputs: Mapping[str, InputUsed]
+    thresholds: Mapping[str, Decimal]
+    rejected: tuple[Rejected, ...] = ()
+    targets: tuple[Target, ...] = ()
+    urgency: int = 0
+    page: bool = False
+    weights: Mapping[str, Decimal] = field(default_factory=dict)

@@ -1,0 +1,133 @@
+"""The book in money and in risk: equity, net delta per underlying, one margin state per derivatives account.
+
+Rule of ignorance: an asset that is held and has no price, or a perp that is held and has no mark, makes the equity
+unknown (None) and is named in ``Exposure.unknown``. It is never counted as zero. What is not held needs no price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from statistics import median
+
+from basis_daemon.domain.decision import Exposure, MarginState
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
+from basis_daemon.domain.margin import maintenance_of, maintenance_rate
+from basis_daemon.domain.market import MarketSnapshot
+from basis_daemon.domain.position import PositionBook
+
+NUMERAIRE = "USDT"
+ZERO, ONE = Decimal(0), Decimal(1)
+_BALANCES = frozenset({Kind.SPOT, Kind.TOKEN, Kind.TRANSIT})
+
+
+def build_exposure(book: PositionBook, market: MarketSnapshot) -> Exposure:
+    """Exposure of a CEX book (spot, linear perps, transit) at the snapshot's mids and marks, USDT at 1.
+
+    Age is not judged here: the snapshot's ``ages`` tell whether a price is stale. ``holdings`` are the book's own.
+    """
+    prices = spot_prices(market)
+    equity, delta, unknown = ZERO, dict[str, Decimal](), list[str]()
+    for key, quantity in book.holdings.items():
+        if quantity == 0:
+            continue
+        if key.kind in _BALANCES and key.symbol in prices:
+            equity += quantity * prices[key.symbol]
+            if key.symbol != NUMERAIRE:
+                delta[key.symbol] = delta.get(key.symbol, ZERO) + quantity
+        elif key.kind is Kind.PERP and _is_linear(market.instruments.get(key)) and key in market.marks:
+            equity += quantity * market.marks[key].mark - book.open_notional.get(key, ZERO)
+            base = market.instruments[key].base
+            delta[base] = delta.get(base, ZERO) + quantity
+        else:
+            unknown.append(_input_of(key))
+    margins, unmargined = margin_states(book, market)
+    unknown.extend(unmargined)
+    return Exposure(
+        time=market.time,
+        equity_usdt=None if unknown else equity,
+        holdings=book.holdings,
+        prices=prices,
+        net_delta=delta,
+        margins=margins,
+        unknown=tuple(sorted(set(unknown))),
+    )
+
+
+def spot_prices(market: MarketSnapshot) -> Mapping[str, Decimal]:
+    """USDT per unit of every asset with a spot book: one P for all venues, the median of the mids that are fresh.
+
+    Where no mid is fresh, the last ones stand and the ages say so.
+    """
+    fresh: dict[str, list[Decimal]] = {}
+    last: dict[str, list[Decimal]] = {}
+    for key, tick in market.books.items():
+        instrument = market.instruments.get(key)
+        is_priced = bool(tick.bids and tick.asks)
+        if key.kind is Kind.SPOT and instrument is not None and instrument.quote == NUMERAIRE and is_priced:
+            age = market.ages.get(f"book:{key}")
+            into = last if age is None or age.is_stale else fresh
+            into.setdefault(instrument.base, []).append(tick.mid)
+    return {NUMERAIRE: ONE} | {asset: median(mids) for asset, mids in (last | fresh).items()}
+
+
+def margin_states(book: PositionBook, market: MarketSnapshot) -> tuple[tuple[MarginState, ...], list[str]]:
+    """One state per declared perp, flat ones too, and the names of the inputs that were missing for a held one.
+
+    The margin is the ledger's: coin balance plus unrealised P&L at the snapshot's marks, no credit for spot. Where an
+    account holds several perps, each state is charged with the maintenance of the others and gets no netting benefit.
+    """
+    by_account: dict[str, list[Instrument]] = {}
+    missing: list[str] = []
+    for key, instrument in market.instruments.items():
+        if _is_linear(instrument):
+            is_known = key in market.marks and bool(instrument.tiers)
+            if is_known:
+                by_account.setdefault(key.venue, []).append(instrument)
+            elif book.quantity(key) != 0:
+                missing.append(f"mark:{key}" if key not in market.marks else f"tiers:{key}")
+    states = [state for perps in by_account.values() for state in _account_states(book, market, perps)]
+    return tuple(states), missing
+
+
+def _account_states(book: PositionBook, market: MarketSnapshot, perps: list[Instrument]) -> list[MarginState]:
+    margin = book.quantity(perps[0].quote_key)
+    required: dict[PositionKey, Decimal] = {}
+    for perp in perps:
+        quantity, mark = book.quantity(perp.key), market.marks[perp.key].mark
+        margin += quantity * mark - book.open_notional.get(perp.key, ZERO)
+        required[perp.key] = maintenance_of(perp, abs(quantity) * mark)
+    whole = sum(required.values(), ZERO)
+    usage = _usage(book, perps[0].key.venue, whole, margin)
+    return [
+        MarginState(
+            account=perp.key.venue,
+            instrument=perp.key,
+            underlying=perp.base,
+            quantity=book.quantity(perp.key),
+            mark=market.marks[perp.key].mark,
+            margin=margin - (whole - required[perp.key]),
+            maintenance_rate=maintenance_rate(perp, abs(book.quantity(perp.key)) * market.marks[perp.key].mark),
+            usage=usage,
+        )
+        for perp in perps
+    ]
+
+
+def _usage(book: PositionBook, account: str, required: Decimal, margin: Decimal) -> Decimal:
+    """Maintenance over equity: the venue's own figures where it reported them, else ours; 1 when nothing is left."""
+    report = book.reports.get(account)
+    if report is not None and report.margin is not None:
+        required, margin = report.margin.maintenance, report.margin.equity
+    if required == 0:
+        return ZERO
+    return min(required / margin, ONE) if margin > 0 else ONE
+
+
+def _is_linear(instrument: Instrument | None) -> bool:
+    return instrument is not None and instrument.key.kind is Kind.PERP and instrument.quote == NUMERAIRE
+
+
+def _input_of(key: PositionKey) -> str:
+    """Name of the input that would value a holding."""
+    return f"mark:{key}" if key.kind is Kind.PERP else f"price:{key.symbol}"

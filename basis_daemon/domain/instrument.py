@@ -1,0 +1,131 @@
+"""Position keys, and what a venue's filters allow for one tradable instrument."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from enum import StrEnum
+from typing import Self
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+_KEY = re.compile(r"^[a-z0-9_]{1,32}:[a-z]{1,8}:[A-Za-z0-9._*-]{1,80}$")
+
+
+class Kind(StrEnum):
+    """What a position key holds."""
+
+    TOKEN = "token"  # noqa: S105  an asset on a chain, not a credential
+    SPOT = "spot"
+    PERP = "perp"
+    ATOKEN = "atoken"
+    VDEBT = "vdebt"
+    LST = "lst"
+    SHARE = "share"
+    CLAIM = "claim"
+    TRANSIT = "transit"
+
+
+_KINDS = frozenset(kind.value for kind in Kind)
+
+
+class PositionKey(str):
+    """``venue:kind:symbol``: lower-case venue and kind, exact symbol case. The account is the venue part."""
+
+    __slots__ = ()
+
+    def __new__(cls, value: str) -> Self:
+        """Validate and intern-friendly wrap; raises ValueError naming the value and the expected form."""
+        if isinstance(value, cls):
+            return value
+        if not _KEY.fullmatch(value):
+            msg = f"position key {value!r}: expected venue:kind:symbol with lower-case venue and kind"
+            raise ValueError(msg)
+        if value.split(":")[1] not in _KINDS:
+            msg = f"position key {value!r}: kind {value.split(':')[1]!r} is none of {', '.join(Kind)}"
+            raise ValueError(msg)
+        return super().__new__(cls, value)
+
+    @classmethod
+    def of(cls, venue: str, kind: Kind, symbol: str) -> PositionKey:
+        """``PositionKey.of("binance", Kind.SPOT, "BTC")`` is ``binance:spot:BTC``."""
+        return cls(f"{venue}:{kind}:{symbol}")
+
+    @property
+    def venue(self) -> str:
+        """The account: ``binanceusdm`` and ``binance`` are two wallets."""
+        return self.split(":", 1)[0]
+
+    @property
+    def kind(self) -> Kind:
+        """The second part."""
+        return Kind(self.split(":", 2)[1])
+
+    @property
+    def symbol(self) -> str:
+        """The third part: an asset, or a venue's contract symbol."""
+        return self.split(":", 2)[2]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Pydantic reads it as a string and validates the form."""
+        return core_schema.no_info_after_validator_function(
+            cls, core_schema.str_schema(), serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+
+def round_down(quantity: Decimal, step: Decimal) -> Decimal:
+    """Largest multiple of ``step`` not above ``quantity`` (towards minus infinity): for what is sold or withdrawn."""
+    return (quantity / step).to_integral_value(ROUND_FLOOR) * step
+
+
+def round_up(quantity: Decimal, step: Decimal) -> Decimal:
+    """Smallest multiple of ``step`` not below ``quantity``: for repayments and short buy-backs."""
+    return (quantity / step).to_integral_value(ROUND_CEILING) * step
+
+
+@dataclass(frozen=True, slots=True)
+class MarginTier:
+    """Maintenance rate of one notional bracket: requirement = notional x rate - deduction (quote units)."""
+
+    notional_floor: Decimal
+    notional_cap: Decimal
+    maintenance_rate: Decimal
+    maintenance_deduction: Decimal
+    leverage_max: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A spot pair or linear perp as its venue describes it.
+
+    ``key`` is what the feed and the orders name: ``binance:spot:BTC`` trades the pair base/quote of that wallet,
+    ``binanceusdm:perp:BTCUSDT`` the contract. Steps and minima are in base units, prices in quote per base.
+    """
+
+    key: PositionKey
+    base: str
+    quote: str
+    quantity_step: Decimal
+    price_tick: Decimal
+    quantity_min: Decimal
+    quantity_max: Decimal
+    notional_min: Decimal
+    taker_fee: Decimal
+    maker_fee: Decimal
+    tiers: tuple[MarginTier, ...] = ()
+
+    @property
+    def quote_key(self) -> PositionKey:
+        """Where the quote or margin coin of a trade is held: the same account's spot balance."""
+        return PositionKey.of(self.key.venue, Kind.SPOT, self.quote)
+
+    def tier(self, notional: Decimal) -> MarginTier:
+        """The bracket that holds ``notional`` (quote units, >= 0); raises ValueError above the last cap."""
+        for tier in self.tiers:
+            if notional <= tier.notional_cap:
+                return tier
+        msg = f"{self.key}: notional {notional} is above the venue's last margin tier {self.tiers[-1:]}"
+        raise ValueError(msg)

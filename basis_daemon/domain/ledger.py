@@ -1,0 +1,253 @@
+"""Double-entry ledger: every trade, fee, funding, transfer and rounding is an entry that sums to zero per asset.
+
+Real accounts are position keys; nominal accounts say what the other side was. A perp holds contracts (asset
+``perp:SYMBOL``) and its cost as signed open notional (asset ``cost:QUOTE``), never an average price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from basis_daemon.domain.errors import IntegrityError
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
+from basis_daemon.domain.position import AccountReport
+from basis_daemon.domain.trade import Trade
+
+COST_GRAIN = Decimal("1e-18")
+"""Quote units to which a share of open notional is cut, so that every later sum is exact."""
+
+
+class Cause(StrEnum):
+    """Why a posting exists; also the nominal account on its other side."""
+
+    TRADE = "trade"
+    REALISED = "realised"
+    FEE = "fee"
+    FUNDING = "funding"
+    ROUNDING = "rounding"
+    TRANSFER = "transfer"
+    TRANSFER_FEE = "transfer_fee"
+    GAS = "gas"
+    FLASH_FEE = "flash_fee"
+    INTEREST = "interest"
+    REBASE = "rebase"
+    REWARD = "reward"
+    OPENING = "opening"
+    EXTERNAL = "external"
+    LIQUIDATION = "liquidation"
+    CORRECTION = "correction"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One signed line: ``amount`` of ``asset`` into ``account`` (a position key, or ``nominal:CAUSE``)."""
+
+    account: str
+    asset: str
+    amount: Decimal
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class CashFlow:
+    """Money the venue moved without an order: funding, deposit, insurance, rebate. Positive = received."""
+
+    flow_id: str
+    key: PositionKey
+    amount: Decimal
+    cause: Cause
+    venue_time: datetime
+    instrument: PositionKey | None = None
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Postings that belong together, with the id of the event that made them. Applying an id twice is a no-op."""
+
+    event_id: str
+    time: datetime
+    postings: tuple[Posting, ...]
+
+    def __post_init__(self) -> None:
+        """Raises IntegrityError when the postings of an asset do not sum to zero."""
+        sums: dict[str, Decimal] = {}
+        for posting in self.postings:
+            sums[posting.asset] = sums.get(posting.asset, Decimal(0)) + posting.amount
+        for asset, total in sums.items():
+            if total != 0:
+                msg = f"entry {self.event_id}: postings of {asset} sum to {total}, expected 0"
+                raise IntegrityError(msg)
+
+
+def _pair(key: str, asset: str, amount: Decimal, cause: Cause) -> tuple[Posting, ...]:
+    if amount == 0:
+        return ()
+    return Posting(key, asset, amount, cause), Posting(f"nominal:{cause}", asset, -amount, cause)
+
+
+def entry_of_cash_flow(flow: CashFlow) -> Entry:
+    """The flow against its nominal account."""
+    return Entry(flow.flow_id, flow.venue_time, _pair(flow.key, flow.key.symbol, flow.amount, flow.cause))
+
+
+def entry_of_opening(report: AccountReport, quotes: Mapping[PositionKey, str]) -> Entry:
+    """What an account held when it was adopted; ``quotes`` names the quote asset of each perp's cost."""
+    lines: tuple[Posting, ...] = ()
+    for key, quantity in report.holdings.items():
+        is_perp = key.kind is Kind.PERP
+        lines += _pair(key, f"perp:{key.symbol}" if is_perp else key.symbol, quantity, Cause.OPENING)
+        if is_perp:
+            cost = report.open_notional.get(key, Decimal(0))
+            lines += _pair(key, f"cost:{quotes[key]}", cost, Cause.OPENING)
+    return Entry(opening_id(report.account), report.observed_at, lines)
+
+
+def opening_id(account: str) -> str:
+    """Event id of an account's opening entry."""
+    return f"opening:{account}"
+
+
+def entry_of_trade(trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument | None) -> Entry:
+    """Postings of one fill, transfer step or transaction.
+
+    ``held`` and ``open_notional`` are the position before the trade (perp fills only). What the venue's deltas say is
+    booked to the digit; the difference between its realised P&L and ours is a ``rounding`` posting.
+    """
+    if trade.instrument.kind is Kind.PERP and instrument is not None and trade.qty_base:
+        postings = _perp_postings(trade, held, open_notional, instrument)
+    else:
+        postings = _plain_postings(trade)
+    return Entry(trade.trade_id, trade.venue_time, postings)
+
+
+def _plain_postings(trade: Trade) -> tuple[Posting, ...]:
+    """Deltas as they are, with the fee part split off under its own cause."""
+    rest = dict(trade.deltas)
+    lines: tuple[Posting, ...] = ()
+    for fee in trade.fees:
+        key = PositionKey.of(trade.account, Kind.SPOT, fee.asset)
+        rest[key] = rest.get(key, Decimal(0)) + fee.quantity
+        lines += _pair(key, fee.asset, -fee.quantity, Cause.FEE)
+    cause = Cause.TRADE if trade.qty_base else Cause.TRANSFER
+    for key, amount in rest.items():
+        lines += _pair(key, key.symbol, amount, cause)
+    return lines
+
+
+def _perp_postings(trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument) -> tuple[Posting, ...]:
+    quantity, price = trade.deltas[trade.instrument], _priced(trade)
+    cost, realised = perp_cost_change(held, open_notional, quantity, price)
+    wallet = instrument.quote_key
+    fees = sum((fee.quantity for fee in trade.fees if fee.asset == instrument.quote), Decimal(0))
+    stated = trade.deltas.get(wallet, Decimal(0)) + fees
+    lines = _pair(trade.instrument, f"perp:{trade.instrument.symbol}", quantity, Cause.TRADE)
+    lines += _pair(trade.instrument, f"cost:{instrument.quote}", cost, Cause.TRADE)
+    lines += _pair(wallet, instrument.quote, realised, Cause.REALISED)
+    lines += _pair(wallet, instrument.quote, stated - realised, Cause.ROUNDING)
+    for fee in trade.fees:
+        lines += _pair(PositionKey.of(trade.account, Kind.SPOT, fee.asset), fee.asset, -fee.quantity, Cause.FEE)
+    return lines
+
+
+def _priced(trade: Trade) -> Decimal:
+    if trade.price is None:
+        msg = f"trade {trade.trade_id}: perp fill without a price"
+        raise IntegrityError(msg)
+    return trade.price
+
+
+def perp_cost_change(
+    held: Decimal, open_notional: Decimal, quantity: Decimal, price: Decimal
+) -> tuple[Decimal, Decimal]:
+    """(change of open notional, realised P&L) of a fill of signed ``quantity`` at ``price``, in quote units.
+
+    A fill that reduces the position by the share x realises x of the open notional; what crosses zero opens anew.
+    """
+    if held * quantity >= 0:
+        return quantity * price, Decimal(0)
+    closing = quantity if abs(quantity) <= abs(held) else -held
+    relieved = open_notional if closing == -held else (open_notional * -closing / held).quantize(COST_GRAIN)
+    realised = -closing * price - relieved
+    return (quantity - closing) * price - relieved, realised
+
+
+class Ledger:
+    """Balances as a fold of entries. One writer; ``apply`` is synchronous and idempotent by event id."""
+
+    def __init__(self) -> None:
+        self._balances: dict[tuple[str, str], Decimal] = {}
+        self._totals: dict[tuple[Cause, str, str], Decimal] = {}
+        self._seen: set[str] = set()
+
+    def has(self, event_id: str) -> bool:
+        """True when the event was applied before."""
+        return event_id in self._seen
+
+    def apply(self, entry: Entry) -> bool:
+        """Fold one entry in; False, and no change, when its event id is known."""
+        if entry.event_id in self._seen:
+            return False
+        for line in entry.postings:
+            at = (line.account, line.asset)
+            self._balances[at] = self._balances.get(at, Decimal(0)) + line.amount
+            if not line.account.startswith("nominal:"):
+                total = (line.cause, line.account, line.asset)
+                self._totals[total] = self._totals.get(total, Decimal(0)) + line.amount
+        self._seen.add(entry.event_id)
+        return True
+
+    def holding(self, key: PositionKey) -> Decimal:
+        """Quantity under one key: contracts for a perp, asset units otherwise."""
+        asset = f"perp:{key.symbol}" if key.kind is Kind.PERP else key.symbol
+        return self._balances.get((key, asset), Decimal(0))
+
+    def open_notional(self, key: PositionKey, quote: str) -> Decimal:
+        """Signed cost of a perp in ``quote`` units, negative for a short."""
+        return self._balances.get((key, f"cost:{quote}"), Decimal(0))
+
+    def holdings(self) -> dict[PositionKey, Decimal]:
+        """Every real account that was ever posted to, zero balances too."""
+        return {
+            PositionKey(account): amount
+            for (account, asset), amount in self._balances.items()
+            if not account.startswith("nominal:") and not asset.startswith("cost:")
+        }
+
+    def open_notionals(self) -> dict[PositionKey, Decimal]:
+        """Signed cost per perp key."""
+        return {
+            PositionKey(account): amount
+            for (account, asset), amount in self._balances.items()
+            if asset.startswith("cost:") and not account.startswith("nominal:")
+        }
+
+    def total(self, cause: Cause, asset: str) -> Decimal:
+        """What the real accounts received (+) or paid (-) of ``asset`` for this cause, ever."""
+        return sum((v for (c, _, a), v in self._totals.items() if (c, a) == (cause, asset)), Decimal(0))
+
+    def totals(self) -> dict[tuple[Cause, str, str], Decimal]:
+        """What each (cause, account, asset) received or paid, ever."""
+        return dict(self._totals)
+
+    def state(self) -> dict[str, object]:
+        """Plain values for a snapshot; ``restore`` is its inverse."""
+        return {
+            "balances": [[a, s, str(v)] for (a, s), v in self._balances.items()],
+            "totals": [[c.value, a, s, str(v)] for (c, a, s), v in self._totals.items()],
+            "seen": sorted(self._seen),
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Ledger:
+        """A ledger equal to the one whose ``state`` this was."""
+        ledger = cls()
+        ledger._balances = {(a, s): Decimal(v) for a, s, v in state["balances"]}
+        ledger._totals = {(Cause(c), a, s): Decimal(v) for c, a, s, v in state["totals"]}
+        ledger._seen = set(state["seen"])
+        return ledger

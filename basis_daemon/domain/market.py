@@ -1,0 +1,115 @@
+"""Market events as they arrive, and the picture a decision is taken on. Prices are quote per base, instants UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from basis_daemon.domain.instrument import Instrument, PositionKey
+
+Level = tuple[Decimal, Decimal]
+"""(price, base quantity) of one side of a book, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookTick:
+    """Top of book and the depth behind it, at the venue's stamp. ``received_ns`` is the monotonic arrival."""
+
+    instrument: PositionKey
+    venue_time: datetime
+    received_ns: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+
+    @property
+    def bid(self) -> Decimal:
+        """Best bid."""
+        return self.bids[0][0]
+
+    @property
+    def ask(self) -> Decimal:
+        """Best ask."""
+        return self.asks[0][0]
+
+    @property
+    def mid(self) -> Decimal:
+        """Exact mean of best bid and best ask."""
+        return (self.bids[0][0] + self.asks[0][0]) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class MarkTick:
+    """Mark and index of a perp, and the rate predicted for its next settlement (positive: longs pay)."""
+
+    instrument: PositionKey
+    venue_time: datetime
+    received_ns: int
+    mark: Decimal
+    index: Decimal
+    funding_predicted: Decimal
+    next_funding_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FundingSettled:
+    """One settled rate per interval, as the venue published it. Positive: longs pay shorts."""
+
+    instrument: PositionKey
+    venue_time: datetime
+    rate: Decimal
+    interval_hours: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChanged:
+    """A connection went up or down; after every up the account is reconciled over REST."""
+
+    account: str
+    stream: str
+    is_up: bool
+    received_ns: int
+    why: str = ""
+
+
+MarketEvent = BookTick | MarkTick | FundingSettled
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """How old an input is on both clocks, and whether either is past its limit."""
+
+    venue_lag_s: Decimal
+    arrival_age_s: Decimal
+    is_stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionIds:
+    """What makes the order ids of one decision unique: whose book, which journal generation, which decision."""
+
+    book: str
+    epoch: int
+    decision: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSnapshot:
+    """Immutable picture handed to a strategy; ``memory`` is what its own fold remembers.
+
+    ``books``, ``marks`` hold the last value even when stale; ``ages`` says which ones are. An instrument without an
+    entry was never seen: that is unknown, not zero.
+    """
+
+    time: datetime
+    ids: DecisionIds
+    instruments: Mapping[PositionKey, Instrument]
+    books: Mapping[PositionKey, BookTick]
+    marks: Mapping[PositionKey, MarkTick]
+    ages: Mapping[str, Age]
+    memory: object
+
+    def stale(self, *names: str) -> tuple[str, ...]:
+        """Those of ``names`` (``book:KEY``, ``mark:KEY``, ``account:NAME``) that are stale or were never seen."""
+        return tuple(name for name in names if name not in self.ages or self.ages[name].is_stale)

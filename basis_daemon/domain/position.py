@@ -1,0 +1,125 @@
+"""What we hold, what the venues say we hold, and the typed differences between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from basis_daemon.domain.instrument import Kind, PositionKey
+
+
+@dataclass(frozen=True, slots=True)
+class MarginReport:
+    """A derivatives account in the venue's own figures, in its margin coin."""
+
+    wallet: Decimal
+    unrealised: Decimal
+    maintenance: Decimal
+
+    @property
+    def equity(self) -> Decimal:
+        """Margin balance."""
+        return self.wallet + self.unrealised
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReport:
+    """A venue's word on one account at one instant.
+
+    A key missing from ``holdings`` is zero at the venue, unless the report ``is_partial`` (a stream's word on what has
+    just changed). ``open_notional`` is the signed cost of its perps, negative for a short. ``observed_at`` is market
+    time, ``received_ns`` monotonic; ``covers`` names the kinds it speaks for.
+    """
+
+    account: str
+    observed_at: datetime
+    received_ns: int
+    holdings: Mapping[PositionKey, Decimal]
+    covers: frozenset[Kind]
+    margin: MarginReport | None = None
+    open_notional: Mapping[PositionKey, Decimal] = field(default_factory=dict)
+    open_order_ids: tuple[str, ...] = ()
+    is_partial: bool = False
+
+
+class BreakKind(StrEnum):
+    """What a difference between book and venue most likely is; each kind has its policy."""
+
+    LAG = "lag"
+    FEE = "fee"
+    FUNDING = "funding"
+    ROUNDING = "rounding"
+    REBASE = "rebase"
+    EXTERNAL = "external"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Book against venue under one key: ``actual`` - ``expected`` exceeds ``tolerance``, all in the key's own units."""
+
+    key: PositionKey
+    expected: Decimal
+    actual: Decimal
+    tolerance: Decimal
+    kind: BreakKind
+
+    @property
+    def difference(self) -> Decimal:
+        """Positive when the venue holds more than the book."""
+        return self.actual - self.expected
+
+
+_ABSOLUTE = {"USDT": Decimal(1), "USDC": Decimal(1), "BTC": Decimal("1e-5"), "ETH": Decimal("1e-4")}
+_FALLBACK = Decimal("1e-4")
+_RELATIVE = Decimal("1e-6")
+
+
+def tolerance(key: PositionKey, expected: Decimal, step: Decimal = Decimal(0)) -> Decimal:
+    """``max(abs, 1e-6 of the position, one step)`` in the key's own units (strategies.md section 4)."""
+    absolute = step if key.kind is Kind.PERP else _ABSOLUTE.get(key.symbol, _FALLBACK)
+    return max(absolute, abs(expected) * _RELATIVE, step)
+
+
+def find_breaks(
+    expected: Mapping[PositionKey, Decimal],
+    report: AccountReport,
+    steps: Mapping[PositionKey, Decimal],
+    explained: Mapping[PositionKey, BreakKind],
+) -> tuple[Break, ...]:
+    """Differences over the union of both sides' keys of this account, so that a vanished holding is seen.
+
+    ``explained`` names, per key, why a difference is being waited for (a fill or funding row under way); an
+    unexplained quantity change of a perp is EXTERNAL, of a balance UNKNOWN.
+    """
+    silent_means_zero = frozenset[Kind]() if report.is_partial else report.covers
+    ours = {key for key in expected if key.venue == report.account and key.kind in silent_means_zero}
+    found = []
+    for key in sorted(ours | set(report.holdings)):
+        have, say = expected.get(key, Decimal(0)), report.holdings.get(key, Decimal(0))
+        bound = tolerance(key, have, steps.get(key, Decimal(0)))
+        is_off = abs(say - have) >= bound if key.kind is Kind.PERP else abs(say - have) > bound
+        if is_off:
+            kind = explained.get(key, BreakKind.EXTERNAL if key.kind is Kind.PERP else BreakKind.UNKNOWN)
+            found.append(Break(key, have, say, bound, kind))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionBook:
+    """Immutable, versioned snapshot of all holdings; written by the handler alone, read by all."""
+
+    version: int
+    time: datetime
+    holdings: Mapping[PositionKey, Decimal]
+    open_notional: Mapping[PositionKey, Decimal]
+    reports: Mapping[str, AccountReport] = field(default_factory=dict)
+    in_doubt: tuple[str, ...] = ()
+    breaks: tuple[Break, ...] = ()
+
+    def quantity(self, key: PositionKey) -> Decimal:
+        """Zero when the key was never posted to."""
+        return self.holdings.get(key, Decimal(0))

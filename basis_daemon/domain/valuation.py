@@ -1,0 +1,106 @@
+"""What a book is worth at one instant, and the exact split of its change between two.
+
+The split: opening quantities times price moves, plus everything posted in between at its closing value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.ledger import Cause
+
+ZERO = Decimal(0)
+
+COMPONENTS: Mapping[Cause, str] = {
+    Cause.TRADE: "trading",
+    Cause.REALISED: "trading",
+    Cause.FEE: "fees",
+    Cause.FUNDING: "funding",
+    Cause.ROUNDING: "rounding",
+    Cause.TRANSFER: "transfer_fee",
+    Cause.TRANSFER_FEE: "transfer_fee",
+    Cause.GAS: "gas",
+    Cause.FLASH_FEE: "flash_fee",
+    Cause.INTEREST: "interest",
+    Cause.REBASE: "staking",
+    Cause.REWARD: "rewards",
+    Cause.OPENING: "flows",
+    Cause.EXTERNAL: "flows",
+    Cause.LIQUIDATION: "liquidation",
+    Cause.CORRECTION: "correction",
+}
+"""Where the postings of each cause show; a transfer nets to zero once both ends are booked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What an account received (+) or paid (-) of an asset for one cause, since the ledger began."""
+
+    cause: Cause
+    account: str
+    asset: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """A book by the venues' own balances at one instant, in USDT; ``bases`` names each perp's underlying."""
+
+    time: datetime
+    holdings: Mapping[PositionKey, Decimal]
+    open_notional: Mapping[PositionKey, Decimal]
+    prices: Mapping[str, Decimal]
+    marks: Mapping[PositionKey, Decimal]
+    bases: Mapping[PositionKey, str]
+    posted: tuple[Posted, ...]
+
+    @property
+    def equity(self) -> Decimal:
+        """Assets at their price, perps at mark less cost. Raises KeyError naming what is held without a price."""
+        worth = sum((q * self._price(key) for key, q in self.holdings.items() if q), ZERO)
+        return worth - sum(self.open_notional.values(), ZERO)
+
+    def _price(self, key: PositionKey) -> Decimal:
+        return self.marks[key] if key.kind is Kind.PERP else self.prices[key.symbol]
+
+    def net_delta(self) -> dict[str, Decimal]:
+        """Base units per underlying, USDT left out."""
+        found: dict[str, Decimal] = {}
+        for key, quantity in self.holdings.items():
+            base = self.bases[key] if key.kind is Kind.PERP else key.symbol
+            if base != "USDT" and quantity:
+                found[base] = found.get(base, ZERO) + quantity
+        return found
+
+    def value_of(self, account: str, asset: str) -> Decimal:
+        """Closing value of one unit that was posted: cost counts against the book."""
+        if asset.startswith("cost:"):
+            return Decimal(-1)
+        return self.marks[PositionKey(account)] if asset.startswith("perp:") else self.prices[asset]
+
+
+def attribute(opening: Valuation, closing: Valuation) -> dict[str, Decimal]:
+    """Components of the change of equity, ``unexplained`` among them: the part that no posting and no price explains.
+
+    The components without ``unexplained`` sum to the change that the ledger explains; with it they sum to the change
+    of the venues' own figures. Any ``unexplained`` but exactly 0 is a break.
+    """
+    parts = dict.fromkeys(("delta", "basis", *COMPONENTS.values()), ZERO)
+    for base, quantity in opening.net_delta().items():
+        parts["delta"] += quantity * (closing.prices[base] - opening.prices[base])
+    for key, quantity in opening.holdings.items():
+        if key.kind is Kind.PERP and quantity:
+            base = opening.bases[key]
+            now, before = closing.marks[key] - closing.prices[base], opening.marks[key] - opening.prices[base]
+            parts["basis"] += quantity * (now - before)
+    known = {(p.cause, p.account, p.asset): p.amount for p in opening.posted}
+    for p in closing.posted:
+        moved = p.amount - known.get((p.cause, p.account, p.asset), ZERO)
+        if moved:
+            parts[COMPONENTS[p.cause]] += moved * closing.value_of(p.account, p.asset)
+    parts["unexplained"] = closing.equity - opening.equity - sum(parts.values(), ZERO)
+    return parts

@@ -1,0 +1,269 @@
+"""What the engine needs from outside, in the engine's words. Adapters honour these; nothing here knows who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol
+
+from basis_daemon.domain.decision import Assessment, Exposure, RiskView
+from basis_daemon.domain.instrument import Instrument, PositionKey
+from basis_daemon.domain.ledger import CashFlow
+from basis_daemon.domain.market import MarketEvent, MarketSnapshot, StreamChanged
+from basis_daemon.domain.order import Order, OrderOperation
+from basis_daemon.domain.position import AccountReport
+from basis_daemon.domain.trade import Trade
+
+
+class Clock(Protocol):
+    """Process time and the wall clock; market time comes from venue stamps and never from here."""
+
+    def wall(self) -> datetime:
+        """Aware UTC now."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Never goes back; the unit of every time-out, age and leg budget."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Suspend the caller for process time."""
+        ...
+
+
+class TaskScope(Protocol):
+    """The parent of every task. A child that raises an unforeseen error stops the daemon."""
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start a child."""
+        ...
+
+
+class Finding(StrEnum):
+    """What asking a venue about one order id gave."""
+
+    FOUND = "found"
+    NOT_YET = "not_yet"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A venue's answer about one order: its last known trade when FOUND; ABSENT only when lateness is ruled out."""
+
+    finding: Finding
+    trade: Trade | None = None
+
+
+TradeSink = Callable[[Trade], None]
+"""Takes every fill as it happens, in order of arrival, at least once; never blocks."""
+
+
+class ExecutionInterface(Protocol):
+    """The only code that talks to a venue about orders: CEX-, OnChain-, DEX- and TransferExecutionInterface."""
+
+    @property
+    def account(self) -> str:
+        """The venue part of this interface's position keys."""
+        ...
+
+    @property
+    def operations(self) -> frozenset[OrderOperation]:
+        """What it can execute; the routing table is checked complete at start."""
+        ...
+
+    async def execute_order(self, order: Order, timestamp: datetime) -> Trade:
+        """Send once, return the last known trade; fills also stream to the sink.
+
+        Raises OrderRejectedError, VenueUnreachableError (nothing left) or OutcomeUnknownError (ask, never resend).
+        """
+        ...
+
+    async def find_order(self, order: Order, sent_at: datetime) -> Evidence:
+        """What the venue knows of this id, fills streamed to the sink again. Raises VenueUnreachableError.
+
+        ``sent_at`` is the wall time of the send: absence is proof only after receive window, skew and read lag.
+        """
+        ...
+
+    async def cancel_order(self, order: Order) -> Evidence:
+        """Ask for cancellation and report what is left; raises like ``find_order``."""
+        ...
+
+
+class AccountSource(Protocol):
+    """The venue's word on one account. Methods raise VenueUnreachableError when it gave no usable answer."""
+
+    @property
+    def account(self) -> str:
+        """The venue part of its position keys."""
+        ...
+
+    async def fetch_report(self) -> AccountReport:
+        """Balances, positions, margin and open orders now."""
+        ...
+
+    async def fetch_trades(self, since: datetime) -> Sequence[Trade]:
+        """Fills since ``since`` (market time), oldest first; order_id is empty for orders that carry no id of ours."""
+        ...
+
+    async def fetch_cash_flows(self, since: datetime) -> Sequence[CashFlow]:
+        """Funding and other money moved without orders since ``since`` (market time), oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """The venue says that an account moved outside an order (funding, transfer, deposit): fetch its cash flows."""
+
+    account: str
+    venue_time: datetime
+    reason: str
+
+
+FeedEvent = MarketEvent | StreamChanged | AccountChanged | AccountReport | Trade
+
+
+class Feed(Protocol):
+    """A venue's streams. ``run`` lives until cancelled; it reconnects by itself and says so with StreamChanged."""
+
+    async def start(self) -> Mapping[PositionKey, Instrument]:
+        """Load and check what is declared, set and read back modes; raises ConfigError or VenueUnreachableError."""
+        ...
+
+    async def history(self) -> Sequence[MarketEvent]:
+        """Settled funding before now, oldest first, to seed a strategy's memory."""
+        ...
+
+    async def run(self, sink: Callable[[FeedEvent], None]) -> None:
+        """Deliver every event to ``sink`` (synchronous, never blocks)."""
+        ...
+
+    async def close(self) -> None:
+        """Leave nothing open."""
+        ...
+
+
+class RecordKind(StrEnum):
+    """Every kind of journal row; state is a fold of these."""
+
+    GENERATION = "generation"
+    MEMORY = "memory"
+    DECISION = "decision"
+    PLAN = "plan"
+    INTENT = "intent"
+    ORDER_STATE = "order_state"
+    TRADE = "trade"
+    CASH_FLOW = "cash_flow"
+    OPENING = "opening"
+    BREAK = "break"
+    GROUP = "group"
+    VALUATION = "valuation"
+    GUARD = "guard"
+    OPERATOR = "operator"
+    SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One journal row before it has a sequence number; ``payload`` is JSON text, the ids tie it to intent and cause."""
+
+    kind: RecordKind
+    market_time: datetime
+    correlation_id: str
+    causation_id: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A row as read back."""
+
+    sequence: int
+    generation: int
+    wall_time: datetime
+    record: Record
+
+
+class Journal(Protocol):
+    """Append-only, one writer. Raises JournalError when a write failed: from then on no append succeeds."""
+
+    @property
+    def generation(self) -> int:
+        """The epoch: grows durably with every opening for writing; part of every order id."""
+        ...
+
+    def append(self, record: Record) -> None:
+        """Queue a row; durable within the next group commit. Never blocks."""
+        ...
+
+    async def append_durable(self, records: Sequence[Record]) -> None:
+        """Return once these rows, and all queued before them, are on disk."""
+        ...
+
+    async def flush(self) -> None:
+        """Return once everything queued is on disk."""
+        ...
+
+    def read(self, after: int = 0, kinds: frozenset[RecordKind] | None = None) -> Sequence[StoredRecord]:
+        """Rows with a sequence above ``after``, oldest first."""
+        ...
+
+    def latest(self, kind: RecordKind) -> StoredRecord | None:
+        """The newest row of one kind."""
+        ...
+
+
+class Strategy(Protocol):
+    """Frozen parameters and three pure functions; equal inputs give equal outputs."""
+
+    @property
+    def name(self) -> str:
+        """Instance name, unique in the process."""
+        ...
+
+    @property
+    def instruments(self) -> frozenset[PositionKey]:
+        """What its decisions are woken by."""
+        ...
+
+    @property
+    def declared_keys(self) -> frozenset[PositionKey]:
+        """Every position key it may hold; a balance under another key is an alert, never a trade."""
+        ...
+
+    @property
+    def decision_interval_s(self) -> Decimal:
+        """Market seconds between decisions at least."""
+        ...
+
+    def initial_memory(self) -> object:
+        """Memory of a strategy that has seen nothing."""
+        ...
+
+    def dump_memory(self, memory: object) -> str:
+        """JSON text of a memory."""
+        ...
+
+    def load_memory(self, text: str) -> object:
+        """Inverse of ``dump_memory``; raises ValueError on text that is not one."""
+        ...
+
+    def fold(self, memory: object, event: object) -> object:
+        """Memory after a market event, or after a Trade or PlanEnded of its own."""
+        ...
+
+    def assess(
+        self, timestamp: datetime, trigger: str, market: MarketSnapshot, exposure: Exposure, risk: RiskView
+    ) -> Assessment:
+        """The reasons; never raises for stale or missing inputs, it holds with STALE."""
+        ...
+
+    def make_strategy_decision(
+        self, timestamp: datetime, trigger: str, market: MarketSnapshot, exposure: Exposure, risk: RiskView
+    ) -> list[Order]:
+        """Orders built on the same assessment; empty to hold."""
+        ...
