@@ -1,0 +1,9 @@
+"""Strategies by the name that configuration uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from basis_daemon.strategies.basis import BasisStrategy, BtcBasis
+
+STRATEGIES: Mapping[str, type[BasisStrategy]] = {"btc_basis": BtcBasis}

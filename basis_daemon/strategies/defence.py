@@ -1,0 +1,231 @@
+"""Rules 2 and 3 of a basis book: the margin ladder, the drawdown stop, the repair of net delta.
+
+They act on their own inputs alone: when the book is restricted (stale, in doubt, broken, killed) they may still do what
+reduces risk, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from basis_daemon.domain.decision import ReasonCode, Rejected
+from basis_daemon.domain.instrument import PositionKey, round_down
+from basis_daemon.domain.margin import ZERO, short_distance, weight_drift
+from basis_daemon.domain.order import Side
+from basis_daemon.strategies.ladder import EMERGENCY, HOUR_S, REDUCE, Form, MarginSite, Repair, Source, repair
+from basis_daemon.strategies.orders import Leg, Single, Step, cents_down, cents_up
+from basis_daemon.strategies.parameters import BP
+from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave, proceeds_of, route
+from basis_daemon.strategies.view import WALLET_CASH, Act, BookView, VenueView, brief
+
+REASONS: Mapping[int, ReasonCode] = {
+    1: ReasonCode.LIQ_TOPUP,
+    2: ReasonCode.LIQ_REDUCE,
+    3: ReasonCode.LIQ_EMERGENCY,
+}
+
+
+# ------------------------------------------------------------------------------------------- nearest liquidation
+def nearest_liquidation(view: BookView) -> Act | Rejected:
+    """Rule 2: the worst site whose repair is not void; all sites at level 3 together, as groups of one plan."""
+    looked: list[str] = []
+    acts: list[Act] = []
+    for venue in _by_severity(view):
+        act = _defend(view, venue)
+        if isinstance(act, str):
+            looked.append(f"{venue.name}: {act}")
+        elif not acts or act.urgency == EMERGENCY:
+            acts.append(act)
+        if acts and acts[0].urgency < EMERGENCY:
+            break
+    if not acts:
+        return Rejected(ReasonCode.LIQ_TOPUP, "; ".join(looked) or "no short is open")
+    first = acts[0]
+    steps = tuple(step for act in acts for step in act.steps)
+    note = "; ".join(act.note for act in acts)
+    return Act(first.reason, note, steps, first.urgency, page=first.page)
+
+
+def _by_severity(view: BookView) -> list[VenueView]:
+    ladder = view.frame.parameters.ladder
+    shorts = [(venue.z, venue) for venue in view.venues if venue.short > 0 and venue.z is not None]
+    return [venue for z, venue in sorted(shorts, key=lambda pair: (-ladder.level(pair[0]), pair[0]))]
+
+
+def _defend(view: BookView, venue: VenueView) -> Act | str:
+    """The repair of one account as an act, or why there is none."""
+    market, p = view.frame.market, view.frame.parameters
+    site = margin_site(view, venue)
+    found = repair(site, p.ladder, p.unhedged_max_s)
+    if isinstance(found, str):
+        return found
+    if blind := market.stale(*venue.margin_inputs):
+        return f"level {found.level}, but stale: {', '.join(blind)}"
+    if view.frame.risk.in_doubt and found.level < REDUCE:
+        return f"level {found.level} waits for orders in doubt"
+    blind = () if found.form is Form.CASH else market.stale(*venue.long_inputs)
+    if blind and p.ladder.level(site.z) < EMERGENCY:
+        return f"level {found.level} waits for the long leg, stale: {', '.join(blind)}"
+    steps = _repair_steps(view, venue, found, is_blind=bool(blind))
+    if not steps:
+        return f"level {found.level}: the {found.form} repair of {brief(found.amount)} USDT is void"
+    note = (
+        f"{venue.name}: m {brief(site.margin / site.notional)}, z {brief(site.z)}, level {found.level}: "
+        f"{found.form} {brief(found.amount)} USDT towards m* {brief(site.m_star)}"
+    )
+    return Act(REASONS[found.level], note, steps, found.level, page=found.level == EMERGENCY)
+
+
+def margin_site(view: BookView, venue: VenueView) -> MarginSite:
+    """One venue's short as the ladder sees it."""
+    p = view.frame.parameters
+    return MarginSite(
+        notional=venue.notional,
+        margin=venue.margin,
+        mm=venue.state.maintenance_rate,
+        m_star=venue.m_star,
+        shock=p.shock,
+        cost=venue.perp.taker_fee + p.slip_cex_bp * BP,
+        sigma=venue.memory.sigma,
+        long_value=venue.held * view.frame.price,
+        cash=_cash_sources(view, venue),
+        proceeds_eta_s=venue.venue.internal_eta_s,
+        level_in_flight=view.frame.risk.defence_in_flight.get(venue.venue.perp_account, 0),
+    )
+
+
+def _cash_sources(view: BookView, venue: VenueView) -> tuple[Source, ...]:
+    """Cheapest first: this exchange's own cash, the wallet, then what other venues can spare above ``z_open``."""
+    own, stale = venue.venue, view.frame.market.stale
+    sources = []
+    if venue.cash > 0 and not stale(f"account:{own.spot_account}"):
+        sources.append(Source(own.cash_key, cents_down(venue.cash), own.internal_eta_s / HOUR_S))
+    if own.network is None:
+        return tuple(sources)
+    if view.wallet > 0 and not stale("account:wallet"):
+        sources.append(Source(WALLET_CASH, cents_down(view.wallet), own.route_eta_h))
+    for other in view.fresh:
+        if other is not venue and other.venue.network is not None:
+            spare = cents_down(other.free_margin - own.withdrawal_fee_usdt)
+            sources.append(Source(other.venue.margin_key, spare, own.route_eta_h))
+    return tuple(sources)
+
+
+def _repair_steps(view: BookView, venue: VenueView, found: Repair, *, is_blind: bool) -> tuple[Step, ...]:
+    p = view.frame.parameters
+    if found.form is Form.CASH:
+        return tuple(step for source in found.cash for step in _draw(view, venue, source))
+    slip = p.slip_cex_bp if found.level <= REDUCE else p.slip_emergency_bp
+    pair, bought, sold = closing(venue, found.amount / view.frame.price, slip)
+    if pair is None or is_blind:
+        return (Single(Leg(venue.perp.key, Side.BUY, bought, reduce_only=True), slip),) if bought > 0 else ()
+    if found.form is Form.BUY_BACK:
+        return (pair,)
+    drawn = sum((source.amount for source in found.cash), ZERO)
+    proceeds = cents_down(venue.cash + proceeds_of(venue, sold, slip))
+    amount = min(cents_down(found.amount + drawn), proceeds)
+    return (pair, *internal(venue.venue.cash_key, venue.venue.margin_key, amount))
+
+
+def _draw(view: BookView, venue: VenueView, source: Source) -> list[Step]:
+    """Moves from a source of cash to the margin account of ``venue``."""
+    amount = cents_up(source.amount)
+    origin = next((other.venue for other in view.venues if other.venue.margin_key == source.name), None)
+    return route(PositionKey(source.name), origin, venue.venue, amount)
+
+
+# ------------------------------------------------------------------------------------------------------- drawdown
+def drawdown(view: BookView) -> Act | Rejected:
+    """Below the high of the unit value by ``max_drawdown``: leave; only an operator lets the book back in."""
+    risk, limit = view.frame.risk, view.frame.parameters.max_drawdown
+    if risk.drawdown < limit:
+        return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)} < {limit}")
+    if view.restriction is not None:
+        return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)}, but {view.restriction}")
+    if risk.plan_in_flight:
+        return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)}, the plan in flight comes first")
+    steps = tuple(step for venue in view.fresh for step in leave(venue))
+    note = f"drawdown {brief(risk.drawdown)} >= {limit}: " + ("leave the pair" if steps else "flat until rearmed")
+    return Act(ReasonCode.DRAWDOWN, note, steps, page=bool(steps))
+
+
+# ---------------------------------------------------------------------------------------------------------- delta
+def delta(view: BookView) -> Act | Rejected:
+    """Rule 3: bring net delta back to ``delta_rest`` of equity; by the perp where that may be, else by the long leg."""
+    p, equity = view.frame.parameters, view.frame.exposure.equity_usdt
+    if equity is None or equity <= 0 or not view.venues:
+        return Rejected(ReasonCode.DELTA, f"equity is {equity}, expected above 0 and every venue known")
+    net = view.frame.exposure.net_delta.get(p.asset, ZERO)
+    share = net * view.frame.price / equity
+    if abs(share) <= p.delta_soft:
+        return Rejected(ReasonCode.DELTA, f"|delta| {brief(abs(share))} <= {p.delta_soft} of E")
+    if waits := _delta_waits(view):
+        return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E, but {waits}")
+    quantity = repair_quantity(share, p.delta_rest, equity, view.frame.price)
+    if quantity * view.frame.price < p.min_order_usdt:
+        return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E is below min_order_usdt {p.min_order_usdt}")
+    step = _sell_delta(view, quantity) if share > 0 else _buy_delta(view, quantity)
+    if isinstance(step, str):
+        return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E: {step}")
+    note = f"delta {brief(share)} of E beyond {p.delta_soft}: {step.leg.side} {step.leg.quantity} {step.leg.key}"
+    return Act(ReasonCode.DELTA, note, (step,))
+
+
+def _delta_waits(view: BookView) -> str | None:
+    """Why net delta is not to be trusted now: an input of any leg is old, or orders are at work on a leg."""
+    names = [name for venue in view.venues for name in (*venue.margin_inputs, *venue.long_inputs)]
+    if blind := view.frame.market.stale(*names):
+        return f"stale: {', '.join(blind)}"
+    legs = {key for venue in view.venues for key in (venue.spot.key, venue.perp.key)}
+    risk = view.frame.risk
+    if risk.plan_in_flight or risk.defence_in_flight:
+        return "a plan is in flight, whose legs may be between two orders"
+    busy = sorted(legs & risk.legs_with_open_orders)
+    return f"orders are open on {', '.join(busy)}" if busy else None
+
+
+def repair_quantity(share: Decimal, rest: Decimal, equity: Decimal, price: Decimal) -> Decimal:
+    """Base units that bring delta (a share of equity, either sign) back to ``rest``."""
+    return (abs(share) - rest) * equity / price
+
+
+def _sell_delta(view: BookView, quantity: Decimal) -> Single | str:
+    """Too long: more short where it is most under-weight and stays at ``z_open``; else sell the long leg."""
+    if view.restriction is not None:
+        return f"only reducing orders are allowed: {view.restriction}"
+    for venue in reversed(_over_weight_first(view)):
+        amount = round_down(quantity, venue.perp.quantity_step)
+        if _may_short(venue, amount):
+            return Single(Leg(venue.perp.key, Side.SELL, amount), view.frame.parameters.slip_cex_bp)
+    for venue in sorted(view.venues, key=lambda v: -v.held):
+        amount = round_down(min(quantity, venue.held), venue.spot.quantity_step)
+        if is_tradable(venue, amount, venue.spot):
+            return Single(Leg(venue.spot.key, Side.SELL, amount), view.frame.parameters.slip_cex_bp)
+    return "no leg may be sold now; the excess is carried"
+
+
+def _buy_delta(view: BookView, quantity: Decimal) -> Single | str:
+    """Too short: buy back where the short is most over-weight, never more than stands there."""
+    if view.frame.risk.in_doubt:
+        return "waits for orders in doubt"
+    for venue in _over_weight_first(view):
+        amount = min(round_down(quantity, venue.perp.quantity_step), venue.short)
+        if amount >= venue.perp.quantity_min:
+            return Single(Leg(venue.perp.key, Side.BUY, amount, reduce_only=True), view.frame.parameters.slip_cex_bp)
+    return "no short may be bought back now"
+
+
+def _over_weight_first(view: BookView) -> list[VenueView]:
+    drift = weight_drift([venue.short for venue in view.venues], [venue.weight for venue in view.venues])
+    ranked = sorted(zip(drift, view.venues, strict=True), key=lambda pair: -pair[0])
+    return [venue for _, venue in ranked]
+
+
+def _may_short(venue: VenueView, amount: Decimal) -> bool:
+    """True when a larger short stays at ``z_open``, is worth an order and undoes nothing of the last 24 hours."""
+    if not is_tradable(venue, amount, venue.perp) or venue.frozen_until() or venue.moved_perp(Side.BUY):
+        return False
+    p = venue.frame.parameters
+    after = (venue.short + amount) * venue.state.mark
+    return short_distance(venue.margin / after, venue.state.maintenance_rate) / p.shock >= p.z_open

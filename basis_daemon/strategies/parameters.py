@@ -1,0 +1,174 @@
+"""Parameters of a basis book: strategies.md 1.4, one default each, every value checked against its range."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import pairwise
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.margin import Ladder, capped_weights
+
+D = Decimal
+BP = D("1e-4")
+QUOTE = "USDT"
+ONE = D(1)
+
+RANGES: dict[str, tuple[str, str]] = {
+    "decision_interval_s": ("1", "60"),
+    "delta_soft": ("0.002", "0.03"),
+    "delta_rest": ("0", "0.01"),
+    "delta_hard": ("0.01", "0.10"),
+    "leg_drift": ("0.005", "0.05"),
+    "min_order_usdt": ("10", "1000"),
+    "min_chain_move_usdt": ("500", "50000"),
+    "clip_usdt": ("1000", "250000"),
+    "unhedged_max_s": ("2", "120"),
+    "slip_cex_bp": ("1", "50"),
+    "slip_emergency_bp": ("50", "300"),
+    "venue_cap": ("0.1", "1"),
+    "m_star": ("0.25", "1"),
+    "shock": ("0.1", "0.5"),
+    "z_open": ("1", "5"),
+    "z_topup": ("0.5", "3"),
+    "z_reduce": ("0.2", "2"),
+    "z_emergency": ("0.1", "1"),
+    "funding_halflife_h": ("24", "336"),
+    "k_confirm": ("1", "9"),
+    "slip_rt_bp": ("2", "40"),
+    "hold_days_funding": ("7", "90"),
+    "entry_net_apr": ("0", "0.20"),
+    "exit_net_apr": ("0", "0.20"),
+    "min_basis_bp": ("-30", "10"),
+    "max_drawdown": ("0.01", "0.50"),
+}
+"""Bounds, both included, in the unit of the name."""
+
+
+class BasisVenue(BaseModel):
+    """One exchange: its spot and derivatives account (equal where unified) and its share of the book.
+
+    ``network`` and ``withdrawal_fee_usdt`` describe the route between this exchange and the wallet or another one;
+    without a network its money never leaves. ``route_eta_h`` is how long that takes, in market hours.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    spot_account: str
+    perp_account: str
+    weight: Decimal = Field(default=ONE, ge=0, le=1)
+    network: str | None = None
+    withdrawal_fee_usdt: Decimal = Field(default=D(0), ge=0)
+    route_eta_h: Decimal = Field(default=ONE, gt=0)
+    internal_eta_s: Decimal = Field(default=D(0), ge=0)
+
+    @property
+    def is_unified(self) -> bool:
+        """True when spot and perp share one account and one balance of USDT."""
+        return self.spot_account == self.perp_account
+
+    @property
+    def cash_key(self) -> PositionKey:
+        """USDT that pays for spot."""
+        return PositionKey.of(self.spot_account, Kind.SPOT, QUOTE)
+
+    @property
+    def margin_key(self) -> PositionKey:
+        """USDT that carries the short."""
+        return PositionKey.of(self.perp_account, Kind.SPOT, QUOTE)
+
+    def spot_key(self, asset: str) -> PositionKey:
+        """The long leg, also the name of its pair."""
+        return PositionKey.of(self.spot_account, Kind.SPOT, asset)
+
+    def perp_key(self, asset: str) -> PositionKey:
+        """The short leg."""
+        return PositionKey.of(self.perp_account, Kind.PERP, f"{asset}{QUOTE}")
+
+
+class BasisParameters(BaseModel):
+    """A frozen parameter set. Raises ConfigError naming key, value and range; a family is another set of defaults.
+
+    ``uses_prediction`` is off where no predicted funding was recorded (replay).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asset: str = "BTC"
+    venues: tuple[BasisVenue, ...]
+    decision_interval_s: Decimal = D(15)
+    delta_soft: Decimal = D("0.010")
+    delta_rest: Decimal = D("0.002")
+    delta_hard: Decimal = D("0.030")
+    leg_drift: Decimal = D("0.020")
+    min_order_usdt: Decimal = D(50)
+    min_chain_move_usdt: Decimal = D(5000)
+    clip_usdt: Decimal = D(25_000)
+    unhedged_max_s: Decimal = D(20)
+    slip_cex_bp: Decimal = D(10)
+    slip_emergency_bp: Decimal = D(100)
+    venue_cap: Decimal = D("0.50")
+    m_star: Decimal = D("0.40")
+    shock: Decimal = D("0.20")
+    z_open: Decimal = D("1.5")
+    z_topup: Decimal = ONE
+    z_reduce: Decimal = D("0.5")
+    z_emergency: Decimal = D("0.25")
+    funding_halflife_h: Decimal = D(72)
+    k_confirm: int = 3
+    slip_rt_bp: Decimal = D(6)
+    hold_days_funding: Decimal = D(30)
+    entry_net_apr: Decimal = D("0.040")
+    exit_net_apr: Decimal = D("0.005")
+    min_basis_bp: Decimal = D(-10)
+    max_drawdown: Decimal = D("0.05")
+    uses_prediction: bool = True
+
+    @model_validator(mode="after")
+    def _is_within_ranges(self) -> Self:
+        faults = [
+            f"{key} {getattr(self, key)}, expected {low} to {high}"
+            for key, (low, high) in RANGES.items()
+            if not D(low) <= getattr(self, key) <= D(high)
+        ]
+        faults += _order_faults(self) + _venue_faults(self)
+        if faults:
+            msg = f"basis parameters of {self.asset}: {'; '.join(faults)}"
+            raise ConfigError(msg)
+        return self
+
+    @property
+    def ladder(self) -> Ladder:
+        """The margin ladder; a buy-back ends a tenth of a shock above the top-up level."""
+        return Ladder(self.z_open, self.z_topup + D("0.1"), self.z_topup, self.z_reduce, self.z_emergency)
+
+    @property
+    def initial_weights(self) -> dict[str, Decimal]:
+        """``w'`` of a book that has seen nothing."""
+        return capped_weights({venue.name: venue.weight for venue in self.venues}, self.venue_cap)
+
+
+def _order_faults(p: BasisParameters) -> list[str]:
+    rising = {
+        "z_emergency < z_reduce < z_topup < z_open": (p.z_emergency, p.z_reduce, p.z_topup, p.z_open),
+        "delta_rest < delta_soft < delta_hard": (p.delta_rest, p.delta_soft, p.delta_hard),
+        "exit_net_apr < entry_net_apr": (p.exit_net_apr, p.entry_net_apr),
+        "slip_cex_bp < slip_emergency_bp": (p.slip_cex_bp, p.slip_emergency_bp),
+    }
+    return [
+        f"{rule} is broken: {', '.join(map(str, values))}"
+        for rule, values in rising.items()
+        if any(low >= high for low, high in pairwise(values))
+    ]
+
+
+def _venue_faults(p: BasisParameters) -> list[str]:
+    names = [venue.name for venue in p.venues]
+    faults = [] if len(set(names)) == len(names) else [f"venues {names}, expected every name once"]
+    if sum((venue.weight for venue in p.venues), D(0)) <= 0:
+        faults.append(f"venues {names}, expected at least one with a weight above 0")
+    return faults

@@ -1,0 +1,290 @@
+"""The picture of one decision: per venue its legs, money, margin and memory. Rules read nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+
+from basis_daemon.domain.decision import Exposure, MarginState, ReasonCode, Rejected, RiskView
+from basis_daemon.domain.errors import StaleDataError
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
+from basis_daemon.domain.margin import ZERO, distance_of, maintenance_rate, required_ratio, target_ratio
+from basis_daemon.domain.market import BookTick, MarketSnapshot, MarkTick
+from basis_daemon.domain.order import Side
+from basis_daemon.strategies.carry import PairCosts, confirmations_needed, eight_hourly, net_apr
+from basis_daemon.strategies.memory import DAY, HOUR, BasisMemory, VenueMemory
+from basis_daemon.strategies.orders import Step
+from basis_daemon.strategies.parameters import BP, QUOTE, BasisParameters, BasisVenue
+
+WALLET_CASH = PositionKey.of("wallet", Kind.TOKEN, QUOTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a rule wants done. Without steps it is a hold with that reason."""
+
+    reason: ReasonCode
+    note: str
+    steps: tuple[Step, ...] = ()
+    urgency: int = 0
+    page: bool = False
+    weights: Mapping[str, Decimal] | None = None
+
+
+Verdict = Act | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The inputs of a decision as they were handed in; ``price`` is P of the asset."""
+
+    parameters: BasisParameters
+    time: datetime
+    market: MarketSnapshot
+    exposure: Exposure
+    risk: RiskView
+    memory: BasisMemory
+    price: Decimal
+
+
+@dataclass(frozen=True)
+class VenueView:
+    """One venue whose prices are all known. Quantities are base units, money USDT; ``short`` is positive."""
+
+    frame: Frame
+    venue: BasisVenue
+    spot: Instrument
+    perp: Instrument
+    spot_book: BookTick
+    perp_book: BookTick
+    mark_tick: MarkTick
+    state: MarginState
+    memory: VenueMemory
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self.venue.name
+
+    @property
+    def short(self) -> Decimal:
+        """Size of the short leg."""
+        return -self.state.quantity
+
+    @cached_property
+    def held(self) -> Decimal:
+        """Size of the long leg."""
+        return self.frame.exposure.holdings.get(self.spot.key, ZERO)
+
+    @cached_property
+    def cash(self) -> Decimal:
+        """USDT beside the margin; none on a unified account, where all of it is margin."""
+        return ZERO if self.venue.is_unified else self.frame.exposure.holdings.get(self.venue.cash_key, ZERO)
+
+    @property
+    def margin(self) -> Decimal:
+        """USDT in the margin account with unrealised P&L."""
+        return self.state.margin
+
+    @cached_property
+    def notional(self) -> Decimal:
+        """Of the short, at mark."""
+        return self.state.notional
+
+    @property
+    def weight(self) -> Decimal:
+        """Effective weight ``w'``."""
+        return self.frame.memory.weights.get(self.venue.name, ZERO)
+
+    @cached_property
+    def is_held(self) -> bool:
+        """True when a pair stands here: its short is worth an order."""
+        return self.short * self.frame.price >= self.frame.parameters.min_order_usdt
+
+    @property
+    def is_exposed(self) -> bool:
+        """True when either leg is worth an order."""
+        return max(abs(self.short), self.held) * self.frame.price >= self.frame.parameters.min_order_usdt
+
+    @cached_property
+    def m_star(self) -> Decimal:
+        """Target margin ratio in the tier of the target size."""
+        p = self.frame.parameters
+        target = max(self.notional, self.weight * (self.frame.exposure.equity_usdt or ZERO) / (1 + p.m_star))
+        return target_ratio(p.m_star, p.shock, maintenance_rate(self.perp, target), p.z_open)
+
+    @cached_property
+    def m(self) -> Decimal | None:
+        """Margin ratio; None without a position."""
+        return self.margin / self.notional if self.notional else None
+
+    @cached_property
+    def z(self) -> Decimal | None:
+        """Liquidation distance in shocks; None without a position."""
+        return distance_of(self.state) / self.frame.parameters.shock if self.notional else None
+
+    @property
+    def free_margin(self) -> Decimal:
+        """Coin that could leave the margin account while z stays at ``z_open``; all of it without a position."""
+        p = self.frame.parameters
+        return max(self.margin - required_ratio(p.z_open, p.shock, self.state.maintenance_rate) * self.notional, ZERO)
+
+    @property
+    def basis_bp(self) -> Decimal:
+        """Perp mark over spot."""
+        return (self.state.mark / self.frame.price - 1) / BP
+
+    @property
+    def costs(self) -> PairCosts:
+        """Fees as read from the venue, round-trip slippage as configured."""
+        return PairCosts(self.spot.taker_fee, self.perp.taker_fee, self.frame.parameters.slip_rt_bp * BP)
+
+    @property
+    def confirmations(self) -> int:
+        """Settlements in a row that a carry test needs here."""
+        return confirmations_needed(self.frame.parameters.k_confirm, self.memory.interval_hours)
+
+    @property
+    def f_predicted(self) -> Decimal:
+        """The venue's predicted rate per 8 hours."""
+        return eight_hourly(self.mark_tick.funding_predicted, self.memory.interval_hours)
+
+    @property
+    def net_apr(self) -> Decimal | None:
+        """Left side of the entry gate now, cost included; None before the first settlement."""
+        f_hat, days = self.memory.f_hat, self.frame.parameters.hold_days_funding
+        return None if f_hat is None else net_apr(f_hat, self.m_star, self.costs, days)
+
+    @property
+    def margin_inputs(self) -> tuple[str, ...]:
+        """Names of what the ladder must know about this account."""
+        return f"mark:{self.perp.key}", f"book:{self.perp.key}", f"account:{self.venue.perp_account}"
+
+    @property
+    def long_inputs(self) -> tuple[str, ...]:
+        """Names of what a sale of the long leg must know."""
+        return f"book:{self.spot.key}", f"account:{self.venue.spot_account}"
+
+    @cached_property
+    def stale(self) -> tuple[str, ...]:
+        """Inputs of this venue past their limit, settled funding (interval + 1 h of market time) included."""
+        names = self.frame.market.stale(*self.margin_inputs, *self.long_inputs)
+        settled, limit = self.memory.settled_at, timedelta(hours=self.memory.interval_hours) + HOUR
+        is_old = settled is None or self.frame.time - settled > limit
+        return (*names, f"funding:{self.perp.key}") if is_old else names
+
+    def moved_perp(self, side: Side) -> bool:
+        """True when a plan moved the perp in this direction within 24 hours."""
+        return self.frame.memory.moved_within(self.perp.key, side, DAY, self.frame.time)
+
+    def moved_spot(self, side: Side) -> bool:
+        """True when a plan moved the long leg in this direction within 24 hours."""
+        return self.frame.memory.moved_within(self.spot.key, side, DAY, self.frame.time)
+
+    def adding_forbidden(self) -> str | None:
+        """Why this venue takes no new pair now; None when it may."""
+        if (frozen := self.frozen_until()) is not None:
+            return f"{self.name} is frozen until {frozen.isoformat()}"
+        if self.moved_perp(Side.BUY) or self.moved_spot(Side.SELL):
+            return f"a leg at {self.name} was reduced within 24 h"
+        return None
+
+    def frozen_until(self) -> datetime | None:
+        """When a freeze (forced reduction, halt) ends; None when there is none now."""
+        halts = [self.frame.risk.halted_until.get(a) for a in (self.venue.spot_account, self.venue.perp_account)]
+        ends = [at for at in (self.memory.frozen_until, *halts) if at is not None and at > self.frame.time]
+        return max(ends, default=None)
+
+
+@dataclass(frozen=True)
+class BookView:
+    """All venues that can be seen whole, and the names of the inputs that cannot (``missing``)."""
+
+    frame: Frame
+    venues: tuple[VenueView, ...]
+    missing: tuple[str, ...]
+
+    @cached_property
+    def fresh(self) -> tuple[VenueView, ...]:
+        """Venues on which rules 4 to 6 may work."""
+        return tuple(venue for venue in self.venues if not venue.stale)
+
+    @property
+    def equity(self) -> Decimal:
+        """E; raises StaleDataError while it is unknown, which the stale gate keeps from happening."""
+        equity = self.frame.exposure.equity_usdt
+        if equity is None:
+            msg = f"equity is unknown: {', '.join(self.frame.exposure.unknown)}"
+            raise StaleDataError(msg)
+        return equity
+
+    @cached_property
+    def wallet(self) -> Decimal:
+        """USDT on the chain wallet."""
+        return self.frame.exposure.holdings.get(WALLET_CASH, ZERO)
+
+    @cached_property
+    def cash(self) -> Decimal:
+        """USDT outside margin: wallet, spot accounts, transit, and the margin accounts of venues without a position."""
+        transit = sum(
+            (q for key, q in self.frame.exposure.holdings.items() if key.kind is Kind.TRANSIT and key.symbol == QUOTE),
+            ZERO,
+        )
+        own = sum((venue.cash + (ZERO if venue.is_held else venue.margin) for venue in self.venues), ZERO)
+        return self.wallet + transit + own - self.frame.risk.withdrawal_pending_usdt
+
+    @cached_property
+    def restriction(self) -> str | None:
+        """Why only risk-reducing defence may act; None when everything may (rule 0)."""
+        risk = self.frame.risk
+        reasons = {
+            "kill switch is on": risk.is_killed,
+            f"orders in doubt: {', '.join(risk.in_doubt)}": bool(risk.in_doubt),
+            f"open breaks: {', '.join(item.key for item in risk.breaks)}": bool(risk.breaks),
+            f"unknown: {', '.join(self.missing)}": self.frame.exposure.equity_usdt is None or not self.venues,
+            f"stale: {', '.join(n for v in self.venues for n in v.stale)}": bool(self.venues) and not self.fresh,
+            "equity is not above 0": (self.frame.exposure.equity_usdt or 1) <= 0,
+        }
+        found = [why for why, is_so in reasons.items() if is_so]
+        return "; ".join(found) or None
+
+
+def look(frame: Frame) -> BookView:
+    """The picture: venues with instrument, books, mark and margin state known, and names of what was never seen."""
+    if frame.price <= 0:
+        return BookView(frame, (), (*frame.exposure.unknown, f"price:{frame.parameters.asset}"))
+    states = {state.instrument: state for state in frame.exposure.margins}
+    venues, missing = [], list(frame.exposure.unknown)
+    for venue in frame.parameters.venues:
+        view = _venue_view(frame, venue, states)
+        if isinstance(view, VenueView):
+            venues.append(view)
+        else:
+            missing.append(view)
+    return BookView(frame, tuple(venues), tuple(missing))
+
+
+def _venue_view(frame: Frame, venue: BasisVenue, states: Mapping[PositionKey, MarginState]) -> VenueView | str:
+    market, asset = frame.market, frame.parameters.asset
+    spot_key, perp_key = venue.spot_key(asset), venue.perp_key(asset)
+    spot, perp = market.instruments.get(spot_key), market.instruments.get(perp_key)
+    if spot is None or perp is None:
+        return f"instrument:{spot_key if spot is None else perp_key}"
+    spot_book, perp_book = market.books.get(spot_key), market.books.get(perp_key)
+    mark, state = market.marks.get(perp_key), states.get(perp_key)
+    if spot_book is None or not (spot_book.bids and spot_book.asks):
+        return f"book:{spot_key}"
+    if perp_book is None or not (perp_book.bids and perp_book.asks):
+        return f"book:{perp_key}"
+    if mark is None or state is None:
+        return f"mark:{perp_key}"
+    memory = frame.memory.venues.get(venue.name, VenueMemory())
+    return VenueView(frame, venue, spot, perp, spot_book, perp_book, mark, state, memory)
+
+
+def brief(value: Decimal) -> str:
+    """Six significant digits, for people."""
+    return f"{Decimal(f'{value:.6g}').normalize():f}" if value else "0"
