@@ -1,0 +1,94 @@
+"""Between records and table rows, and the hash chain that binds each row to all rows before it. Pure.
+
+Instants are stored as integer microseconds since 1970 (UTC). The chain value of a row is
+
+    SHA-256(chain value of the row before + MessagePack([sequence, generation, kind, wall_time, market_time,
+            correlation_id, causation_id, payload]))
+
+and the first row continues the digest of the header, so that a row changed, moved, left out or put in anywhere but at
+the very end breaks every value after it. What is cut off at the end is found by the watermark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import msgspec
+
+from basis_daemon.domain.errors import IntegrityError
+from basis_daemon.ports import Record, RecordKind, StoredRecord
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_encode = msgspec.msgpack.Encoder().encode
+_KINDS = {kind.value: kind for kind in RecordKind}
+
+Entry = tuple[str, int, int, str, str, str]
+"""A record on its way to the writer: kind, wall_time, market_time, correlation_id, causation_id, payload."""
+
+Row = tuple[int, int, str, int, int, str, str, str, bytes]
+"""A row of the table, columns in order: sequence, generation, the entry's six, chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest row: its sequence (0 before the first) and its chain value."""
+
+    sequence: int
+    chain: bytes
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since 1970, exact. Raises ValueError for an instant without a time zone."""
+    try:
+        since = instant - EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    except TypeError as error:
+        raise ValueError(f"{instant.isoformat()} has no time zone; the journal takes aware instants only") from error
+
+
+def instant(microseconds: int) -> datetime:
+    """Inverse of ``micros``, in UTC."""
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return EPOCH + timedelta(0, seconds, rest)
+
+
+def entry(record: Record, wall_us: int) -> Entry:
+    """Raises ValueError when the market time is not aware."""
+    market_us = micros(record.market_time)
+    return str(record.kind), wall_us, market_us, record.correlation_id, record.causation_id, record.payload
+
+
+def link(chain: bytes, fields: tuple[int | str, ...]) -> bytes:
+    """The chain value of the row with these fields. Raises UnicodeEncodeError for text that UTF-8 cannot hold."""
+    return sha256(chain + _encode(fields)).digest()
+
+
+def stored(row: Row) -> StoredRecord:
+    """The record as it was appended; raises ValueError for a kind that this code does not know."""
+    sequence, generation, kind_name, wall_us, market_us, correlation_id, causation_id, payload, _ = row
+    kind = _KINDS.get(kind_name)
+    if kind is None:
+        raise ValueError(f"row {sequence} is of kind {kind_name!r}, which this version does not know")
+    record = Record(kind, instant(market_us), correlation_id, causation_id, payload)
+    return StoredRecord(sequence, generation, instant(wall_us), record)
+
+
+def follow(head: Head, rows: Iterable[Row]) -> Head:
+    """The head after ``rows``. Raises IntegrityError at the first row that does not continue the chain."""
+    sequence, chain = head.sequence, head.chain
+    for row in rows:
+        sequence += 1
+        if row[0] != sequence:
+            raise IntegrityError(f"row {row[0]} found where row {sequence} was expected")
+        chain = link(chain, row[:8])
+        if chain != row[8]:
+            raise IntegrityError(f"row {sequence} was changed after it was written: chain {row[8]!r}, not {chain!r}")
+    return Head(sequence, chain)
+
+
+def digest(fields: tuple[str | int, ...]) -> bytes:
+    """What the first row continues: SHA-256 of the header's fields."""
+    return sha256(_encode(fields)).digest()
