@@ -1,0 +1,1 @@
+"""From an event to reconciled positions: delivery, decision, execution, and what it changed."""

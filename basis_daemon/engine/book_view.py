@@ -1,0 +1,215 @@
+"""Read models of a book: everything an operator or a report asks for, as a fold of journal rows from the first one.
+
+The same views serve the control socket and a journal file at rest. They are JSON-ready: money and quantities are
+decimal strings, instants ISO 8601.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from basis_daemon.domain.decision import ReasonCode
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.plan import PlanState
+from basis_daemon.engine.codec import (
+    DecisionRow,
+    GroupRow,
+    GuardRow,
+    OrderStateRow,
+    PlanRow,
+    TradeRow,
+    load,
+)
+from basis_daemon.engine.state import BookState
+from basis_daemon.ports import RecordKind, StoredRecord
+
+Json = dict[str, Any]
+T = TypeVar("T")
+ZERO = Decimal(0)
+QUOTE = "USDT"
+PLAN_ENDS = frozenset({PlanState.DONE, PlanState.ABORTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[T]):
+    """A journal row, read: where it stands and what it says."""
+
+    at: StoredRecord
+    row: T
+
+    @property
+    def time(self) -> str:
+        """Market time."""
+        return self.at.record.market_time.isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """A valuation row as its own JSON; ``is_settled`` when no plan was running, so that no clip was half done."""
+
+    at: StoredRecord
+    row: Json
+    is_settled: bool
+
+
+@dataclass(slots=True)
+class History:
+    """What the fold into the book's state forgets and people ask about."""
+
+    trades: dict[str, Seen[TradeRow]] = field(default_factory=dict)
+    order_steps: dict[str, list[Seen[OrderStateRow]]] = field(default_factory=dict)
+    plan_steps: dict[str, list[Seen[PlanRow]]] = field(default_factory=dict)
+    plan_of_order: dict[str, str] = field(default_factory=dict)
+    intents: dict[str, StoredRecord] = field(default_factory=dict)
+    acted: dict[str, Seen[DecisionRow]] = field(default_factory=dict)
+    """Decisions with orders, approved or denied, by plan id."""
+    idle: dict[tuple[str, str], Seen[DecisionRow]] = field(default_factory=dict)
+    """The newest decision without orders, by strategy and reason."""
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    blocked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often each sentence, figures blotted out, was why nothing was done; by strategy."""
+    sentences: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The newest wording of each, with its figures."""
+    z_min: Decimal | None = None
+    """The nearest that any account came to liquidation, in shocks, as decisions saw it."""
+    groups: list[Seen[GroupRow]] = field(default_factory=list)
+    guard: list[Seen[GuardRow]] = field(default_factory=list)
+    operator: list[StoredRecord] = field(default_factory=list)
+    generations: dict[int, Json] = field(default_factory=dict)
+    valuations: list[Valued] = field(default_factory=list)
+    deltas: list[Decimal] = field(default_factory=list)
+    """Largest absolute net delta as a fraction of equity, at valuations and ends of plans outside clips."""
+
+
+class BookView:
+    """The state of a book and its history. ``fold`` may be called again with the rows that came since."""
+
+    def __init__(self) -> None:
+        self.state = BookState()
+        self.history = History()
+        self.first: StoredRecord | None = None
+        self.last: StoredRecord | None = None
+        self._collect: Mapping[RecordKind, Callable[[StoredRecord], None]] = {
+            RecordKind.TRADE: self._trade,
+            RecordKind.ORDER_STATE: self._order_state,
+            RecordKind.INTENT: self._intent,
+            RecordKind.PLAN: self._plan,
+            RecordKind.DECISION: self._decision,
+            RecordKind.GROUP: lambda row: self.history.groups.append(Seen(row, load(GroupRow, row.record.payload))),
+            RecordKind.GUARD: lambda row: self.history.guard.append(Seen(row, self.state.guard)),
+            RecordKind.OPERATOR: self.history.operator.append,
+            RecordKind.GENERATION: self._generation,
+            RecordKind.VALUATION: self._valuation,
+        }
+
+    def fold(self, rows: Iterable[StoredRecord]) -> BookView:
+        """Take rows in; those known already change nothing. Raises JournalError for a row that is not readable."""
+        for row in rows:
+            if row.sequence > self.state.sequence:
+                self.state.apply(row)
+                self.first = self.first or row
+                self.last = row
+                if (collect := self._collect.get(row.record.kind)) is not None:
+                    collect(row)
+        return self
+
+    @property
+    def latest(self) -> Json:
+        """The newest valuation, or an empty mapping before the first one."""
+        return self.history.valuations[-1].row if self.history.valuations else {}
+
+    def _trade(self, row: StoredRecord) -> None:
+        seen = Seen(row, load(TradeRow, row.record.payload))
+        if seen.row.entry is not None:
+            self.history.trades.setdefault(seen.row.trade.trade_id, seen)
+
+    def _order_state(self, row: StoredRecord) -> None:
+        seen = Seen(row, load(OrderStateRow, row.record.payload))
+        self.history.order_steps.setdefault(seen.row.order_id, []).append(seen)
+
+    def _intent(self, row: StoredRecord) -> None:
+        order = next(reversed(self.state.orders.values())).order
+        plan = f"{order.strategy}:{row.generation}:{order.decision}"
+        self.history.intents[order.order_id] = row
+        self.history.plan_of_order[order.order_id] = plan
+        if order.parent_id:
+            self.history.plan_of_order[order.parent_id] = plan
+
+    def _plan(self, row: StoredRecord) -> None:
+        seen = Seen(row, load(PlanRow, row.record.payload))
+        self.history.plan_steps.setdefault(seen.row.plan_id, []).append(seen)
+        if seen.row.state in PLAN_ENDS and not self.state.running_plans():
+            self._note_delta(self._net_delta(), self.latest)
+
+    def _decision(self, row: StoredRecord) -> None:
+        history, decision = self.history, self.state.last_decision[row.record.correlation_id.rsplit(":", 2)[0]]
+        key = (decision.strategy, decision.assessment.reason.value)
+        history.reasons[key] += 1
+        near = [used.value for name, used in decision.assessment.inputs.items() if name.startswith("z:")]
+        history.z_min = min([*near, *([] if history.z_min is None else [history.z_min])], default=None)
+        if decision.order_ids:
+            history.acted[row.record.correlation_id] = Seen(row, decision)
+            if decision.denied:
+                self._block(decision)
+        else:
+            history.idle[key] = Seen(row, decision)
+            self._block(decision)
+
+    def _block(self, decision: DecisionRow) -> None:
+        said = decision.assessment
+        sentence = f"{said.reason}: {said.note}"
+        if said.reason is ReasonCode.HOLD and said.rejected:
+            sentence = f"{said.rejected[-1].rule} not taken: {said.rejected[-1].why}"
+        if decision.denied:
+            sentence = f"denied by the risk gate: {'; '.join(decision.denied)}"
+        key = (decision.strategy, without_figures(sentence))
+        self.history.blocked[key] += 1
+        self.history.sentences[key] = sentence
+
+    def _generation(self, row: StoredRecord) -> None:
+        said = orjson.loads(row.record.payload)
+        self.history.generations[row.generation] = said if isinstance(said, dict) else {}
+
+    def _valuation(self, row: StoredRecord) -> None:
+        valuation, is_settled = orjson.loads(row.record.payload), not self.state.running_plans()
+        self.history.valuations.append(Valued(row, valuation, is_settled))
+        if is_settled:
+            self._note_delta({asset: Decimal(q) for asset, q in valuation["net_delta"].items()}, valuation)
+
+    def _note_delta(self, net: Mapping[str, Decimal], valuation: Json) -> None:
+        prices, equity = valuation.get("prices", {}), Decimal(valuation.get("equity_usdt") or 0)
+        priced = [abs(quantity) * Decimal(prices[asset]) for asset, quantity in net.items() if asset in prices]
+        if priced and equity > 0:
+            self.history.deltas.append(max(priced) / equity)
+
+    def _net_delta(self) -> dict[str, Decimal]:
+        """Spot and linear perps per underlying, in base units; what the ledger holds now."""
+        net: dict[str, Decimal] = {}
+        for key, quantity in self.state.ledger.holdings().items():
+            asset = underlying(key, self.latest.get("bases", {}))
+            if asset != QUOTE:
+                net[asset] = net.get(asset, ZERO) + quantity
+        return net
+
+
+def underlying(key: PositionKey, bases: Mapping[str, str]) -> str:
+    """``BTC`` for ``binance:spot:BTC`` and for ``binanceusdm:perp:BTCUSDT``; ``bases`` are those of a valuation."""
+    return bases.get(key, key.symbol.removesuffix(QUOTE)) if key.kind is Kind.PERP else key.symbol
+
+
+def without_figures(note: str) -> str:
+    """A sentence with its numbers blotted out, so that equal reasons with other figures count as one."""
+    return " ".join("#" if any(c.isdigit() for c in word) else word for word in note.split())
+
+
+def plain(value: Decimal) -> str:
+    """Without exponent and trailing zeros; never a negative zero."""
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in {"-0", ""} else text

@@ -1,0 +1,163 @@
+"""Journal payloads: JSON text of domain values and back. Decimals travel as strings, instants as ISO 8601."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from basis_daemon.domain.decision import Assessment, ReasonCode
+from basis_daemon.domain.errors import JournalError
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.ledger import Entry
+from basis_daemon.domain.order import Order
+from basis_daemon.domain.plan import PlanState
+from basis_daemon.domain.position import Break
+from basis_daemon.domain.trade import OrderState, Trade
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStateRow:
+    """One step in the life of an order; ``at`` is the wall time of a send, empty otherwise."""
+
+    order_id: str
+    state: OrderState
+    at: datetime | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One step in the life of a plan, with the orders its strategy asked for."""
+
+    plan_id: str
+    strategy: str
+    decision: int
+    reason: ReasonCode
+    state: PlanState
+    order_ids: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """What a strategy decided, why, and what the risk gate said of it."""
+
+    strategy: str
+    decision: int
+    assessment: Assessment
+    order_ids: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRow:
+    """What a strategy remembers, as its own text."""
+
+    strategy: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakRow:
+    """A break opened or closed."""
+
+    is_open: bool
+    found: Break
+
+
+class GuardState(StrEnum):
+    """The guard's latched states: it only tightens, an operator rearms."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRow:
+    """The guard's state and the reason it went there."""
+
+    state: GuardState
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRow:
+    """A trade with the postings it made; ``entry`` is None for one that only tells an order's state."""
+
+    trade: Trade
+    entry: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """The leg risk that a parallel group ran: worst unhedged notional (quote units) and seconds of process time."""
+
+    group_id: str
+    strategy: str
+    naked_notional_max: Decimal
+    naked_s_max: Decimal
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLifeRow:
+    """An order that has not ended, as far as it has come."""
+
+    order: Order
+    state: OrderState
+    sent_at: datetime | None
+    cum_filled: Decimal
+    deltas: Mapping[PositionKey, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """Everything that can still change, after the row with this sequence."""
+
+    sequence: int
+    market_time: datetime
+    ledger: Mapping[str, Any]
+    orders: tuple[OrderLifeRow, ...]
+    plans: tuple[PlanRow, ...]
+    memories: dict[str, str]
+    decisions: dict[str, int]
+    last_decision: dict[str, DecisionRow]
+    breaks: tuple[Break, ...]
+    breaks_opened: int
+    guard: GuardRow
+    trade_count: int
+    last_trade_time: dict[str, datetime]
+    last_valuation: str
+
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+def dump(value: object) -> str:
+    """JSON text of a domain value."""
+    return _adapter(type(value)).dump_json(value).decode()
+
+
+def load(kind: type[T], text: str) -> T:
+    """The value back; raises JournalError naming the type and the first fault when the text is not one."""
+    try:
+        value: T = _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise JournalError(f"journal row is no {kind.__name__}: {first['msg']} at {first['loc']}") from error
+    return value

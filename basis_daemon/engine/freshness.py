@@ -1,0 +1,71 @@
+"""How old every input is, on both clocks: the venue's stamp against its newest, and arrival in process time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.market import Age
+from basis_daemon.engine.mailbox import Mailbox
+
+_NS = Decimal(1_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class FreshnessLimits:
+    """Seconds after which a quote or mark, and an account's word, are stale."""
+
+    quote_s: Decimal
+    account_s: Decimal
+
+
+class Freshness:
+    """Ages of quotes, marks and accounts. An account is fresh while its stream is up and it answers."""
+
+    def __init__(self, mailbox: Mailbox, limits: FreshnessLimits) -> None:
+        self._mailbox = mailbox
+        self._limits = limits
+        self._answered_ns: dict[str, int] = {}
+        self._down: set[str] = set()
+
+    def answered(self, account: str, now_ns: int) -> None:
+        """The account's venue gave a full report."""
+        self._answered_ns[account] = now_ns
+
+    def stream_changed(self, account: str, *, is_up: bool) -> None:
+        """The account's private stream went up or down."""
+        (self._down.discard if is_up else self._down.add)(account)
+
+    def is_lagging(self, instruments: Iterable[PositionKey]) -> bool:
+        """True while some stream is behind the newest stamp: wait for it, up to the grace, before deciding."""
+        newest, limit_s = self._mailbox.newest, float(self._limits.quote_s)
+        return any((newest - stamp).total_seconds() > limit_s for stamp in self._stamps(instruments))
+
+    def ages(self, instruments: Iterable[PositionKey], accounts: Iterable[str], now_ns: int) -> Mapping[str, Age]:
+        """Age of ``book:KEY``, ``mark:KEY`` and ``account:NAME``; what was never seen has no entry."""
+        ages: dict[str, Age] = {}
+        for key in instruments:
+            for name, held in (("book", self._mailbox.books.get(key)), ("mark", self._mailbox.marks.get(key))):
+                if held is not None:
+                    ages[f"{name}:{key}"] = self._age(held.venue_time, held.received_ns, now_ns, self._limits.quote_s)
+        for account in accounts:
+            if (at := self._answered_ns.get(account)) is not None:
+                age_s = (now_ns - at) / _NS
+                is_stale = age_s > self._limits.account_s or account in self._down
+                ages[f"account:{account}"] = Age(Decimal(0), age_s, is_stale)
+        return ages
+
+    def _age(self, stamp: datetime, received_ns: int, now_ns: int, limit_s: Decimal) -> Age:
+        lag = Decimal(str((self._mailbox.newest - stamp).total_seconds()))
+        arrival = (now_ns - received_ns) / _NS
+        return Age(lag, arrival, lag > limit_s or arrival > limit_s)
+
+    def _stamps(self, instruments: Iterable[PositionKey]) -> Iterable[datetime]:
+        for key in instruments:
+            if (book := self._mailbox.books.get(key)) is not None:
+                yield book.venue_time
+            if (mark := self._mailbox.marks.get(key)) is not None:
+                yield mark.venue_time

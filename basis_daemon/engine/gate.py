@@ -1,0 +1,107 @@
+"""What restricts one strategy: the risk it is shown before it decides, and the gate that its orders must pass after."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from basis_daemon.domain.decision import Assessment, Exposure, RiskView
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.margin import Ladder, liquidation_sites
+from basis_daemon.domain.order import Order, OrderOperation
+from basis_daemon.domain.position import PositionBook
+from basis_daemon.domain.risk import GateInput, Refused, RiskLimits
+from basis_daemon.domain.risk_checks import review
+from basis_daemon.engine.codec import GuardState
+from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.picture import Picture
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.valuation import Valuer
+from basis_daemon.ports import Clock
+
+ONE = Decimal(1)
+_MINUTE_NS = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What this process may do at all: which operations each account executes, and what the strategy declared."""
+
+    operations: Mapping[str, frozenset[OrderOperation]]
+    declared_keys: frozenset[PositionKey]
+    is_armed: Callable[[], bool]
+
+
+class RiskDesk:
+    """Shows risk and reviews plans for one strategy, by the same limits and the same book."""
+
+    def __init__(
+        self,
+        *,
+        limits: RiskLimits,
+        ladder: Ladder,
+        permissions: Permissions,
+        recorder: Recorder,
+        guard: Guard,
+        clock: Clock,
+    ) -> None:
+        self._limits = limits
+        self._ladder = ladder
+        self._permissions = permissions
+        self._recorder = recorder
+        self._guard = guard
+        self._clock = clock
+        self._approved_ns: deque[int] = deque(maxlen=limits.orders_per_minute_max + 1)
+        self.valuer: Valuer | None = None
+
+    def view(self, exposure: Exposure, book: PositionBook, running: Sequence[Assessment]) -> RiskView:
+        """Sites, share price, and everything that blocks: plans in flight, open orders, doubt, breaks, the guard."""
+        state, valuer = self._recorder.state, self.valuer
+        return RiskView(
+            sites=liquidation_sites(exposure.margins, self._limits.shocks, self._ladder),
+            unit_value=valuer.unit_value if valuer else ONE,
+            unit_value_high=valuer.unit_value_high if valuer else ONE,
+            plan_in_flight=any(plan.urgency == 0 for plan in running),
+            defence_in_flight={
+                target.key.venue: plan.urgency
+                for plan in running
+                if plan.urgency
+                for target in plan.targets
+                if target.key.kind in {Kind.PERP, Kind.SPOT}
+            },
+            legs_with_open_orders=frozenset(life.order.instrument for life in state.open_orders()),
+            in_doubt=tuple(oid for oid in state.in_doubt() if state.orders[oid].order.strategy not in _busy(running)),
+            breaks=book.breaks,
+            is_killed=self._guard.state is not GuardState.ACTIVE,
+        )
+
+    def gate(self, orders: Sequence[Order], picture: Picture, assessment: Assessment) -> tuple[str, ...]:
+        """Denials in words, empty when the whole list may go."""
+        now_ns, state = self._clock.monotonic_ns(), self._recorder.state
+        while self._approved_ns and now_ns - self._approved_ns[0] > _MINUTE_NS:
+            self._approved_ns.popleft()
+        seen = GateInput(
+            market=picture.market,
+            exposure=picture.exposure,
+            risk=picture.risk,
+            declared_keys=self._permissions.declared_keys,
+            operations=self._permissions.operations,
+            is_armed=self._permissions.is_armed(),
+            is_reducing=self._guard.state is GuardState.REDUCING,
+            is_halted=self._guard.state is GuardState.HALTED,
+            level=assessment.urgency,
+            known_ids=state.orders,
+            sent_last_minute=len(self._approved_ns),
+        )
+        verdict = review(orders, self._limits, seen)
+        if isinstance(verdict, Refused):
+            return tuple(str(denial) for denial in verdict.denials)
+        self._approved_ns.extend([now_ns] * len(orders))
+        return ()
+
+
+def _busy(running: Sequence[Assessment]) -> frozenset[str]:
+    """Strategies whose own plan is running: an order of theirs on the wire is that plan's business, not a doubt."""
+    return frozenset(plan.strategy for plan in running)

@@ -1,0 +1,50 @@
+"""The backstop over all strategies: latched ACTIVE, REDUCING, HALTED. It only tightens; an operator rearms it."""
+
+from __future__ import annotations
+
+from basis_daemon.domain.errors import BasisError
+from basis_daemon.domain.order import Order
+from basis_daemon.engine.codec import GuardRow, GuardState
+from basis_daemon.engine.recorder import Recorder
+
+_ORDER = (GuardState.ACTIVE, GuardState.REDUCING, GuardState.HALTED)
+
+
+class GuardLatchedError(BasisError):
+    """The guard can be loosened only by an explicit rearm."""
+
+
+class Guard:
+    """Holds the latch in the journal, so that a restart cannot loosen it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    @property
+    def state(self) -> GuardState:
+        """Where the latch stands."""
+        return self._recorder.state.guard.state
+
+    @property
+    def why(self) -> str:
+        """What moved it there."""
+        return self._recorder.state.guard.why
+
+    def tighten(self, state: GuardState, why: str) -> None:
+        """Move towards HALTED; asking for a looser state changes nothing."""
+        if _ORDER.index(state) > _ORDER.index(self.state):
+            self._recorder.record(GuardRow(state, why), "guard")
+
+    def rearm(self, why: str) -> None:
+        """Operator only: back to ACTIVE. Raises GuardLatchedError while orders are in doubt or breaks are open."""
+        state = self._recorder.state
+        if state.in_doubt() or state.breaks:
+            doubt, broken = len(state.in_doubt()), len(state.breaks)
+            raise GuardLatchedError(f"rearm refused: {doubt} orders in doubt, {broken} breaks open, expected none")
+        self._recorder.record(GuardRow(GuardState.ACTIVE, why), "guard")
+
+    def forbids(self, order: Order) -> bool:
+        """True when this order must not leave: anything under HALTED, whatever adds risk under REDUCING."""
+        if self.state is GuardState.HALTED:
+            return not order.is_risk_reducing
+        return self.state is GuardState.REDUCING and not order.is_risk_reducing

@@ -1,0 +1,110 @@
+"""One order from durable intent to evidence: sent at most once, asked about until its venue has told the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from itertools import count
+
+from basis_daemon.domain.errors import InvalidOrderError, OrderRejectedError, OutcomeUnknownError, VenueUnreachableError
+from basis_daemon.domain.order import Order
+from basis_daemon.domain.trade import TERMINAL, OrderState, Trade
+from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.state import OrderLife
+from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
+from basis_daemon.ports import Clock, Evidence, Finding
+
+Probe = Callable[[str], None]
+"""Called at named points of an order's life; a drill kills the process there, production does nothing."""
+
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 5.0
+ALARM_EVERY = 10
+
+
+class OrderRunner:
+    """Runs single orders. The state of an order is in the book; this object keeps none."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        handler: PositionUpdateHandler,
+        interfaces: VenueInterfaceManager,
+        clock: Clock,
+        alarm: Alarm,
+        probe: Probe,
+    ) -> None:
+        self._recorder = recorder
+        self._handler = handler
+        self._interfaces = interfaces
+        self._clock = clock
+        self._alarm = alarm
+        self.probe = probe
+
+    async def run(self, order: Order, timestamp: datetime) -> OrderLife:
+        """The order's life at its end, or at rest; never raises for a venue's refusal or silence."""
+        self.probe("before_intent")
+        await self._recorder.intents([order], order.group_id or order.order_id)
+        self.probe("after_intent")
+        life = self._recorder.state.orders[order.order_id]
+        self._recorder.move(order, OrderState.SUBMITTED, at=self._clock.wall())
+        try:
+            trade = await self._interfaces.route_order(order, timestamp)
+        except OrderRejectedError as error:
+            self._settle(life, OrderState.REJECTED, f"{error.error_class} {error.code}: {error}")
+        except (VenueUnreachableError, InvalidOrderError) as error:
+            self._settle(life, OrderState.NEVER_ACCEPTED, str(error))
+        except OutcomeUnknownError as error:
+            self._settle(life, OrderState.UNKNOWN, str(error))
+            await self.resolve(life)
+        else:
+            self.probe("after_send")
+            self._hear(life, trade)
+            self.probe("after_fill")
+        return life
+
+    async def resolve(self, life: OrderLife) -> None:
+        """Ask the venue by id until it gives evidence; nothing is ever sent again under doubt."""
+        order, asked_since = life.order, life.sent_at or self._clock.wall()
+        if life.state is OrderState.PERSISTED:  # found at recovery: the row of its send is lazy, so it may have left
+            self._settle(life, OrderState.UNKNOWN, "recovered from its intent")
+        backoff_s = BACKOFF_FIRST_S
+        for attempt in count(1):
+            evidence = await self._ask(order, asked_since)
+            if evidence.finding is Finding.FOUND and evidence.trade is not None:
+                self._hear(life, evidence.trade)
+                return
+            if evidence.finding is Finding.ABSENT:
+                self._bury(life)
+                return
+            if attempt % ALARM_EVERY == 0:
+                self._alarm("order still in doubt", {"order_id": order.order_id, "asked": str(attempt)})
+            await self._clock.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+    def _bury(self, life: OrderLife) -> None:
+        """The venue proves that no such order lives: it never did, or, if it was seen alive, it is gone."""
+        if life.state in {OrderState.ACKED, OrderState.PARTIAL}:
+            self._alarm("order vanished at its venue", {"order_id": life.order.order_id, "state": life.state})
+            self._recorder.move(life.order, OrderState.CANCELLED, why="vanished at its venue")
+            self._handler.publish()
+        self._settle(life, OrderState.NEVER_ACCEPTED, "the venue proves that it never took the order")
+
+    async def _ask(self, order: Order, sent_at: datetime) -> Evidence:
+        try:
+            return await self._interfaces.interface(order).find_order(order, sent_at)
+        except VenueUnreachableError:
+            return Evidence(Finding.NOT_YET)
+
+    def _hear(self, life: OrderLife, trade: Trade) -> None:
+        """Book the answer. One that tells of another order answers a cancel, whose own life ends with it."""
+        self._handler.process_trades([trade])
+        if trade.order_id != life.order.order_id:
+            end = OrderState.FILLED if trade.order_state in TERMINAL else OrderState.CANCELLED
+            self._settle(life, end, f"its target {trade.order_id} is {trade.order_state}")
+
+    def _settle(self, life: OrderLife, state: OrderState, why: str) -> None:
+        """Record where the order stands, unless a fill has meanwhile told us more."""
+        if life.state in {OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.PERSISTED} and life.state is not state:
+            self._recorder.move(life.order, state, why=why)
+            self._handler.publish()

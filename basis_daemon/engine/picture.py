@@ -1,0 +1,102 @@
+"""Stop 3: the immutable picture that a decision is taken on, or nothing while there is no price to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from basis_daemon.domain.decision import Assessment, Exposure, LiquidationSite, RiskView
+from basis_daemon.domain.exposure import build_exposure
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.market import DecisionIds, MarketEvent, MarketSnapshot
+from basis_daemon.domain.position import PositionBook
+from basis_daemon.engine.freshness import Freshness
+from basis_daemon.engine.mailbox import Mailbox
+from basis_daemon.engine.position_monitor import PositionMonitor
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.ports import Clock, Strategy
+
+RiskOf = Callable[[Exposure, PositionBook, Sequence[Assessment]], RiskView]
+"""Sites, share price, and what restricts: the book's doubts, and the assessments whose plans are running."""
+
+Survey = Callable[[], tuple[MarketSnapshot, Exposure, Sequence[LiquidationSite]]]
+"""The whole book at the market as it is: for valuation."""
+
+_NO_DECISION = DecisionIds("", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a strategy is shown, and the latest market events for it to remember first."""
+
+    market: MarketSnapshot
+    exposure: Exposure
+    risk: RiskView
+    events: tuple[MarketEvent, ...]
+
+    def with_memory(self, memory: object) -> Picture:
+        """The same picture with a newer memory."""
+        return replace(self, market=replace(self.market, memory=memory))
+
+
+class PictureMaker:
+    """Takes pictures for strategies; holds no opinion."""
+
+    def __init__(
+        self,
+        *,
+        mailbox: Mailbox,
+        monitor: PositionMonitor,
+        recorder: Recorder,
+        freshness: Freshness,
+        clock: Clock,
+        grace_ns: int,
+        risk_of: RiskOf,
+    ) -> None:
+        self._mailbox = mailbox
+        self._monitor = monitor
+        self._recorder = recorder
+        self._freshness = freshness
+        self._clock = clock
+        self._risk_of = risk_of
+        self.grace_ns = grace_ns
+
+    def is_lagging(self, strategy: Strategy) -> bool:
+        """True while an instrument of the strategy is behind its venue's newest stamp."""
+        return self._freshness.is_lagging(strategy.instruments)
+
+    def is_silent(self, strategy: Strategy, now_ns: int) -> bool:
+        """True when an instrument was seen and nothing of it arrives any more."""
+        ages = self._freshness.ages(strategy.instruments, (), now_ns)
+        return any(age.is_stale for age in ages.values())
+
+    def take(self, strategy: Strategy, memory: object, ids: DecisionIds, running: Sequence[Assessment]) -> Picture:
+        """The picture now; what was never seen is missing from it, what is old says so."""
+        accounts = {key.venue for key in strategy.declared_keys}
+        market = self.market(strategy.instruments, accounts, ids, memory)
+        book = self._monitor.book
+        exposure = build_exposure(book, market)
+        events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values())
+        return Picture(market, exposure, self._risk_of(exposure, book, running), events)
+
+    def survey(self) -> tuple[MarketSnapshot, Exposure, Sequence[LiquidationSite]]:
+        """The whole book at the market as it is, for valuation."""
+        instruments = frozenset(self._recorder.state.instruments)
+        market = self.market(instruments, {key.venue for key in instruments}, _NO_DECISION, None)
+        exposure = build_exposure(self._monitor.book, market)
+        return market, exposure, self._risk_of(exposure, self._monitor.book, ()).sites
+
+    def market(
+        self, wanted: frozenset[PositionKey], accounts: Iterable[str], ids: DecisionIds, memory: object
+    ) -> MarketSnapshot:
+        """What can be seen of these instruments."""
+        return MarketSnapshot(
+            time=max(self._mailbox.newest, self._recorder.state.market_time),
+            ids=ids,
+            instruments=MappingProxyType(self._recorder.state.instruments),
+            books=MappingProxyType({key: self._mailbox.books[key] for key in wanted if key in self._mailbox.books}),
+            marks=MappingProxyType({key: self._mailbox.marks[key] for key in wanted if key in self._mailbox.marks}),
+            ages=MappingProxyType(dict(self._freshness.ages(wanted, accounts, self._clock.monotonic_ns()))),
+            memory=memory,
+        )

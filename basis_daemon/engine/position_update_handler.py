@@ -1,0 +1,150 @@
+"""The tight loop: after every trade the ledger, the new book, and what was expected against what the venue says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from basis_daemon.domain.errors import IntegrityError
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.ledger import CashFlow, entry_of_opening
+from basis_daemon.domain.position import AccountReport, Break, BreakKind, PositionBook, find_breaks
+from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.codec import BreakRow, TradeRow
+from basis_daemon.engine.position_monitor import PositionMonitor
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.state import EPOCH
+
+MISSES_TO_BREAK = 2
+"""A difference must be read this often, in a row and with nothing in between, before it is a break."""
+
+Alarm = Callable[[str, Mapping[str, str]], None]
+"""(what happened, the values that say so); never blocks."""
+
+
+class PositionUpdateHandler:
+    """The only writer of the book. Its changes are one synchronous critical section; the network is never inside it."""
+
+    def __init__(self, recorder: Recorder, monitor: PositionMonitor, alarm: Alarm) -> None:
+        self._recorder = recorder
+        self._state = recorder.state
+        self._monitor = monitor
+        self._alarm = alarm
+        self._reports: dict[str, AccountReport] = {}
+        self._misses: dict[PositionKey, int] = {}
+        self._changes: dict[str, int] = {}
+        self._is_inside = False
+
+    def process_trades(self, trades: Iterable[Trade]) -> PositionBook:
+        """Book trades, each once, and publish the book; raises IntegrityError on what cannot be true (overfill)."""
+        self._enter()
+        try:
+            for trade in trades:
+                self._process(trade)
+            return self._publish()
+        finally:
+            self._is_inside = False
+
+    def _process(self, trade: Trade) -> None:
+        state = self._state
+        known = state.orders.get(trade.order_id)
+        if trade.is_fill and state.ledger.has(trade.trade_id):
+            if known is not None and known.state is not trade.order_state:
+                self._recorder.record(TradeRow(trade, None), trade.order_id, trade.trade_id)
+            return
+        self._recorder.see_time(trade.venue_time)
+        was_dead = known is not None and known.was_never_alive
+        entry = state.entry_of(trade) if trade.is_fill else None
+        self._recorder.record(TradeRow(trade, entry), trade.order_id, trade.trade_id)
+        if entry is None:
+            return
+        for account in {key.venue for key in trade.deltas}:
+            self._changes[account] = self._changes.get(account, 0) + 1
+        if known is None:
+            self._alarm("fill of an order that is not ours", {"trade_id": trade.trade_id, "order_id": trade.order_id})
+        if was_dead:
+            self._alarm("fill of an order believed dead", {"trade_id": trade.trade_id, "order_id": trade.order_id})
+        if state.is_overfilled(trade.order_id):
+            asked, got = state.orders[trade.order_id].order.amount, state.orders[trade.order_id].cum_filled
+            raise IntegrityError(f"order {trade.order_id}: filled {got}, expected at most {asked}")
+
+    def process_cash_flows(self, flows: Iterable[CashFlow]) -> PositionBook:
+        """Book funding and other money that moved without an order, each row of the venue once."""
+        self._enter()
+        try:
+            for flow in flows:
+                if self._state.ledger.has(flow.flow_id):
+                    continue
+                self._recorder.see_time(flow.venue_time)
+                self._recorder.record(flow, flow.flow_id, str(flow.instrument or ""))
+                self._changes[flow.key.venue] = self._changes.get(flow.key.venue, 0) + 1
+            return self._publish()
+        finally:
+            self._is_inside = False
+
+    def changes(self, account: str) -> int:
+        """Counter of bookings of one account; equal before and after a query means that nothing moved in between."""
+        return self._changes.get(account, 0)
+
+    def adopt(self, report: AccountReport) -> None:
+        """First start: what the venue holds becomes the opening balance, a perp at the venue's own cost."""
+        self._enter()
+        try:
+            self._recorder.see_time(report.observed_at)
+            quotes = {key: instrument.quote for key, instrument in self._state.instruments.items()}
+            self._recorder.opening(entry_of_opening(report, quotes), report.account)
+            self._reports[report.account] = report
+            self._publish()
+        finally:
+            self._is_inside = False
+
+    def observe(self, report: AccountReport, *, is_settled: bool) -> tuple[Break, ...]:
+        """Compare the venue's word with the book; returns the differences found now.
+
+        With ``is_settled`` false (something moved, or an order is open) differences are only a reason to ask again. A
+        stream's partial word never opens a break either. A report older than the last booked trade is ignored.
+        """
+        self._enter()
+        try:
+            return self._observe(report, is_settled=is_settled)
+        finally:
+            self._is_inside = False
+
+    def _observe(self, report: AccountReport, *, is_settled: bool) -> tuple[Break, ...]:
+        state = self._state
+        if report.observed_at < state.last_trade_time.get(report.account, EPOCH):
+            return ()
+        self._recorder.see_time(report.observed_at)
+        steps = {key: instrument.quantity_step for key, instrument in state.instruments.items()}
+        waiting = {} if is_settled else dict.fromkeys(report.holdings, BreakKind.LAG)
+        found = find_breaks(state.ledger.holdings(), report, steps, waiting)
+        if report.is_partial or not is_settled:
+            return found
+        self._reports[report.account] = report
+        off = {item.key: item for item in found}
+        for key in [k for k in (*self._misses, *state.breaks) if k.venue == report.account and k not in off]:
+            self._misses.pop(key, None)
+            if key in state.breaks:
+                self._recorder.record(BreakRow(is_open=False, found=state.breaks[key]), key)
+        for key, item in off.items():
+            self._misses[key] = self._misses.get(key, 0) + 1
+            if self._misses[key] >= MISSES_TO_BREAK and key not in state.breaks:
+                self._recorder.record(BreakRow(is_open=True, found=item), key)
+                self._alarm("book and venue differ", {"key": key, "difference": str(item.difference)})
+        self._publish()
+        return found
+
+    def publish(self) -> PositionBook:
+        """Publish again after a change of order states (doubt) that moved no money."""
+        self._enter()
+        try:
+            return self._publish()
+        finally:
+            self._is_inside = False
+
+    def _publish(self) -> PositionBook:
+        return self._monitor.update_state(self._state, self._reports)
+
+    def _enter(self) -> None:
+        if self._is_inside:
+            raise IntegrityError("the book was entered twice; expected one synchronous writer")
+        self._is_inside = True

@@ -1,0 +1,105 @@
+"""Asks a venue what happened and what is held, books what was missed, and compares. Asking never holds the book."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from basis_daemon.domain.errors import VenueUnreachableError
+from basis_daemon.domain.position import AccountReport
+from basis_daemon.engine.freshness import Freshness
+from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.state import EPOCH
+from basis_daemon.ports import AccountSource, Clock
+
+OVERLAP = timedelta(minutes=10)
+"""Market time asked for again, for rows that a venue wrote late; their ids keep them from counting twice."""
+
+
+class Reconciler:
+    """One account's reconciliation. A failed query leaves everything as it was, and the account grows stale."""
+
+    def __init__(
+        self,
+        source: AccountSource,
+        recorder: Recorder,
+        handler: PositionUpdateHandler,
+        freshness: Freshness,
+        clock: Clock,
+        alarm: Alarm,
+    ) -> None:
+        self._source = source
+        self._recorder = recorder
+        self._handler = handler
+        self._freshness = freshness
+        self._clock = clock
+        self._alarm = alarm
+        self._asked_until = recorder.state.market_time
+        self.failures = 0
+        self.last: AccountReport | None = None
+        self.is_clean = False
+        self._checked_at = -1
+
+    @property
+    def account(self) -> str:
+        """The venue part of its position keys."""
+        return self._source.account
+
+    async def adopt(self) -> None:
+        """First start: the venue's word becomes the opening book. Raises VenueUnreachableError."""
+        report = await self._source.fetch_report()
+        self._handler.adopt(report)
+        self._asked_until = report.observed_at
+        self._answered(report)
+
+    async def catch_up(self) -> None:
+        """Book every fill and flow since the last answer. Raises VenueUnreachableError."""
+        since, until = max(self._asked_until - OVERLAP, EPOCH), self._recorder.state.market_time
+        self._handler.process_cash_flows(await self._source.fetch_cash_flows(since))
+        self._handler.process_trades(await self._source.fetch_trades(since))
+        self._asked_until = max(self._asked_until, until)
+
+    async def reconcile(self) -> bool:
+        """True when the venue answered and, with nothing moving meanwhile, the book agrees."""
+        try:
+            await self.catch_up()
+            before, was_open = self._handler.changes(self.account), self._has_open_orders()
+            report = await self._source.fetch_report()
+        except VenueUnreachableError as error:
+            self.failures += 1
+            self.is_clean = False
+            self._alarm("reconciliation unanswered", {"account": self.account, "why": str(error)})
+            return False
+        self.failures = 0
+        is_settled = not was_open and not self._has_open_orders() and before == self._handler.changes(self.account)
+        found = self._handler.observe(report, is_settled=is_settled)
+        self._answered(report)
+        self.is_clean = is_settled and not found
+        return self.is_clean
+
+    async def check(self) -> bool:
+        """One report against the book, without asking for history: True when settled and equal. Raises as the port."""
+        before = self._handler.changes(self.account)
+        report = await self._source.fetch_report()
+        is_settled = not self._has_open_orders() and before == self._handler.changes(self.account)
+        found = self._handler.observe(report, is_settled=is_settled)
+        self._answered(report)
+        self._checked_at = before
+        self.is_clean = is_settled and not found
+        return self.is_clean
+
+    def has_moved(self) -> bool:
+        """True when something was booked, or an order left, since the last ``check``."""
+        return self._has_open_orders() or self._handler.changes(self.account) != self._checked_at
+
+    def _has_open_orders(self) -> bool:
+        return any(life.order.venue == self.account for life in self._recorder.state.open_orders())
+
+    def _answered(self, report: AccountReport) -> None:
+        self.last = report
+        self._freshness.answered(self.account, self._clock.monotonic_ns())
+
+
+def market_floor(moment: datetime, step: timedelta) -> datetime:
+    """The last multiple of ``step`` since the epoch that is not after ``moment``."""
+    return moment - (moment - EPOCH) % step

@@ -1,0 +1,126 @@
+"""The one door through which the book changes: the state is folded and the journal row queued in the same breath."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from basis_daemon.domain.ledger import CashFlow, Entry
+from basis_daemon.domain.order import Order
+from basis_daemon.domain.trade import OrderState
+from basis_daemon.engine.codec import (
+    BreakRow,
+    DecisionRow,
+    GroupRow,
+    GuardRow,
+    MemoryRow,
+    OrderStateRow,
+    PlanRow,
+    TradeRow,
+    dump,
+)
+from basis_daemon.engine.state import BookState
+from basis_daemon.ports import Journal, Record, RecordKind
+
+Row = BreakRow | DecisionRow | GroupRow | GuardRow | MemoryRow | OrderStateRow | PlanRow | TradeRow | CashFlow
+_KINDS: dict[type, RecordKind] = {
+    BreakRow: RecordKind.BREAK,
+    DecisionRow: RecordKind.DECISION,
+    GroupRow: RecordKind.GROUP,
+    GuardRow: RecordKind.GUARD,
+    MemoryRow: RecordKind.MEMORY,
+    OrderStateRow: RecordKind.ORDER_STATE,
+    PlanRow: RecordKind.PLAN,
+    TradeRow: RecordKind.TRADE,
+    CashFlow: RecordKind.CASH_FLOW,
+}
+
+
+class Recorder:
+    """Folds rows into the state and queues them; state sequence and journal sequence stay equal."""
+
+    def __init__(self, state: BookState, journal: Journal) -> None:
+        self.state = state
+        self._journal = journal
+        self.rows_since_snapshot = 0
+
+    @property
+    def epoch(self) -> int:
+        """The journal's generation, part of every order id."""
+        return self._journal.generation
+
+    def see_time(self, market_time: datetime) -> None:
+        """Market time only goes forward; every row is stamped with it."""
+        self.state.market_time = max(self.state.market_time, market_time)
+
+    def record(self, row: Row, correlation: str, causation: str = "") -> None:
+        """Fold one row and queue it; durable within the next group commit."""
+        self._fold(row)
+        self._append(_KINDS[type(row)], dump(row), correlation, causation)
+
+    def note(self, kind: RecordKind, payload: str, correlation: str) -> None:
+        """Queue a row that changes no state: a valuation, an operator's command."""
+        if kind is RecordKind.VALUATION:
+            self.state.last_valuation = payload
+        self._append(kind, payload, correlation, "")
+
+    async def intents(self, orders: Sequence[Order], correlation: str) -> None:
+        """Return once these orders are on disk; only then may their first byte leave."""
+        rows = []
+        for order in orders:
+            self.state.intent(order)
+            rows.append(self._row(RecordKind.INTENT, dump(order), order.group_id or correlation, correlation))
+        self._count(len(rows))
+        await self._journal.append_durable(rows)
+
+    def move(self, order: Order, state: OrderState, at: datetime | None = None, why: str = "") -> None:
+        """Advance one order and record it; raises IllegalTransitionError."""
+        self.record(OrderStateRow(order.order_id, state, at, why), order.group_id or order.order_id, order.order_id)
+
+    def opening(self, entry: Entry, account: str) -> None:
+        """Adopt what a venue holds at the first start."""
+        self.state.ledger.apply(entry)
+        self._append(RecordKind.OPENING, dump(entry), account, "")
+
+    def snapshot(self) -> None:
+        """Queue the whole state; recovery starts behind it."""
+        self._append(RecordKind.SNAPSHOT, self.state.dump(), "snapshot", "")
+        self.rows_since_snapshot = 0
+
+    async def flush(self) -> None:
+        """Return once everything recorded is on disk."""
+        await self._journal.flush()
+
+    def _fold(self, row: Row) -> None:
+        state = self.state
+        match row:
+            case OrderStateRow():
+                state.move_order(row)
+            case TradeRow():
+                state.book(row)
+            case CashFlow():
+                state.cash_flow(row)
+            case BreakRow():
+                state.move_break(row)
+            case PlanRow():
+                state.plans[row.plan_id] = row
+            case MemoryRow():
+                state.memories[row.strategy] = row.text
+            case DecisionRow():
+                state.decisions[row.strategy] = row.decision
+                state.last_decision[row.strategy] = row
+            case GuardRow():
+                state.guard = row
+            case GroupRow():
+                pass
+
+    def _row(self, kind: RecordKind, payload: str, correlation: str, causation: str) -> Record:
+        return Record(kind, self.state.market_time, str(correlation), str(causation), payload)
+
+    def _append(self, kind: RecordKind, payload: str, correlation: str, causation: str) -> None:
+        self._count(1)
+        self._journal.append(self._row(kind, payload, correlation, causation))
+
+    def _count(self, rows: int) -> None:
+        self.state.sequence += rows
+        self.rows_since_snapshot += rows

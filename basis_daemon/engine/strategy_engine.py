@@ -1,0 +1,206 @@
+"""One strategy's turn: the order of the stops between an event and a plan. From event to orders nothing suspends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from basis_daemon.domain.decision import Assessment, PlanEnded, ReasonCode
+from basis_daemon.domain.errors import BasisError, PlanRefusedError
+from basis_daemon.domain.market import BookTick, DecisionIds, FundingSettled, MarketEvent, MarkTick
+from basis_daemon.domain.order import Order
+from basis_daemon.domain.plan import PlanState
+from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.codec import DecisionRow, MemoryRow, PlanRow
+from basis_daemon.engine.picture import Picture, PictureMaker
+from basis_daemon.engine.position_update_handler import Alarm
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.state import EPOCH
+from basis_daemon.engine.venue_manager import VenueManager
+from basis_daemon.ports import Clock, Strategy, TaskScope
+
+STRATEGY_FAULTS = (BasisError, ArithmeticError, LookupError, TypeError, ValueError)
+"""What a strategy may raise by mistake: it is frozen, the others trade on. Anything else stops the daemon."""
+
+REMEMBER_EVERY = timedelta(hours=1)
+"""Market time after which what was folded from prices alone is journalled again; settlements and trades are at once."""
+
+_IDLE = frozenset({ReasonCode.HOLD, ReasonCode.STALE, ReasonCode.IN_FLIGHT})
+
+Gate = Callable[[Sequence[Order], Picture, Assessment], tuple[str, ...]]
+"""Pre-trade risk: the reasons to refuse the whole list, empty to approve."""
+
+
+class EventDrivenStrategyEngine:
+    """Turns events into plans for one strategy. At most one ordinary plan is in flight; defence may run beside it."""
+
+    def __init__(
+        self,
+        *,
+        strategy: Strategy,
+        pictures: PictureMaker,
+        recorder: Recorder,
+        venue_manager: VenueManager,
+        gate: Gate,
+        clock: Clock,
+        alarm: Alarm,
+        book: str,
+    ) -> None:
+        self.strategy = strategy
+        self._pictures = pictures
+        self._recorder = recorder
+        self._venue_manager = venue_manager
+        self._gate = gate
+        self._clock = clock
+        self._alarm = alarm
+        self._book = book
+        self._scope: TaskScope | None = None
+        self._memory = strategy.initial_memory()
+        self._due_at = EPOCH
+        self._interval = timedelta(seconds=float(strategy.decision_interval_s))
+        self._remember_at = EPOCH
+        self._waiting_since_ns = 0
+        self._plans: dict[str, Assessment] = {}
+        self._last_reason = ""
+        self.is_frozen = False
+        self.is_open = False
+
+    @property
+    def plans_in_flight(self) -> int:
+        """How many plans have not ended."""
+        return len(self._plans)
+
+    def start(self, scope: TaskScope, history: Sequence[MarketEvent]) -> None:
+        """Remember what was journalled and fold what came since; decisions begin when ``is_open`` is set."""
+        text = self._recorder.state.memories.get(self.strategy.name)
+        if text is not None:
+            self._memory = self.strategy.load_memory(text)
+        for event in history:
+            self._fold(event)
+        self._scope = scope
+
+    def on_market(self, event: MarketEvent) -> None:
+        """Stop 2: woken by an instrument it subscribed to. Cheap unless a decision is due."""
+        if type(event) is FundingSettled:
+            self._fold(event)
+        if event.venue_time >= self._due_at:
+            self.turn("market")
+
+    def on_trade(self, trade: Trade) -> None:
+        """A fill of its own, or one of nobody's on a key it declared (ADL, liquidation, a hand): it remembers both."""
+        life = self._recorder.state.orders.get(trade.order_id)
+        is_foreign = life is None and trade.instrument in self.strategy.declared_keys
+        if trade.is_fill and (is_foreign or (life is not None and life.order.strategy == self.strategy.name)):
+            self._fold(trade)
+
+    def tick(self) -> None:
+        """Process time passed: notices that nothing arrives any more."""
+        if self._pictures.is_silent(self.strategy, self._clock.monotonic_ns()) and self._last_reason != "STALE":
+            self.turn("silence")
+
+    def turn(self, trigger: str) -> None:
+        """Stops 3 to 5: picture, decision with stored reasons, risk gate, and a plan on its way."""
+        if self._scope is None or self.is_frozen or not self.is_open or self._must_wait():
+            return
+        try:
+            picture = self._take_picture()
+            decision = self._decide(trigger, picture)
+            if decision is not None:
+                self._launch(*decision)
+        except STRATEGY_FAULTS as error:
+            self._freeze(error)
+
+    def _must_wait(self) -> bool:
+        """True while one stream of a venue is about to catch up with the others; not longer than the grace."""
+        now_ns = self._clock.monotonic_ns()
+        if not self._pictures.is_lagging(self.strategy):
+            self._waiting_since_ns = 0
+            return False
+        self._waiting_since_ns = self._waiting_since_ns or now_ns
+        return now_ns - self._waiting_since_ns < self._pictures.grace_ns
+
+    def _take_picture(self) -> Picture:
+        ids = DecisionIds(
+            self._book, self._recorder.epoch, self._recorder.state.decisions.get(self.strategy.name, 0) + 1
+        )
+        picture = self._pictures.take(self.strategy, self._memory, ids, running=tuple(self._plans.values()))
+        self._recorder.see_time(picture.market.time)
+        self._due_at = picture.market.time + self._interval
+        for event in picture.events:
+            self._fold(event)
+        return picture.with_memory(self._memory)
+
+    def _decide(self, trigger: str, picture: Picture) -> tuple[PlanRow, list[Order], Assessment] | None:
+        question = (picture.market.time, trigger, picture.market, picture.exposure, picture.risk)
+        assessment = self.strategy.assess(*question)
+        orders = [] if assessment.reason in _IDLE else self.strategy.make_strategy_decision(*question)
+        denied = self._gate(orders, picture, assessment) if orders else ()
+        self._store(assessment, orders, denied, picture.market.ids)
+        if not orders or denied:
+            return None
+        ids = picture.market.ids
+        plan_id = f"{self.strategy.name}:{ids.epoch}:{ids.decision}"
+        row = PlanRow(
+            plan_id, self.strategy.name, ids.decision, assessment.reason, PlanState.ACCEPTED,
+            tuple(order.order_id for order in orders),
+        )  # fmt: skip
+        for other, running in self._plans.items():
+            if assessment.urgency > running.urgency:
+                self._venue_manager.stop(other)
+        self._plans[plan_id] = assessment
+        return row, orders, assessment
+
+    def _store(
+        self, assessment: Assessment, orders: Sequence[Order], denied: tuple[str, ...], ids: DecisionIds
+    ) -> None:
+        row = DecisionRow(self.strategy.name, ids.decision, assessment, tuple(o.order_id for o in orders), denied)
+        self._recorder.record(row, f"{self.strategy.name}:{ids.epoch}:{ids.decision}", assessment.trigger)
+        if denied or assessment.page:
+            why = "; ".join(denied) or assessment.note
+            self._alarm("plan denied" if denied else "page", {"strategy": self.strategy.name, "why": why})
+        self._last_reason = assessment.reason
+
+    def _launch(self, row: PlanRow, orders: list[Order], assessment: Assessment) -> None:
+        if self._scope is not None:
+            self._recorder.record(row, row.plan_id)
+            self._scope.spawn(f"plan {row.plan_id}", self._execute(row, orders, assessment))
+
+    async def _execute(self, row: PlanRow, orders: list[Order], assessment: Assessment) -> None:
+        """Stop 5 and beyond: run the plan, remember how it ended, and look at the book again."""
+        state, why = PlanState.ABORTED, ""
+        self._move(row, PlanState.RUNNING)
+        try:
+            state = await self._venue_manager.execute_orders(
+                assessment.time, orders, row.plan_id, is_defence=assessment.urgency > 0
+            )
+        except PlanRefusedError as error:
+            why = str(error)
+            self._alarm("plan refused", {"plan": row.plan_id, "why": why})
+        except BasisError as error:
+            why = str(error)
+            self._freeze(error)
+        self._plans.pop(row.plan_id, None)
+        self._move(row, state, why)
+        now = self._recorder.state.market_time
+        self._fold(
+            PlanEnded(row.strategy, row.decision, row.reason, state, now, assessment.targets, assessment.weights)
+        )
+        self.turn("plan_ended")
+
+    def _move(self, row: PlanRow, state: PlanState, why: str = "") -> None:
+        moved = PlanRow(row.plan_id, row.strategy, row.decision, row.reason, state, row.order_ids, why)
+        self._recorder.record(moved, row.plan_id)
+
+    def _fold(self, event: object) -> None:
+        memory = self.strategy.fold(self._memory, event)
+        if memory is self._memory:
+            return
+        self._memory = memory
+        if not isinstance(event, (BookTick, MarkTick)) or event.venue_time >= self._remember_at:
+            self._remember_at = self._recorder.state.market_time + REMEMBER_EVERY
+            row = MemoryRow(self.strategy.name, self.strategy.dump_memory(memory))
+            self._recorder.record(row, self.strategy.name, type(event).__name__)
+
+    def _freeze(self, error: BaseException) -> None:
+        self.is_frozen = True
+        self._alarm("strategy frozen", {"strategy": self.strategy.name, "error": f"{type(error).__name__}: {error}"})

@@ -1,0 +1,160 @@
+"""Exact valuations in market time: the venues' own balances, the market's prices, and where every cent came from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from basis_daemon.domain.decision import LiquidationSite, MarginState
+from basis_daemon.domain.errors import VenueUnreachableError
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.valuation import Posted, Valuation, attribute
+from basis_daemon.engine.codec import dump, load
+from basis_daemon.engine.picture import Survey
+from basis_daemon.engine.position_update_handler import Alarm
+from basis_daemon.engine.reconciler import Reconciler, market_floor
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.ports import RecordKind
+
+ONE = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class MarginRow:
+    """One derivatives account at a valuation."""
+
+    account: str
+    margin: Decimal
+    notional: Decimal
+    ratio: Decimal | None
+    distance: Decimal | None
+    z: Decimal | None
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValuationRow:
+    """A valuation with the split of the change since the one before; share price in ``unit_value``."""
+
+    time: datetime
+    equity_usdt: Decimal
+    prices: Mapping[str, Decimal]
+    marks: Mapping[PositionKey, Decimal]
+    holdings: Mapping[PositionKey, Decimal]
+    open_notional: Mapping[PositionKey, Decimal]
+    net_delta: Mapping[str, Decimal]
+    bases: Mapping[PositionKey, str]
+    posted: tuple[Posted, ...]
+    margins: tuple[MarginRow, ...]
+    components: Mapping[str, Decimal]
+    units: Decimal
+    unit_value: Decimal
+    unit_value_high: Decimal
+
+
+class Valuer:
+    """Values the book each ``step`` of market time, when no plan runs and every venue agrees with the book."""
+
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        reconcilers: Sequence[Reconciler],
+        survey: Survey,
+        alarm: Alarm,
+        step: timedelta,
+    ) -> None:
+        self._recorder = recorder
+        self._reconcilers = reconcilers
+        self._survey = survey
+        self._alarm = alarm
+        self._step = step
+        self.due = asyncio.Event()
+        text = recorder.state.last_valuation
+        self.last = load(ValuationRow, text) if text else None
+        self._next_at = market_floor(self.last.time, step) + step if self.last else None
+
+    @property
+    def unit_value(self) -> Decimal:
+        """Equity per unit; 1 before the first valuation."""
+        return self.last.unit_value if self.last else ONE
+
+    @property
+    def unit_value_high(self) -> Decimal:
+        """Its highest so far."""
+        return self.last.unit_value_high if self.last else ONE
+
+    def see(self, stamp: datetime) -> None:
+        """Market time has reached ``stamp``; cheap, called for every market event."""
+        if self._next_at is None or stamp >= self._next_at:
+            self.due.set()
+
+    async def value_now(self) -> bool:
+        """Journal a valuation; False when something moved, a venue was silent, or a price is missing: try again."""
+        try:
+            settled = [await reconciler.check() for reconciler in self._reconcilers]
+        except VenueUnreachableError:
+            return False
+        if not all(settled) or any(r.has_moved() for r in self._reconcilers):
+            return False
+        market, exposure, sites = self._survey()
+        if exposure.unknown:
+            return False
+        stated = {k: q for r in self._reconcilers if r.last is not None for k, q in r.last.holdings.items()}
+        state = self._recorder.state
+        valuation = Valuation(
+            time=market.time,
+            holdings=stated,
+            open_notional=state.ledger.open_notionals(),
+            prices=exposure.prices,
+            marks={key: tick.mark for key, tick in market.marks.items()},
+            bases={key: i.base for key, i in state.instruments.items() if key.kind is Kind.PERP},
+            posted=tuple(Posted(c, a, s, amount) for (c, a, s), amount in state.ledger.totals().items()),
+        )
+        self._journal(valuation, exposure.margins, sites)
+        self._next_at = market_floor(market.time, self._step) + self._step
+        self.due.clear()
+        return True
+
+    def _journal(self, now: Valuation, margins: Sequence[MarginState], sites: Sequence[LiquidationSite]) -> None:
+        last = self.last
+        before = None if last is None else _valuation_of(last)
+        parts = attribute(before, now) if before else {}
+        flows = parts.get("flows", Decimal(0))
+        units = now.equity if last is None else last.units + (flows / last.unit_value if flows else Decimal(0))
+        unit_value = now.equity / units if units else ONE
+        row = ValuationRow(
+            time=now.time,
+            equity_usdt=now.equity,
+            prices=now.prices,
+            marks=now.marks,
+            holdings=now.holdings,
+            open_notional=now.open_notional,
+            net_delta=now.net_delta(),
+            bases=now.bases,
+            posted=now.posted,
+            margins=tuple(_margin_row(state, sites) for state in margins),
+            components=parts,
+            units=units,
+            unit_value=unit_value,
+            unit_value_high=max(self.unit_value_high, unit_value),
+        )
+        self.last = row
+        self._recorder.note(RecordKind.VALUATION, dump(row), "valuation")
+        if parts.get("unexplained"):
+            facts = {name: str(amount) for name, amount in parts.items()}
+            self._alarm("equity change unexplained", facts)
+
+
+def _valuation_of(row: ValuationRow) -> Valuation:
+    return Valuation(row.time, row.holdings, row.open_notional, row.prices, row.marks, row.bases, row.posted)
+
+
+def _margin_row(state: MarginState, sites: Sequence[LiquidationSite]) -> MarginRow:
+    site = next((s for s in sites if s.site == state.account), None)
+    ratio = state.margin / state.notional if state.notional else None
+    distance, z, level = (site.distance, site.z, site.level) if site else (None, None, 0)
+    return MarginRow(state.account, state.margin, state.notional, ratio, distance, z, level)

@@ -1,0 +1,136 @@
+"""When: a plan's batches in list order, each settled before the next, every trade streaming to the handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from basis_daemon.domain.errors import PlanRefusedError
+from basis_daemon.domain.instrument import Instrument, PositionKey
+from basis_daemon.domain.market import BookTick
+from basis_daemon.domain.order import ExecutionMode, OnFail, Order, TimeInForce, order_id
+from basis_daemon.domain.plan import Batch, PlanState, batches
+from basis_daemon.domain.trade import DEAD, OrderState
+from basis_daemon.engine.leg_group import Desk, GroupEnd, LegBudget, LegGroup
+from basis_daemon.engine.order_runner import OrderRunner
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
+from basis_daemon.ports import Clock
+
+PAIR = 2
+SETTLED = frozenset({OrderState.FILLED, OrderState.SETTLED, OrderState.CLAIMED, OrderState.FINAL})
+RESTING = frozenset({TimeInForce.GTC, TimeInForce.POST_ONLY})
+"""An order meant to rest is settled once the venue has it; anything else only when all of it was done."""
+
+
+class VenueManager:
+    """Executes plans. Several may run beside each other; ``stop`` keeps a plan's unsent orders from leaving."""
+
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        runner: OrderRunner,
+        interfaces: VenueInterfaceManager,
+        clock: Clock,
+        budget: LegBudget,
+        book: str,
+        quotes: Mapping[PositionKey, BookTick],
+        is_halted: Callable[[Order], bool],
+    ) -> None:
+        self._recorder = recorder
+        self._runner = runner
+        self._interfaces = interfaces
+        self._clock = clock
+        self._budget = budget
+        self._book = book
+        self._quotes = quotes
+        self._is_halted = is_halted
+        self._stopped: set[str] = set()
+        self._defence: set[str] = set()
+
+    def stop(self, plan_id: str) -> None:
+        """Let the plan finish the clip it is in and send nothing more."""
+        self._stopped.add(plan_id)
+
+    def check(self, orders: Sequence[Order]) -> tuple[Batch, ...]:
+        """The plan's batches; raises PlanRefusedError before anything is sent for what could not be executed whole."""
+        cut = batches(orders)
+        for batch in cut:
+            if batch.mode is ExecutionMode.PARALLEL and len(batch.orders) != PAIR:
+                raise PlanRefusedError(f"group {batch.group_id}: {len(batch.orders)} parallel legs, expected {PAIR}")
+        for order in orders:
+            if not self._interfaces.can_route(order):
+                raise PlanRefusedError(f"order {order.order_id}: no interface for {order.operation} at {order.venue}")
+            if order.take_profit is not None or order.stop_loss is not None:
+                raise PlanRefusedError(f"order {order.order_id}: no venue here keeps brackets, expected none")
+        return cut
+
+    async def execute_orders(
+        self, timestamp: datetime, orders: Sequence[Order], plan_id: str, *, is_defence: bool = False
+    ) -> PlanState:
+        """DONE when every batch settled as asked; ABORTED as soon as one did not: the next decision repairs.
+
+        A guard that tightens meanwhile ends an ordinary plan before its next order; defence goes on.
+        """
+        cut = self.check(orders)
+        if is_defence:
+            self._defence.add(plan_id)
+        try:
+            for batch in cut:
+                if plan_id in self._stopped or not await self._run_batch(batch, timestamp, plan_id):
+                    return PlanState.ABORTED
+            return PlanState.DONE
+        finally:
+            self._stopped.discard(plan_id)
+            self._defence.discard(plan_id)
+
+    async def _run_batch(self, batch: Batch, timestamp: datetime, plan_id: str) -> bool:
+        if batch.mode is ExecutionMode.PARALLEL:
+            return await self._run_legs(batch, timestamp, plan_id)
+        for order in batch.orders:
+            if not await self._run_single(order, timestamp, plan_id):
+                return False
+        return True
+
+    async def _run_legs(self, batch: Batch, timestamp: datetime, plan_id: str) -> bool:
+        lead, follow = batch.orders
+        desk = Desk(
+            runner=self._runner,
+            clock=self._clock,
+            quote=lambda order: self._quotes.get(order.instrument),
+            instrument=self._instrument,
+            is_stopped=lambda: self._must_stop(lead, plan_id),
+            book=self._book,
+            epoch=self._recorder.epoch,
+        )
+        row = await LegGroup(lead, follow, self._budget, desk).run(timestamp)
+        self._recorder.record(row, row.group_id, plan_id)
+        return row.how == GroupEnd.HEDGED
+
+    def _must_stop(self, order: Order, plan_id: str) -> bool:
+        return plan_id in self._stopped or (plan_id not in self._defence and self._is_halted(order))
+
+    async def _run_single(self, order: Order, timestamp: datetime, plan_id: str) -> bool:
+        """One order, with as many fresh attempts as ``on_fail`` grants after the one before is known dead."""
+        tries = 1 + (order.retries_max if order.on_fail is OnFail.RETRY else 0)
+        for attempt in range(tries):
+            if self._must_stop(order, plan_id) or order.is_expired(self._recorder.state.market_time):
+                return False
+            life = await self._runner.run(order if attempt == 0 else self._again(order, attempt), timestamp)
+            if life.state not in DEAD:
+                return life.state in SETTLED or life.order.tif in RESTING
+            if life.cum_filled:  # a part was done: what is still wanted is for the next decision to say
+                return False
+        return False
+
+    def _again(self, order: Order, attempt: int) -> Order:
+        epoch = self._recorder.epoch
+        fresh = order_id(self._book, epoch, order.strategy, order.decision, order.leg, order.clip, attempt)
+        return Order(**order.model_dump() | {"order_id": fresh, "attempt": attempt, "parent_id": order.order_id})
+
+    def _instrument(self, order: Order) -> Instrument:
+        found = self._recorder.state.instruments.get(order.instrument)
+        if found is None:
+            raise PlanRefusedError(f"order {order.order_id}: instrument {order.instrument} is not loaded")
+        return found

@@ -1,0 +1,225 @@
+"""What an operator asks a book: status, positions, orders, trades, profit and loss. Pure functions of a `BookView`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, Seen, plain, underlying
+from basis_daemon.engine.codec import TradeRow
+from basis_daemon.engine.state import OrderLife
+
+GRAIN = Decimal("1e-10")
+"""What ratios are cut to; money and quantities are never cut."""
+
+
+def status(view: BookView) -> Json:
+    """How the book stands: equity, doubt, breaks, guard, nearest liquidation, and the last decision per strategy."""
+    state, latest = view.state, view.latest
+    runs = view.history.generations
+    return {
+        "generation": view.last.generation if view.last else 0,
+        "sequence": state.sequence,
+        "market_time": state.market_time.isoformat(),
+        "wall_time": view.last.wall_time.isoformat() if view.last else None,
+        "config_hash": runs[max(runs)].get("config_hash", "") if runs else "",
+        "code_version": runs[max(runs)].get("code_version", "") if runs else "",
+        "guard": {"state": state.guard.state.value, "why": state.guard.why},
+        "equity_usdt": latest.get("equity_usdt"),
+        "net_delta": latest.get("net_delta", {}),
+        "margins": latest.get("margins", []),
+        "drawdown": _drawdown(latest),
+        "in_doubt": list(state.in_doubt()),
+        "breaks": [
+            {
+                "key": found.key,
+                "kind": found.kind.value,
+                "expected": plain(found.expected),
+                "actual": plain(found.actual),
+                "difference": plain(found.difference),
+                "tolerance": plain(found.tolerance),
+            }
+            for found in state.breaks.values()
+        ],
+        "breaks_opened": state.breaks_opened,
+        "open_orders": len(state.open_orders()),
+        "orders": len(state.orders),
+        "trades": state.trade_count,
+        "plans_running": [plan.plan_id for plan in state.running_plans()],
+        "strategies": [_strategy(view, name) for name in sorted(state.last_decision)],
+    }
+
+
+def _strategy(view: BookView, name: str) -> Json:
+    row = view.state.last_decision[name]
+    said = row.assessment
+    return {
+        "name": name,
+        "decision": row.decision,
+        "time": said.time.isoformat(),
+        "trigger": said.trigger,
+        "reason": said.reason.value,
+        "note": said.note,
+        "denied": list(row.denied),
+        "decisions": {reason: n for (who, reason), n in sorted(view.history.reasons.items()) if who == name},
+    }
+
+
+def _drawdown(latest: Json) -> str | None:
+    high = Decimal(latest.get("unit_value_high") or 0)
+    return plain((1 - Decimal(latest["unit_value"]) / high).quantize(GRAIN)) if high > 0 else None
+
+
+def positions(view: BookView) -> Json:
+    """Every holding that is not zero, valued at the newest valuation; a key without a price has no value, not zero."""
+    latest, costs = view.latest, view.state.ledger.open_notionals()
+    held = {key: amount for key, amount in sorted(view.state.ledger.holdings().items()) if amount}
+    return {
+        "as_of": latest.get("time"),
+        "equity_usdt": latest.get("equity_usdt"),
+        "net_delta": latest.get("net_delta", {}),
+        "margins": latest.get("margins", []),
+        "positions": [_position(key, amount, costs.get(key, ZERO), latest) for key, amount in held.items()],
+    }
+
+
+def _position(key: PositionKey, quantity: Decimal, cost: Decimal, latest: Json) -> Json:
+    price = _price(key, latest)
+    row: Json = {
+        "key": key,
+        "underlying": underlying(key, latest.get("bases", {})),
+        "quantity": plain(quantity),
+        "price": plain(price) if price is not None else None,
+        "value": plain(quantity * price) if price is not None else None,
+    }
+    if key.kind is Kind.PERP:
+        row |= {"entry_price": plain((cost / quantity).quantize(GRAIN)), "open_notional": plain(cost)}
+        row["unrealised"] = plain(quantity * price - cost) if price is not None else None
+    return row
+
+
+def _price(key: PositionKey, latest: Json) -> Decimal | None:
+    if key.kind is Kind.PERP:
+        found = latest.get("marks", {}).get(key)
+    else:
+        found = "1" if key.symbol == QUOTE else latest.get("prices", {}).get(key.symbol)
+    return Decimal(found) if found is not None else None
+
+
+def orders(view: BookView, *, only_open: bool = False, last: int | None = None) -> Json:
+    """Orders from intent to end, oldest first."""
+    lives = [life for life in view.state.orders.values() if life.is_open or not only_open]
+    fills = _fills_by_order(view.history.trades.values())
+    chosen = lives if last is None else lives[-last:] if last else []
+    return {"total": len(lives), "orders": [order_row(view, life, fills) for life in chosen]}
+
+
+Fills = dict[str, tuple[Decimal, Decimal]]
+"""(base quantity, quote quantity) by order id."""
+
+
+def _fills_by_order(seen: Iterable[Seen[TradeRow]]) -> Fills:
+    found: Fills = {}
+    for trade in (item.row.trade for item in seen):
+        if trade.price is not None and trade.qty_base:
+            base, quote = found.get(trade.order_id, (ZERO, ZERO))
+            found[trade.order_id] = base + trade.qty_base, quote + trade.qty_base * trade.price
+    return found
+
+
+def order_row(view: BookView, life: OrderLife, fills: Fills | None = None) -> Json:
+    """One order: what was asked, what came of it."""
+    order, history = life.order, view.history
+    base, quote = (fills if fills is not None else _fills_by_order(history.trades.values())).get(
+        order.order_id, (ZERO, ZERO)
+    )
+    asked_at = history.intents.get(order.order_id)
+    steps = history.order_steps.get(order.order_id, [])
+    return {
+        "order_id": order.order_id,
+        "plan_id": history.plan_of_order.get(order.order_id),
+        "parent_id": order.parent_id,
+        "strategy": order.strategy,
+        "time": asked_at.record.market_time.isoformat() if asked_at else None,
+        "sent_at": life.sent_at.isoformat() if life.sent_at else None,
+        "operation": order.operation.value,
+        "instrument": order.instrument,
+        "side": order.side.value if order.side else None,
+        "amount": order.amount if order.amount == "MAX" else plain(order.amount),
+        "filled": plain(life.cum_filled),
+        "average_price": plain((quote / base).quantize(GRAIN)) if base else None,
+        "reduce_only": order.reduce_only,
+        "state": life.state.value,
+        "reason": order.reason,
+        "why": next((step.row.why for step in reversed(steps) if step.row.why), ""),
+    }
+
+
+def trades(view: BookView, *, last: int | None = None) -> Json:
+    """Money that moved by orders, oldest first: fills and transfers."""
+    rows = [trade_row(view, seen) for seen in view.history.trades.values()]
+    return {
+        "total": len(rows),
+        "fills": view.state.trade_count,
+        "trades": rows if last is None else rows[-last:] if last else [],
+    }
+
+
+def trade_row(view: BookView, seen: Seen[TradeRow]) -> Json:
+    """One trade with the order and the reason behind it; ``reason`` is empty for an order that is not ours."""
+    trade, life = seen.row.trade, view.state.orders.get(seen.row.trade.order_id)
+    side = life.order.side if life else None
+    return {
+        "trade_id": trade.trade_id,
+        "order_id": trade.order_id,
+        "plan_id": view.history.plan_of_order.get(trade.order_id),
+        "time": trade.venue_time.isoformat(),
+        "instrument": trade.instrument,
+        "operation": life.order.operation.value if life else None,
+        "side": side.value if side else None,
+        "quantity": plain(trade.qty_base),
+        "price": plain(trade.price) if trade.price is not None else None,
+        "liquidity": trade.liquidity,
+        "fees": {fee.asset: plain(fee.quantity) for fee in trade.fees},
+        "realised_pnl": plain(trade.realised_pnl) if trade.realised_pnl is not None else None,
+        "deltas": {str(key): plain(amount) for key, amount in trade.deltas.items()},
+        "reason": life.order.reason if life else "",
+    }
+
+
+def pnl(view: BookView) -> Json:
+    """Change of equity by cause, over all valuations and per valuation; ``residual`` is what no cause explains."""
+    rows = [valued.row for valued in view.history.valuations]
+    if not rows:
+        return {"from": None, "to": None, "equity_start": None, "equity_end": None, "by_cause": {}, "valuations": []}
+    by_cause = totals_by_cause(rows)
+    start, end = Decimal(rows[0]["equity_usdt"]), Decimal(rows[-1]["equity_usdt"])
+    return {
+        "from": rows[0]["time"],
+        "to": rows[-1]["time"],
+        "equity_start": plain(start),
+        "equity_end": plain(end),
+        "change": plain(end - start),
+        "by_cause": {cause: plain(amount) for cause, amount in by_cause.items()},
+        "residual": plain(end - start - sum(by_cause.values(), ZERO)),
+        "return": plain(((end - start) / start).quantize(GRAIN)) if start else None,
+        "drawdown_max": plain(_drawdown_max(rows)),
+        "valuations": [
+            {"time": row["time"], "equity_usdt": row["equity_usdt"], "components": row["components"]} for row in rows
+        ],
+    }
+
+
+def totals_by_cause(rows: Iterable[Json]) -> dict[str, Decimal]:
+    """Components summed over all intervals; those of the first valuation lead up to it and are left out."""
+    found: dict[str, Decimal] = {}
+    for row in list(rows)[1:]:
+        for cause, amount in row["components"].items():
+            found[cause] = found.get(cause, ZERO) + Decimal(amount)
+    return found
+
+
+def _drawdown_max(rows: Iterable[Json]) -> Decimal:
+    falls = [Decimal(_drawdown(row) or 0) for row in rows]
+    return max(falls, default=ZERO)

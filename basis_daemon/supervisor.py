@@ -1,0 +1,246 @@
+"""Life: adopt, arm, pump, reconcile, drain. One task tree, in which every task of the daemon has its parent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from basis_daemon.domain.errors import ReconciliationError, VenueUnreachableError
+from basis_daemon.domain.instrument import Instrument, PositionKey
+from basis_daemon.domain.market import BookTick, FundingSettled, MarkTick, StreamChanged
+from basis_daemon.domain.plan import PlanState
+from basis_daemon.domain.position import AccountReport
+from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.codec import PlanRow
+from basis_daemon.engine.freshness import Freshness
+from basis_daemon.engine.mailbox import Mailbox
+from basis_daemon.engine.order_runner import OrderRunner
+from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
+from basis_daemon.engine.reconciler import Reconciler
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
+from basis_daemon.engine.valuation import Valuer
+from basis_daemon.ports import AccountChanged, Clock, Feed, FeedEvent
+from basis_daemon.tasks import TaskTree
+
+START_TRIES = 5
+START_PAUSE_S = 1.0
+TICK_S = 1.0
+VALUATION_PAUSE_S = 0.5
+"""Process time between valuations at least: when market time runs, it must not eat the venues' request budgets."""
+
+
+class Phase(StrEnum):
+    """Where the daemon stands in its life."""
+
+    STARTING = "starting"
+    RECOVERING = "recovering"
+    DISARMED = "disarmed"
+    ARMED = "armed"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Process seconds between reconciliations and for the drain, and journal rows between snapshots."""
+
+    reconcile_s: Decimal
+    drain_s: Decimal
+    snapshot_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The engine that a supervisor keeps alive, as wiring has assembled it."""
+
+    feeds: Sequence[Feed]
+    reconcilers: Sequence[Reconciler]
+    engines: Sequence[EventDrivenStrategyEngine]
+    recorder: Recorder
+    handler: PositionUpdateHandler
+    runner: OrderRunner
+    mailbox: Mailbox
+    freshness: Freshness
+    valuer: Valuer
+
+
+class Supervisor:
+    """Owns the tasks, not the book. ``run`` returns when it has drained; unforeseen errors leave it as they came."""
+
+    def __init__(
+        self, parts: Parts, rhythm: Rhythm, clock: Clock, alarm: Alarm, on_phase: Callable[[Phase], None]
+    ) -> None:
+        self.engines = parts.engines
+        self.phase = Phase.STARTING
+        self._feeds = parts.feeds
+        self._reconcilers = {r.account: r for r in parts.reconcilers}
+        self._recorder = parts.recorder
+        self._handler = parts.handler
+        self._runner = parts.runner
+        self._mailbox = parts.mailbox
+        self._freshness = parts.freshness
+        self._valuer = parts.valuer
+        self._rhythm = rhythm
+        self._clock = clock
+        self._alarm = alarm
+        self._on_phase = on_phase
+        self._wanted: set[str] = set()
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def request_stop(self) -> None:
+        """First call: drain. Second call: finish at once what is recorded and leave."""
+        (self._hurry if self._stop.is_set() else self._stop).set()
+
+    async def run(self, tree: TaskTree, *, arm: bool) -> None:
+        """From nothing to drained, inside an open task tree."""
+        await self._start(tree)
+        self._become(Phase.ARMED if arm else Phase.DISARMED)
+        tree.spawn("reconcile", self._keep_reconciling())
+        tree.spawn("valuation", self._keep_valuing())
+        tree.spawn("tick", self._keep_ticking())
+        await self._stop.wait()
+        await self._drain()
+        tree.cancel_all("drained")
+        for feed in self._feeds:
+            await feed.close()
+        self._become(Phase.STOPPED)
+
+    async def _start(self, tree: TaskTree) -> None:
+        """Load what venues offer, end every doubt, adopt or reconcile, then listen."""
+        instruments: dict[PositionKey, Instrument] = {}
+        for feed in self._feeds:
+            instruments |= await feed.start()
+        self._recorder.state.instruments.update(instruments)
+        self._become(Phase.RECOVERING)
+        history = [event for feed in self._feeds for event in await feed.history()]
+        for engine in self.engines:
+            engine.start(tree, history)
+            for instrument in engine.strategy.instruments:
+                self._mailbox.subscribe(instrument, engine.on_market)
+        for feed in self._feeds:
+            tree.spawn("feed", feed.run(self.deliver))
+        await self._end_doubt()
+        for reconciler in self._reconcilers.values():
+            await self._settle_account(reconciler)
+        for engine in self.engines:
+            engine.is_open = True
+
+    async def _end_doubt(self) -> None:
+        """Ask about every order that has not ended; plans that were running are over, the next decision repairs."""
+        for life in self._recorder.state.open_orders():
+            await self._runner.resolve(life)
+        for plan in self._recorder.state.running_plans():
+            ended = PlanRow(
+                plan.plan_id, plan.strategy, plan.decision, plan.reason, PlanState.ABORTED, plan.order_ids, "restart"
+            )
+            self._recorder.record(ended, plan.plan_id)
+
+    async def _settle_account(self, reconciler: Reconciler) -> None:
+        """Adopt at the first start, otherwise agree with the venue; raises ReconciliationError when that fails."""
+        for _ in range(START_TRIES):
+            try:
+                if self._recorder.state.is_adopted(reconciler.account):
+                    if await reconciler.reconcile():
+                        return
+                else:
+                    await reconciler.adopt()
+                    return
+            except VenueUnreachableError as error:
+                self._alarm("start waits for a venue", {"account": reconciler.account, "why": str(error)})
+            await self._clock.sleep(START_PAUSE_S)
+        broken = [f"{b.key} book {b.expected} venue {b.actual}" for b in self._recorder.state.breaks.values()]
+        raise ReconciliationError(
+            f"account {reconciler.account} does not reconcile after {START_TRIES} tries: "
+            f"{'; '.join(broken) or 'the venue gave no answer'}; expected agreement within tolerance"
+        )
+
+    def deliver(self, event: FeedEvent) -> None:
+        """Stop 1 to 2: every event of every feed comes through here, synchronously."""
+        if isinstance(event, (BookTick, MarkTick, FundingSettled)):
+            self._mailbox.put(event)
+            self._valuer.see(event.venue_time)
+        elif isinstance(event, Trade):
+            self._handler.process_trades([event])
+            for engine in self.engines:
+                engine.on_trade(event)
+        elif isinstance(event, AccountReport):
+            if self._handler.observe(event, is_settled=False):
+                self._want(event.account)
+        elif isinstance(event, AccountChanged):
+            self._want(event.account)
+        elif isinstance(event, StreamChanged):
+            self._stream_changed(event)
+
+    def _stream_changed(self, event: StreamChanged) -> None:
+        self._freshness.stream_changed(event.account, is_up=event.is_up)
+        if event.is_up:
+            self._want(event.account)
+        else:
+            self._alarm("stream down", {"account": event.account, "stream": event.stream, "why": event.why})
+
+    def _want(self, account: str) -> None:
+        if account in self._reconcilers:
+            self._wanted.add(account)
+            self._wake.set()
+
+    async def _keep_reconciling(self) -> None:
+        """All accounts in rhythm, single ones when something says so."""
+        while True:
+            everything = False
+            try:
+                async with asyncio.timeout(float(self._rhythm.reconcile_s)):
+                    await self._wake.wait()
+            except TimeoutError:
+                everything = True
+            self._wake.clear()
+            wanted, self._wanted = (set(self._reconcilers) if everything else self._wanted), set()
+            for account in sorted(wanted):
+                if not await self._reconcilers[account].reconcile():
+                    self._wanted.add(account)
+            if self._wanted:
+                await self._clock.sleep(START_PAUSE_S / 10)
+                self._wake.set()
+
+    async def _keep_valuing(self) -> None:
+        """An exact valuation whenever market time has crossed its next due instant."""
+        while True:
+            await self._valuer.due.wait()
+            await self._valuer.value_now()
+            await self._clock.sleep(VALUATION_PAUSE_S)
+
+    async def _keep_ticking(self) -> None:
+        """What only process time can tell: silence, a valuation due, a snapshot due."""
+        while True:
+            await self._clock.sleep(TICK_S)
+            for engine in self.engines:
+                engine.tick()
+            if self._recorder.rows_since_snapshot >= self._rhythm.snapshot_rows:
+                self._recorder.snapshot()
+
+    async def _drain(self) -> None:
+        """No new plans; those in flight end; a last reconciliation, valuation and snapshot reach the disk."""
+        self._become(Phase.DRAINING)
+        for engine in self.engines:
+            engine.is_open = False
+        try:
+            async with asyncio.timeout(float(self._rhythm.drain_s)):
+                while not self._hurry.is_set() and any(engine.plans_in_flight for engine in self.engines):
+                    await self._clock.sleep(TICK_S / 20)
+        except TimeoutError:
+            self._alarm("drain ended with plans in flight", {"seconds": str(self._rhythm.drain_s)})
+        if not self._hurry.is_set():
+            for reconciler in self._reconcilers.values():
+                await reconciler.reconcile()
+            await self._valuer.value_now()
+        self._recorder.snapshot()
+        await self._recorder.flush()
+
+    def _become(self, phase: Phase) -> None:
+        self.phase = phase
+        self._on_phase(phase)

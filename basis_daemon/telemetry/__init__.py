@@ -1,0 +1,18 @@
+"""What the daemon says about itself: log lines that carry no secret, and counters."""
+
+from basis_daemon.telemetry.logs import LogFormat, Logging, LogLevel, configure_logging, correlated, get_logger
+from basis_daemon.telemetry.metrics import Metrics, Sample
+from basis_daemon.telemetry.redaction import MASK, Redactor
+
+__all__ = [
+    "MASK",
+    "LogFormat",
+    "LogLevel",
+    "Logging",
+    "Metrics",
+    "Redactor",
+    "Sample",
+    "configure_logging",
+    "correlated",
+    "get_logger",
+]

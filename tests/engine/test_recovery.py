@@ -1,0 +1,210 @@
+"""Live changes and recovery take the same road: a fold of the journal is the state, with or without snapshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from basis_daemon.domain.decision import Assessment, ReasonCode
+from basis_daemon.domain.errors import IllegalTransitionError, JournalError
+from basis_daemon.domain.order import Side
+from basis_daemon.domain.plan import PlanState
+from basis_daemon.domain.trade import OrderState
+from basis_daemon.engine.codec import DecisionRow, GuardRow, GuardState, MemoryRow, PlanRow
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.state import BookState, recover
+from basis_daemon.ports import RecordKind
+from basis_daemon.venues.paper.faults import Fault, FaultKind
+from tests.engine.support import Rig, agrees, folded
+from tests.venues.paper_support import COIN, PERP, START, D, limit_order, stamp, trade_order
+
+ACTIONS = (
+    "trade",
+    "short",
+    "rest",
+    "cross",
+    "fund",
+    "refuse",
+    "lose",
+    "repeat",
+    "by_hand",
+    "break",
+    "heal",
+    "guard",
+    "memory",
+    "decision",
+    "plan",
+    "note",
+    "snapshot",
+)
+
+
+def visible(state: BookState, *, ended: bool) -> dict[str, Any]:
+    """Everything that a state says; orders and plans that have ended only where they are kept."""
+    lives = state.orders.values() if ended else state.open_orders()
+    return {
+        "sequence": state.sequence,
+        "ledger": state.ledger.state(),
+        "orders": {
+            life.order.order_id: (life.order, life.state, life.sent_at, life.cum_filled, life.deltas) for life in lives
+        },
+        "plans": state.plans if ended else {plan.plan_id: plan for plan in state.running_plans()},
+        "memories": state.memories,
+        "decisions": (state.decisions, state.last_decision),
+        "breaks": (state.breaks, state.breaks_opened),
+        "guard": state.guard,
+        "trades": (state.trade_count, state.last_trade_time),
+        "valuation": state.last_valuation,
+    }
+
+
+def _assessment(number: int) -> Assessment:
+    return Assessment(stamp(number), "s", "test", ReasonCode.HOLD, "nothing to do", {}, {"limit": D("0.1")})
+
+
+def _write(rig: Rig, number: int, action: str) -> None:
+    """What moves no money."""
+    recorder = rig.recorder
+    match action:
+        case "guard":
+            rig.guard.tighten(GuardState.REDUCING, f"drill {number}")
+        case "memory":
+            recorder.record(MemoryRow("s", f'{{"seen": {number}}}'), "s")
+        case "decision":
+            recorder.record(DecisionRow("s", number, _assessment(number)), f"s:1:{number}")
+        case "plan":
+            state = PlanState.RUNNING if number % 2 else PlanState.DONE
+            recorder.record(PlanRow(f"s:1:{number // 2}", "s", number, ReasonCode.ENTRY, state), "s")
+        case "note":
+            recorder.note(RecordKind.VALUATION, f'{{"equity_usdt": "{number}"}}', "valuation")
+        case _:
+            recorder.snapshot()
+
+
+async def _move(rig: Rig, number: int, action: str) -> None:
+    match action:
+        case "trade" | "refuse" | "lose" | "repeat":
+            kinds = {
+                "refuse": FaultKind.REJECT,
+                "lose": FaultKind.LOST_AFTER_ACCEPT,
+                "repeat": FaultKind.DUPLICATE_FILL,
+            }
+            if action in kinds:
+                rig.faults.add(1, Fault(kinds[action]))
+            await rig.run(trade_order(COIN, Side.BUY, "0.01"))
+        case "short":
+            await rig.run(trade_order(PERP, Side.SELL, "0.013"))
+        case "rest":
+            await rig.run(limit_order(PERP, Side.SELL, "0.02", "60100"))
+        case "cross":
+            rig.quote(PERP, 60_150, size="0.015", at_s=number)
+            rig.quote(PERP, at_s=number)
+        case "fund":
+            rig.stage.settle("0.0001", at_s=number)
+            rig.handler.process_cash_flows(await rig.stage.futures.fetch_cash_flows(START))
+        case "by_hand":
+            rig.stage.venue.trade_by_hand(PERP, Side.BUY, D("0.001"))
+        case "break" | "heal":
+            rig.stage.venue.exchange.wallets.pay(COIN, D(1) if action == "break" else D(-1))
+            for _ in range(2):
+                rig.handler.observe(await rig.report("binance"), is_settled=True)
+        case _:
+            _write(rig, number, action)
+
+
+@pytest.mark.feature("H01")
+@given(st.lists(st.sampled_from(ACTIONS), max_size=20))
+async def test_a_fold_of_the_journal_is_the_live_state_and_a_snapshot_changes_nothing(script: list[str]) -> None:
+    rig = Rig.adopted()
+    for number, action in enumerate(script, 1):
+        await _move(rig, number, action)
+    assert visible(folded(rig), ended=True) == visible(rig.state, ended=True)
+    assert visible(recover(rig.journal), ended=False) == visible(rig.state, ended=False)
+    assert rig.journal.read()[-1].sequence == rig.state.sequence
+    assert BookState.restore(rig.state.dump()).dump() == rig.state.dump()
+
+
+async def test_state_and_journal_count_the_same_rows_whatever_is_written() -> None:
+    rig = Rig.adopted()
+    for number, action in enumerate(ACTIONS, 1):
+        await _move(rig, number, action)
+        assert rig.state.sequence == rig.journal.read()[-1].sequence, action
+    assert rig.recorder.rows_since_snapshot == 0
+
+
+async def test_every_kind_of_action_left_its_rows() -> None:
+    rig = Rig.adopted()
+    for number, action in enumerate(ACTIONS, 1):
+        await _move(rig, number, action)
+    written = {row.record.kind for row in rig.journal.read()}
+    assert written == set(RecordKind) - {RecordKind.OPERATOR, RecordKind.GROUP}
+
+
+@pytest.mark.feature("H01")
+async def test_after_a_crash_the_next_life_goes_on_from_what_was_durable() -> None:
+    rig = Rig.adopted()
+    await rig.run(trade_order(COIN, Side.BUY, "0.5"))
+    rig.guard.tighten(GuardState.HALTED, "drill")
+    await rig.recorder.flush()
+    await rig.run(trade_order(PERP, Side.BUY, "0.1"))
+    again = Rig(stage=rig.stage, journal=rig.journal.after_crash())
+    assert again.recorder.epoch == rig.recorder.epoch + 1
+    assert again.guard.state is GuardState.HALTED
+    assert again.held(COIN) == D("0.4995")
+    for life in again.state.open_orders():
+        await again.runner.resolve(life)
+    assert agrees(again)
+
+
+def test_rows_known_already_are_not_applied_twice() -> None:
+    rig = Rig.adopted()
+    state = folded(rig)
+    before = visible(state, ended=True)
+    for row in rig.journal.read():
+        state.apply(row)
+    assert visible(state, ended=True) == before
+
+
+async def test_an_illegal_step_is_neither_folded_nor_journalled() -> None:
+    rig = Rig.adopted()
+    life = await rig.run(trade_order(COIN, Side.BUY, "0.1"))
+    rows = len(rig.journal.read())
+    with pytest.raises(IllegalTransitionError, match="FILLED -> ACKED"):
+        rig.recorder.move(life.order, OrderState.ACKED)
+    assert (life.state, len(rig.journal.read())) == (OrderState.FILLED, rows)
+
+
+async def test_an_id_is_intended_once() -> None:
+    rig = Rig.adopted()
+    order = trade_order(COIN, Side.BUY, "0.1")
+    await rig.run(order)
+    with pytest.raises(JournalError, match="an intent with this id exists"):
+        await rig.run(order)
+    assert len(rig.sent) == 1
+    assert rig.state.sequence == rig.journal.read()[-1].sequence
+
+
+async def test_a_row_that_is_none_is_refused_by_name() -> None:
+    rig = Rig.adopted()
+    rig.recorder.note(RecordKind.GUARD, '{"state": "ASLEEP", "why": ""}', "guard")
+    with pytest.raises(JournalError, match="no GuardRow"):
+        folded(rig)
+
+
+def test_market_time_only_goes_forward() -> None:
+    rig = Rig.adopted()
+    rig.recorder.see_time(stamp(60))
+    rig.recorder.see_time(stamp(30))
+    rig.recorder.record(GuardRow(GuardState.REDUCING, "drill"), "guard")
+    assert rig.journal.read()[-1].record.market_time == stamp(60)
+    assert recover(rig.journal).market_time == stamp(60)
+
+
+def test_a_recorder_over_an_empty_journal_starts_behind_its_first_row() -> None:
+    rig = Rig()
+    assert isinstance(rig.recorder, Recorder)
+    assert [row.record.kind for row in rig.journal.read()] == [RecordKind.GENERATION]
+    assert rig.state.sequence == 1
