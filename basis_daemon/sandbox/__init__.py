@@ -1,0 +1,1 @@
+"""Counterparties on loopback, speaking the venues' wire protocols, so that real clients trade against them."""

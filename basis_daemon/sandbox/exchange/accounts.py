@@ -1,0 +1,127 @@
+"""One account per API key: a spot wallet, a USD-M wallet, and the records a client may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from basis_daemon.sandbox.exchange.instruments import Market
+from basis_daemon.sandbox.exchange.money import ZERO
+from basis_daemon.sandbox.exchange.orders import AlgoOrder, OrderStore
+
+DEFAULT_LEVERAGE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSpec:
+    """Credentials and opening balances of one account."""
+
+    api_key: str = "sandbox-key"
+    api_secret: str = field(default="sandbox-secret", repr=False)
+    spot: tuple[tuple[str, Decimal], ...] = (("USDT", Decimal(100_000)),)
+    usdm: tuple[tuple[str, Decimal], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FeeSchedule:
+    """Fractions of the traded notional."""
+
+    spot_maker: Decimal = Decimal("0.001")
+    spot_taker: Decimal = Decimal("0.001")
+    bnb_discount: Decimal = Decimal("0.25")
+    usdm_maker: Decimal = Decimal("0.0002")
+    usdm_taker: Decimal = Decimal("0.0005")
+
+
+@dataclass(slots=True)
+class Holding:
+    """One spot balance; what open orders hold is `locked`."""
+
+    free: Decimal = ZERO
+    locked: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class Position:
+    """A netted perp position.
+
+    `cost` is signed open notional (sum of quantity times price of what is open): unrealised profit is
+    `quantity * mark - cost`, and no average price is ever stored.
+    """
+
+    symbol: str
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
+    realised: Decimal = ZERO
+    leverage: int = DEFAULT_LEVERAGE
+    margin_type: str = "CROSSED"
+    updated_ms: int = 0
+
+    @property
+    def entry_price(self) -> Decimal:
+        return self.cost / self.quantity if self.quantity else ZERO
+
+    def unrealised(self, mark: Decimal) -> Decimal:
+        return self.quantity * mark - self.cost
+
+
+@dataclass(frozen=True, slots=True)
+class IncomeRow:
+    """One change of the USD-M wallet and its cause; the venue lists these as income."""
+
+    kind: str
+    symbol: str
+    amount: Decimal
+    asset: str
+    at_ms: int
+    tran_id: int
+    trade_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRow:
+    """One move between the spot and the USD-M wallet of an account."""
+
+    kind: str
+    asset: str
+    amount: Decimal
+    at_ms: int
+    tran_id: int
+
+
+@dataclass(slots=True)
+class Account:
+    """Everything the venue knows about one API key."""
+
+    number: int
+    api_key: str
+    secret: str
+    opened_ms: int
+    spot: dict[str, Holding] = field(default_factory=dict)
+    wallet: dict[str, Decimal] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
+    income: list[IncomeRow] = field(default_factory=list)
+    transfers: list[TransferRow] = field(default_factory=list)
+    stores: dict[Market, OrderStore] = field(default_factory=dict)
+    algos: dict[int, AlgoOrder] = field(default_factory=dict)
+    pays_fees_in_bnb: bool = False
+    hedge_mode: bool = False
+    spot_updated_ms: int = 0
+    cancel_at_real: dict[str, float] = field(default_factory=dict)
+
+    def holding(self, asset: str) -> Holding:
+        return self.spot.setdefault(asset, Holding())
+
+    def position(self, symbol: str) -> Position:
+        return self.positions.setdefault(symbol, Position(symbol))
+
+    def store(self, market: Market) -> OrderStore:
+        return self.stores.setdefault(market, OrderStore())
+
+
+def open_account(number: int, spec: AccountSpec, at_ms: int) -> Account:
+    account = Account(number, spec.api_key, spec.api_secret, at_ms, spot_updated_ms=at_ms)
+    for asset, amount in spec.spot:
+        account.holding(asset).free = amount
+    account.wallet = {"USDT": ZERO, "BNB": ZERO} | dict(spec.usdm)
+    return account

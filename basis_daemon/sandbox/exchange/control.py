@@ -1,0 +1,206 @@
+"""The control port: plain HTTP on loopback for whoever drives the sandbox. It is not part of the venue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+import orjson
+from aiohttp import web
+
+from basis_daemon.sandbox.exchange.accounts import Account
+from basis_daemon.sandbox.exchange.clock import MODES, MarketClock, Mode
+from basis_daemon.sandbox.exchange.faults import FaultBoard, parse_fault
+from basis_daemon.sandbox.exchange.instruments import Market
+from basis_daemon.sandbox.exchange.margin import margin_of
+from basis_daemon.sandbox.exchange.money import ZERO, plain, text8
+from basis_daemon.sandbox.exchange.orders import Fill, Order, Refused
+from basis_daemon.sandbox.exchange.venue import Venue
+
+Json = dict[str, Any]
+CLOCK_COMMANDS = ("hold", "resume", "advance_s", "mode", "speed", "skew_ms")
+MARKETS: tuple[Market, ...] = ("spot", "usdm")
+
+
+class Driven(Protocol):
+    """What the control port may ask of the running exchange."""
+
+    clock: MarketClock
+    venue: Venue
+    faults: FaultBoard
+
+    def status(self) -> Json: ...
+    def hold(self) -> None: ...
+    def resume(self) -> None: ...
+    def set_mode(self, mode: Mode, speed: float | None) -> None: ...
+    async def advance(self, seconds: float) -> None: ...
+    def set_skew(self, skew_ms: int) -> None: ...
+    def expire_listen_keys(self) -> int: ...
+    def ask_to_stop(self) -> None: ...
+
+
+def iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def control_app(exchange: Driven) -> web.Application:
+    """The application behind the control port."""
+    handler = _Control(exchange)
+    app = web.Application()
+    app.router.add_get("/status", handler.status)
+    app.router.add_get("/books", handler.books)
+    app.router.add_post("/clock", handler.clock)
+    app.router.add_post("/faults", handler.faults)
+    app.router.add_delete("/faults", handler.clear_faults)
+    app.router.add_post("/shutdown", handler.shutdown)
+    return app
+
+
+class _Control:
+    """The handlers, over one exchange."""
+
+    def __init__(self, exchange: Driven) -> None:
+        self._exchange = exchange
+
+    async def status(self, request: web.Request) -> web.Response:
+        return _json(self._exchange.status())
+
+    async def books(self, request: web.Request) -> web.Response:
+        venue = self._exchange.venue
+        return _json({"accounts": {key: account_book(account, venue) for key, account in venue.accounts.items()}})
+
+    async def clock(self, request: web.Request) -> web.Response:
+        """One or more of CLOCK_COMMANDS; answers with the status when they are carried out."""
+        body = await _body(request)
+        if not body or not set(body) <= set(CLOCK_COMMANDS):
+            return _json({"error": f"expected some of {', '.join(CLOCK_COMMANDS)}, found {sorted(body)}"}, 400)
+        mode = body.get("mode", self._exchange.clock.mode)
+        if mode not in MODES:
+            return _json({"error": f"mode is one of {', '.join(MODES)}, found {mode!r}"}, 400)
+        if "mode" in body or "speed" in body:
+            self._exchange.set_mode(mode, float(body["speed"]) if "speed" in body else None)
+        if "skew_ms" in body:
+            self._exchange.set_skew(int(body["skew_ms"]))
+        if body.get("hold"):
+            self._exchange.hold()
+        if body.get("resume"):
+            self._exchange.resume()
+        if "advance_s" in body:
+            await self._exchange.advance(float(body["advance_s"]))
+        return _json(self._exchange.status())
+
+    async def faults(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        try:
+            fault = parse_fault(body)
+        except (ValueError, TypeError) as error:
+            return _json({"error": str(error)}, 400)
+        if fault.kind == "expire_listen_key":
+            return _json({"expired": self._exchange.expire_listen_keys()})
+        self._exchange.faults.arm(fault)
+        return _json({"armed": [armed.kind for armed in self._exchange.faults.armed]})
+
+    async def clear_faults(self, request: web.Request) -> web.Response:
+        self._exchange.faults.clear()
+        return _json({"armed": []})
+
+    async def shutdown(self, request: web.Request) -> web.Response:
+        self._exchange.ask_to_stop()
+        return _json({"stopping": True})
+
+
+def account_book(account: Account, venue: Venue) -> Json:
+    """Everything the venue holds for one account, quantities as text."""
+    state = margin_of(account, venue.marks)
+    totals: dict[str, Decimal] = {}
+    for row in account.income:
+        totals[row.kind] = totals.get(row.kind, ZERO) + row.amount
+    return {
+        "orders": {market: _orders(account, market) for market in MARKETS},
+        "fills": {market: [_fill(fill) for fill in account.store(market).fills] for market in MARKETS},
+        "positions": {s: plain(p.quantity) for s, p in account.positions.items() if p.quantity},
+        "balances": {
+            "spot": {a: text8(h.free + h.locked) for a, h in account.spot.items() if h.free or h.locked},
+            "usdm": {asset: text8(amount) for asset, amount in account.wallet.items() if amount},
+        },
+        "margin": {
+            "wallet": text8(state.wallet),
+            "unrealised": text8(state.unrealised),
+            "margin_balance": text8(state.margin_balance),
+            "maintenance": text8(state.maintenance),
+            "available": text8(state.available),
+        },
+        "income": {kind: text8(amount) for kind, amount in totals.items()},
+        "transfers": [
+            {"type": t.kind, "asset": t.asset, "amount": text8(t.amount), "time": iso(t.at_ms), "tran_id": t.tran_id}
+            for t in account.transfers
+        ],
+        "marks": {symbol: text8(mark) for symbol, mark in venue.marks.items()},
+        "spot_prices": {symbol: text8(price) for symbol, price in venue.index.items()},
+    }
+
+
+def _orders(account: Account, market: Market) -> list[Json]:
+    store = account.store(market)
+    return [_order(order) for order in store.orders.values()] + [_refused(refused) for refused in store.refused]
+
+
+def _order(order: Order) -> Json:
+    return {
+        "clientOrderId": order.client_id,
+        "orderId": order.order_id,
+        "symbol": order.symbol,
+        "side": order.request.side,
+        "type": order.request.kind,
+        "status": order.status,
+        "quantity": plain(order.quantity),
+        "filled": plain(order.filled),
+        "average": text8(order.average),
+        "time": iso(order.created_ms),
+    }
+
+
+def _refused(refused: Refused) -> Json:
+    return {
+        "clientOrderId": refused.client_id,
+        "orderId": None,
+        "symbol": refused.symbol,
+        "side": refused.side,
+        "status": "REJECTED",
+        "filled": "0",
+        "code": refused.code,
+        "message": refused.message,
+        "time": iso(refused.at_ms),
+    }
+
+
+def _fill(fill: Fill) -> Json:
+    return {
+        "id": fill.trade_id,
+        "orderId": fill.order_id,
+        "symbol": fill.symbol,
+        "side": "BUY" if fill.buy else "SELL",
+        "price": plain(fill.price),
+        "quantity": plain(fill.quantity),
+        "fee": text8(fill.fee),
+        "fee_asset": fill.fee_asset,
+        "realised": text8(fill.realised),
+        "maker": fill.maker,
+        "time": iso(fill.at_ms),
+    }
+
+
+async def _body(request: web.Request) -> Json:
+    raw = await request.read()
+    try:
+        body = orjson.loads(raw) if raw else {}
+    except orjson.JSONDecodeError:
+        raise web.HTTPBadRequest(text="the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(text="the body is not a JSON object")
+    return body
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")

@@ -1,0 +1,176 @@
+"""The REST side of the wire: route, count, authenticate, run, answer. Faults act here and nowhere else on REST."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import web
+
+from basis_daemon.sandbox.exchange import rest_algo, rest_spot, rest_usdm, rest_usdm_market
+from basis_daemon.sandbox.exchange.accounts import Account
+from basis_daemon.sandbox.exchange.auth import admit, check_stamp, signed_part
+from basis_daemon.sandbox.exchange.clock import MarketClock
+from basis_daemon.sandbox.exchange.endpoint import Call, Endpoint
+from basis_daemon.sandbox.exchange.faults import REST_KINDS, Fault, FaultBoard
+from basis_daemon.sandbox.exchange.limits import Limits, TooManyRequestsError
+from basis_daemon.sandbox.exchange.listen_keys import ListenKeys
+from basis_daemon.sandbox.exchange.orders import Refused
+from basis_daemon.sandbox.exchange.rejects import RejectError
+from basis_daemon.sandbox.exchange.streams import Hub
+from basis_daemon.sandbox.exchange.world import World
+
+Table = dict[tuple[str, str], Endpoint]
+NO_INVERSE = Endpoint("GET", "/dapi/v1/exchangeInfo", lambda _: {"symbols": []}, 1, "NONE")
+TABLES: dict[str, Table] = {
+    "spot": {(row.method, row.path): row for row in rest_spot.ENDPOINTS},
+    "usdm": {
+        (row.method, row.path): row for row in rest_usdm_market.ENDPOINTS + rest_usdm.ENDPOINTS + rest_algo.ENDPOINTS
+    },
+    "inverse": {(NO_INVERSE.method, NO_INVERSE.path): NO_INVERSE},
+}
+GARBAGE_BYTES = 20
+API_OF_HOST = {
+    "api.binance.com": "spot",
+    "api1.binance.com": "spot",
+    "api2.binance.com": "spot",
+    "api3.binance.com": "spot",
+    "api4.binance.com": "spot",
+    "fapi.binance.com": "usdm",
+    "dapi.binance.com": "inverse",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back, before any fault touches it."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """One request with its endpoint, as REST and the websocket API both deliver it."""
+
+    api: str
+    endpoint: Endpoint
+    params: Mapping[str, str]
+    payload: str
+    api_key: str
+
+
+class Gateway:
+    """Runs inquiries against the world; a private one holds market time at 1x while it is outstanding."""
+
+    def __init__(
+        self,
+        world: World,
+        clock: MarketClock,
+        hub: Hub,
+        faults: FaultBoard,
+        limits: Mapping[str, Limits],
+        wake: Callable[[], None],
+    ) -> None:
+        self._world, self._clock, self._hub, self._faults, self.limits = world, clock, hub, faults, limits
+        self._wake = wake
+        self.listen_keys = ListenKeys()
+        self.skew_ms = 0
+
+    def real_ms(self) -> int:
+        """Wall time as this venue believes it: signing stamps, receive windows and listen keys are judged by it."""
+        return time.time_ns() // 1_000_000 + self.skew_ms
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One REST request of any mapped host."""
+        host = (request.host or "").split(":")[0].lower()
+        api = API_OF_HOST.get(host)
+        if api is None:
+            return _json(404, {"code": -1, "msg": f"the sandbox exchange does not speak for host {host}"})
+        endpoint = TABLES[api].get((request.method, request.path))
+        if endpoint is None:
+            message = f"Path {request.path}, Method {request.method} is invalid (not modelled by the sandbox exchange)"
+            return _json(404, {"code": -5000, "msg": message})
+        query = request.raw_path.partition("?")[2]
+        body = await request.text()
+        params = dict(parse_qsl(query, keep_blank_values=True)) | dict(parse_qsl(body, keep_blank_values=True))
+        payload = "&".join(part for part in (query, body) if part)
+        inquiry = Inquiry(api, endpoint, params, signed_part(payload), request.headers.get("X-MBX-APIKEY", ""))
+        fault = self._faults.take(REST_KINDS, request.path, request.method)
+        answer = await self.run(inquiry, fault)
+        if fault is not None and fault.kind == "accept_then_drop":
+            if request.transport is not None:
+                request.transport.abort()
+        elif fault is not None and fault.kind == "garbage":
+            return web.Response(
+                status=200, body=orjson.dumps(answer.body)[:GARBAGE_BYTES], content_type="application/json"
+            )
+        return _json(answer.status, answer.body, answer.headers)
+
+    async def run(self, inquiry: Inquiry, fault: Fault | None = None) -> Answer:
+        """The answer to one inquiry; market time runs at 1x until it is ready (a delaying fault included)."""
+        private = inquiry.endpoint.security != "NONE"
+        if private:
+            self._clock.request_began(time.monotonic())
+            self._wake()
+        try:
+            answer = self._answer(inquiry, fault)
+            self._hub.changes()
+            self._hub.flush()
+            if fault is not None and fault.kind == "delay_response_s":
+                await asyncio.sleep(fault.seconds)
+            return answer
+        finally:
+            if private:
+                self._clock.request_ended(time.monotonic())
+                self._wake()
+
+    def _answer(self, inquiry: Inquiry, fault: Fault | None) -> Answer:
+        real_ms, venue, endpoint = self.real_ms(), self._world.venue, inquiry.endpoint
+        self._world.observe(self._clock.now_ms(time.monotonic()))
+        account: Account | None = None
+        headers: dict[str, str] = {}
+        try:
+            headers = self.limits[inquiry.api].charge(
+                endpoint.weight, int(endpoint.places is not None), real_ms, venue.now_ms
+            )
+            account = admit(endpoint, venue.accounts, inquiry.api_key, inquiry.payload, inquiry.params)
+            if endpoint.security == "SIGNED":
+                check_stamp(inquiry.params, real_ms)
+            _refuse(fault)
+            call = Call(self._world, inquiry.params, real_ms, self.listen_keys, account)
+            return Answer(200, endpoint.handler(call), headers)
+        except RejectError as reject:
+            if account is not None and endpoint.places is not None:
+                account.store(endpoint.places).refused.append(self._refused(inquiry.params, reject))
+            if isinstance(reject, TooManyRequestsError):
+                headers = {"Retry-After": str(reject.retry_after_s)}
+            return Answer(reject.status, {"code": reject.code, "msg": reject.message}, headers)
+
+    def _refused(self, params: Mapping[str, str], reject: RejectError) -> Refused:
+        return Refused(
+            client_id=params.get("newClientOrderId") or params.get("clientAlgoId", ""),
+            symbol=params.get("symbol", ""),
+            side=params.get("side", ""),
+            code=reject.code,
+            message=reject.message,
+            at_ms=self._world.venue.now_ms,
+        )
+
+
+def _refuse(fault: Fault | None) -> None:
+    """Raise what a scripted refusal says."""
+    if fault is not None and fault.kind in ("reject", "unavailable"):
+        raise RejectError(fault.code, fault.message, 503 if fault.kind == "unavailable" else fault.status)
+
+
+def _json(status: int, body: object, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=status, body=orjson.dumps(body), content_type="application/json", headers=dict(headers or {})
+    )

@@ -1,0 +1,152 @@
+"""What is listed, with the filters and margin tiers of Binance's exchangeInfo and leverageBracket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from basis_daemon.sandbox.exchange.money import places_of
+
+Market = Literal["spot", "usdm"]
+Key = tuple[Market, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One listed market. Prices move in `tick`, quantities in `step`; notionals are in the quote asset."""
+
+    market: Market
+    symbol: str
+    base: str
+    quote: str
+    tick: Decimal
+    step: Decimal
+    max_qty: Decimal
+    market_max_qty: Decimal
+    min_notional: Decimal
+    price_up: Decimal
+    price_down: Decimal
+
+    @property
+    def key(self) -> Key:
+        return self.market, self.symbol
+
+    @property
+    def price_places(self) -> int:
+        return places_of(self.tick)
+
+    @property
+    def quantity_places(self) -> int:
+        return places_of(self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Maintenance for notionals up to `cap`: `notional * rate - amount`; at most `leverage` times."""
+
+    number: int
+    floor: Decimal
+    cap: Decimal
+    leverage: int
+    rate: Decimal
+    amount: Decimal
+
+
+def _spot(symbol: str, base: str, tick: str, step: str, most: str) -> Instrument:
+    return Instrument(
+        market="spot",
+        symbol=symbol,
+        base=base,
+        quote="USDT",
+        tick=Decimal(tick),
+        step=Decimal(step),
+        max_qty=Decimal(most),
+        market_max_qty=Decimal(most) / 50,
+        min_notional=Decimal(5),
+        price_up=Decimal(5),
+        price_down=Decimal("0.2"),
+    )
+
+
+def _perp(symbol: str, base: str, tick: str, step: str, most: str, market_most: str, least: str) -> Instrument:
+    return Instrument(
+        market="usdm",
+        symbol=symbol,
+        base=base,
+        quote="USDT",
+        tick=Decimal(tick),
+        step=Decimal(step),
+        max_qty=Decimal(most),
+        market_max_qty=Decimal(market_most),
+        min_notional=Decimal(least),
+        price_up=Decimal("1.05"),
+        price_down=Decimal("0.95"),
+    )
+
+
+LISTED: tuple[Instrument, ...] = (
+    _spot("BTCUSDT", "BTC", "0.01", "0.00001", "9000"),
+    _spot("ETHUSDT", "ETH", "0.01", "0.0001", "9000"),
+    _spot("BNBUSDT", "BNB", "0.01", "0.001", "900000"),
+    _perp("BTCUSDT", "BTC", "0.10", "0.001", "1000", "120", "100"),
+    _perp("ETHUSDT", "ETH", "0.01", "0.001", "10000", "2000", "20"),
+)
+
+
+def _tiers(*rows: tuple[int, int, str]) -> tuple[Tier, ...]:
+    """Rows of (cap, leverage, rate); the deductible follows from continuity of the maintenance at each cap."""
+    tiers: list[Tier] = []
+    for number, (cap, leverage, rate) in enumerate(rows, start=1):
+        floor, amount = Decimal(0), Decimal(0)
+        if tiers:
+            floor = tiers[-1].cap
+            amount = tiers[-1].amount + floor * (Decimal(rate) - tiers[-1].rate)
+        tiers.append(Tier(number, floor, Decimal(cap), leverage, Decimal(rate), amount))
+    return tuple(tiers)
+
+
+TIERS: dict[str, tuple[Tier, ...]] = {
+    "BTCUSDT": _tiers(
+        (50_000, 125, "0.004"),
+        (600_000, 100, "0.005"),
+        (3_000_000, 75, "0.0065"),
+        (12_000_000, 50, "0.01"),
+        (70_000_000, 25, "0.02"),
+        (100_000_000, 20, "0.025"),
+        (230_000_000, 10, "0.05"),
+        (480_000_000, 5, "0.1"),
+        (600_000_000, 4, "0.125"),
+        (800_000_000, 3, "0.15"),
+        (1_200_000_000, 2, "0.25"),
+        (1_800_000_000, 1, "0.5"),
+    ),
+    "ETHUSDT": _tiers(
+        (50_000, 100, "0.005"),
+        (600_000, 75, "0.0065"),
+        (3_000_000, 50, "0.01"),
+        (12_000_000, 25, "0.02"),
+        (50_000_000, 20, "0.025"),
+        (65_000_000, 10, "0.05"),
+        (150_000_000, 5, "0.1"),
+        (320_000_000, 4, "0.125"),
+        (400_000_000, 3, "0.15"),
+        (530_000_000, 2, "0.25"),
+        (800_000_000, 1, "0.5"),
+    ),
+}
+
+LIQUIDATION_FEE = Decimal("0.0125")
+MAX_OPEN_ORDERS = 200
+
+
+def tier_of(symbol: str, notional: Decimal) -> Tier:
+    for tier in TIERS[symbol]:
+        if notional <= tier.cap:
+            return tier
+    return TIERS[symbol][-1]
+
+
+def most_notional(symbol: str, leverage: int) -> Decimal:
+    """The largest position notional the venue allows at `leverage`."""
+    return max(tier.cap for tier in TIERS[symbol] if tier.leverage >= leverage)

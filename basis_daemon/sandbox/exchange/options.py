@@ -1,0 +1,62 @@
+"""What one sandbox exchange is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from basis_daemon.sandbox.exchange.accounts import AccountSpec, FeeSchedule
+from basis_daemon.sandbox.exchange.book import DepthProfile
+from basis_daemon.sandbox.exchange.clock import MODES, Mode
+from basis_daemon.sandbox.exchange.generated import GeneratedPath
+from basis_daemon.sandbox.exchange.path import PricePath
+from basis_daemon.sandbox.exchange.recorded import RecordedPath, load_window
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOptions:
+    """A sandbox exchange. Port 0 takes a free port; the ready file tells which.
+
+    `directory` holds certificates and the ready file. With `data` the market is recorded (`window` picks a
+    subdirectory and its dates), otherwise it is generated for `days` days from `start` with `seed`.
+    """
+
+    directory: Path
+    port: int = 0
+    control_port: int = 0
+    mode: Mode = "auto"
+    step_s: int = 60
+    speed: float = 60.0
+    seed: int = 7
+    days: int = 10
+    start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+    data: Path | None = None
+    window: str | None = None
+    accounts: tuple[AccountSpec, ...] = (AccountSpec(),)
+    depth: DepthProfile = field(default_factory=DepthProfile)
+    fees: FeeSchedule = field(default_factory=FeeSchedule)
+    spot_weight_1m: int = 6000
+    usdm_weight_1m: int = 2400
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode is one of {', '.join(MODES)}, found {self.mode!r}")
+        if self.start.tzinfo is None:
+            raise ValueError(f"start needs a time zone (UTC), found {self.start.isoformat()}")
+        if self.window is not None and self.data is None:
+            raise ValueError(f"window {self.window!r} names a directory under `data`, and `data` is not set")
+        if self.speed <= 0:
+            raise ValueError(f"speed is a positive multiple of real time, found {self.speed}")
+
+    @property
+    def ready_file(self) -> Path:
+        return self.directory / "ready.json"
+
+    def path(self) -> PricePath:
+        """The market's script; raises `ValueError` naming file, line and column when recorded data is wrong."""
+        if self.data is None:
+            return GeneratedPath(int(self.start.timestamp() * 1000), self.days, self.seed)
+        if self.window is None:
+            return RecordedPath(self.data)
+        return load_window(self.data, self.window)

@@ -1,0 +1,115 @@
+"""What the venue does to accounts by itself: funding, liquidation and transfers between wallets."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from basis_daemon.sandbox.exchange.accounts import Account, Position, TransferRow
+from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE
+from basis_daemon.sandbox.exchange.margin import MARGIN_ASSET, margin_of
+from basis_daemon.sandbox.exchange.money import ZERO, truncate8
+from basis_daemon.sandbox.exchange.orders import Order, OrderRequest, from_steps, from_ticks, in_steps
+from basis_daemon.sandbox.exchange.rejects import RejectError
+from basis_daemon.sandbox.exchange.usdm import UsdmEngine
+from basis_daemon.sandbox.exchange.venue import OrderEvent, SpotBalanceEvent, Venue, WalletEvent
+
+TO_FUTURES, FROM_FUTURES = "MAIN_UMFUTURE", "UMFUTURE_MAIN"
+
+
+class Settlement:
+    """Funding at the settlement stamp, liquidation below maintenance, transfers at once."""
+
+    def __init__(self, venue: Venue, usdm: UsdmEngine) -> None:
+        self._venue, self._usdm = venue, usdm
+
+    def funding(self, symbol: str, rate: Decimal) -> None:
+        """Every position pays `quantity * mark * rate`, cut to eight places: longs pay when the rate is positive."""
+        mark = self._venue.marks.get(symbol)
+        if mark is None:
+            return
+        for account in self._venue.accounts.values():
+            position = account.positions.get(symbol)
+            if position is None or not position.quantity:
+                continue
+            amount = -truncate8(position.quantity * mark * rate)
+            if amount:
+                self._usdm.book_income(account, "FUNDING_FEE", amount, symbol)
+                self._venue.sink(account, WalletEvent("FUNDING_FEE", (MARGIN_ASSET,), (), amount))
+
+    def liquidate(self, account: Account) -> None:
+        """Close positions, largest maintenance first, while the account is below maintenance."""
+        if not margin_of(account, self._venue.marks).in_liquidation:
+            return
+        self._usdm.cancel_all(account, None, "EXPIRED")
+        while (worst := self._most_demanding(account)) is not None:
+            self._force_close(account, account.position(worst))
+        wallet = account.wallet[MARGIN_ASSET]
+        if wallet < ZERO and not any(p.quantity for p in account.positions.values()):
+            self._usdm.book_income(account, "INSURANCE_CLEAR", -wallet, "")
+            self._venue.sink(account, WalletEvent("INSURANCE_CLEAR", (MARGIN_ASSET,), ()))
+
+    def _most_demanding(self, account: Account) -> str | None:
+        """The tradable symbol with the largest maintenance, while the account is below maintenance."""
+        state = margin_of(account, self._venue.marks)
+        if not state.in_liquidation:
+            return None
+        tradable = [s for s, row in state.symbols.items() if row.maintenance and self._venue.books["usdm", s].open]
+        return max(tradable, key=lambda symbol: state.symbols[symbol].maintenance, default=None)
+
+    def _force_close(self, account: Account, position: Position) -> None:
+        """A liquidation order through the book; what the book cannot take goes at its last level."""
+        venue = self._venue
+        instrument = venue.instrument("usdm", position.symbol)
+        quantity, buy = abs(position.quantity), position.quantity < ZERO
+        request = OrderRequest(
+            symbol=position.symbol, side="BUY" if buy else "SELL", kind="LIQUIDATION", time_in_force="IOC",
+            quantity=quantity, reduce_only=True,
+        )  # fmt: skip
+        order_id, now = venue.next_order_id(), venue.now_ms
+        order = Order(order_id, request, instrument, f"autoclose-{now}{order_id % 1000:03d}", quantity, now, now)
+        account.store("usdm").add(order)
+        venue.sink(account, OrderEvent(order, "NEW"))
+        book = venue.books[instrument.key]
+        taken = book.available(None, in_steps(quantity, instrument), buy=buy)
+        book.eat(taken, buy=buy)
+        for ticks, steps in taken:
+            self._usdm.fill(account, order, from_ticks(ticks, instrument), from_steps(steps, instrument), maker=False)
+        if order.remaining:
+            last = from_ticks(taken[-1][0], instrument) if taken else venue.marks[position.symbol]
+            self._usdm.fill(account, order, last, order.remaining, maker=False)
+        fee = min(truncate8(order.quote_filled * LIQUIDATION_FEE), max(ZERO, account.wallet[MARGIN_ASSET]))
+        if fee:
+            self._usdm.book_income(account, "INSURANCE_CLEAR", -fee, position.symbol)
+            venue.sink(account, WalletEvent("INSURANCE_CLEAR", (MARGIN_ASSET,), ()))
+
+    def transfer(self, account: Account, kind: str, asset: str, amount: Decimal) -> TransferRow:
+        """Move `amount` between the spot and the USD-M wallet; raises if it is not free to leave."""
+        if kind not in (TO_FUTURES, FROM_FUTURES):
+            raise RejectError(-1100, f"Transfer type {kind} is not modelled by the sandbox exchange.")
+        if amount <= ZERO:
+            raise RejectError(-5001, "Transfer amount must be positive.")
+        if asset not in account.wallet:
+            raise RejectError(-5003, f"Asset {asset} is not accepted as futures margin.")
+        if amount != truncate8(amount):
+            raise RejectError(-1111, "Precision is over the maximum defined for this asset.")
+        venue, spot, signed = self._venue, account.holding(asset), amount
+        if kind == TO_FUTURES:
+            enough = spot.free >= amount
+        else:
+            signed = -amount
+            enough = self._withdrawable(account, asset) >= amount
+        if not enough:
+            raise RejectError(-5013, "Asset transfer failed: insufficient balance")
+        spot.free -= signed
+        income = self._usdm.book_income(account, "TRANSFER", signed, "", asset=asset)
+        row = TransferRow(kind, asset, amount, venue.now_ms, income.tran_id)
+        account.transfers.append(row)
+        account.spot_updated_ms = venue.now_ms
+        venue.sink(account, SpotBalanceEvent((asset,), delta=-signed))
+        venue.sink(account, WalletEvent("DEPOSIT" if signed > ZERO else "WITHDRAW", (asset,), (), signed))
+        return row
+
+    def _withdrawable(self, account: Account, asset: str) -> Decimal:
+        if asset == MARGIN_ASSET:
+            return margin_of(account, self._venue.marks).max_withdraw
+        return account.wallet[asset]

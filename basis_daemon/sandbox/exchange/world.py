@@ -1,0 +1,121 @@
+"""Turns the path into a market: each step moves prices, settles funding, fills resting orders and liquidates."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from basis_daemon.sandbox.exchange.accounts import Account
+from basis_daemon.sandbox.exchange.algo import AlgoEngine
+from basis_daemon.sandbox.exchange.instruments import Key
+from basis_daemon.sandbox.exchange.money import from_e8, nearest8
+from basis_daemon.sandbox.exchange.path import HOUR_MS, PricePath, Rate
+from basis_daemon.sandbox.exchange.settlement import Settlement
+from basis_daemon.sandbox.exchange.spot import SpotEngine
+from basis_daemon.sandbox.exchange.usdm import UsdmEngine
+from basis_daemon.sandbox.exchange.venue import FundingState, Venue
+
+HOURS_LOOKED_BACK = 48
+
+
+class World:
+    """One venue driven along one path. `advance` is the only way market time moves."""
+
+    def __init__(self, venue: Venue, path: PricePath) -> None:
+        self.venue, self.path = venue, path
+        self.spot = SpotEngine(venue)
+        self.usdm = UsdmEngine(venue)
+        self.algo = AlgoEngine(venue, self.usdm)
+        self.settlement = Settlement(venue, self.usdm)
+        self._rates = {symbol: list(path.rates(symbol)) for symbol in venue.symbols("usdm")}
+        self._stamps = {symbol: [rate.at_ms for rate in rates] for symbol, rates in self._rates.items()}
+        self._advanced_ms = venue.now_ms
+        for key in venue.books:
+            self._last_known(key)
+        self._reprice(venue.now_ms)
+
+    def advance(self, to_ms: int) -> None:
+        """Move to `to_ms`, stopping at every settlement on the way so that it books at its own stamp and mark."""
+        venue = self.venue
+        due = sorted(
+            (rate.at_ms, symbol, rate)
+            for symbol, rates in self._rates.items()
+            for rate in rates[
+                bisect_right(self._stamps[symbol], self._advanced_ms) : bisect_right(self._stamps[symbol], to_ms)
+            ]
+        )
+        for at_ms, symbol, rate in due:
+            venue.now_ms = at_ms
+            self._reprice(at_ms)
+            self.settlement.funding(symbol, rate.rate)
+        venue.now_ms = self._advanced_ms = to_ms
+        self._reprice(to_ms)
+        for account in venue.accounts.values():
+            self._work(account)
+
+    def observe(self, now_ms: int) -> None:
+        """Take the stamp of a request between two steps; a settlement that fell before it books first."""
+        if any(self._advanced_ms < state.next_ms <= now_ms for state in self.venue.funding.values()):
+            self.advance(now_ms)
+        else:
+            self.venue.now_ms = max(self.venue.now_ms, now_ms)
+
+    def settled(self, symbol: str) -> list[Rate]:
+        """Settlements up to now, oldest first."""
+        return self._rates[symbol][: bisect_right(self._stamps[symbol], self.venue.now_ms)]
+
+    def _work(self, account: Account) -> None:
+        if account.store("spot").open:
+            self.spot.match_resting(account)
+        if account.store("usdm").open:
+            self.usdm.match_resting(account)
+        if account.algos:
+            self.algo.trigger(account)
+        if account.positions:
+            self.settlement.liquidate(account)
+
+    def _reprice(self, at_ms: int) -> None:
+        venue = self.venue
+        for key, book in venue.books.items():
+            price = self.path.price_e8(key, at_ms)
+            if price is None:
+                book.close()
+                continue
+            book.refresh(price, at_ms)
+            self._set_price(key, price)
+        for symbol in self._rates:
+            venue.funding[symbol] = self._funding_state(symbol, at_ms)
+
+    def _set_price(self, key: Key, price_e8: int) -> None:
+        market, symbol = key
+        value = from_e8(price_e8)
+        self.venue.last_price[key] = value
+        if market == "usdm":
+            self.venue.marks[symbol] = value
+        else:
+            self.venue.index[symbol] = value
+
+    def _last_known(self, key: Key) -> None:
+        """A market that is silent at the start still has its last price, for marks and filters."""
+        at_ms = self.venue.now_ms
+        for hours in range(HOURS_LOOKED_BACK):
+            price = self.path.price_e8(key, at_ms - hours * HOUR_MS) or self.path.price_e8(
+                key, at_ms - hours * HOUR_MS - 1
+            )
+            if price is not None:
+                self._set_price(key, price)
+                return
+        raise ValueError(
+            f"the {key[0]} series of {key[1]} has no price in the {HOURS_LOOKED_BACK} hours before the start"
+        )
+
+    def _funding_state(self, symbol: str, at_ms: int) -> FundingState:
+        """The rate forming for the next settlement: from the last one toward it, in proportion to the time gone."""
+        rates, position = self._rates[symbol], bisect_right(self._stamps[symbol], at_ms)
+        last = rates[position - 1] if position else rates[0]
+        if position >= len(rates):
+            return FundingState(last.rate, last.at_ms + last.interval_hours * HOUR_MS, last.interval_hours)
+        coming = rates[position]
+        span = coming.at_ms - last.at_ms
+        gone = at_ms - last.at_ms if span > 0 else 0
+        predicted = nearest8(last.rate + (coming.rate - last.rate) * gone / span) if span > 0 else coming.rate
+        return FundingState(predicted, coming.at_ms, coming.interval_hours)
