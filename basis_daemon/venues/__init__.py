@@ -1,0 +1,1 @@
+"""The only code that talks to venues: exchanges, chains, and their stand-ins."""

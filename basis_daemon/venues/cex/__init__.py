@@ -1,0 +1,1 @@
+"""Centralised exchanges, reached through ccxt."""

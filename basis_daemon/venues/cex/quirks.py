@@ -1,0 +1,138 @@
+"""A frozen description of what differs between exchanges; one small file per exchange fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+
+from basis_daemon.domain.errors import ErrorClass
+from basis_daemon.domain.instrument import Kind, MarginTier
+from basis_daemon.domain.ledger import CashFlow
+from basis_daemon.domain.order import OrderOperation
+from basis_daemon.venues.cex.frames import FrameEvent, Row, WalletView
+
+
+class Stream(StrEnum):
+    """The connections of one account."""
+
+    BOOK = "book"
+    MARK = "mark"
+    USER = "user"
+
+
+class Fate(StrEnum):
+    """What a failed call tells about the request."""
+
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    NOT_SENT = "not_sent"
+    SKEWED = "skewed"
+    DUPLICATE = "duplicate"
+    NOT_FOUND = "not_found"
+    NO_CHANGE = "no_change"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one code of the venue is read. ``words`` must occur in its text, for codes that mean several things."""
+
+    fate: Fate
+    error_class: ErrorClass = ErrorClass.BAD_PARAMS
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One request budget per minute and IP. ``sections`` are prefixes of ccxt's API sections; ``header`` is lower case.
+
+    ``weight_per_cost`` turns ccxt's cost into the venue's weight; ``reserve`` is the share kept for what reduces risk.
+    """
+
+    name: str
+    sections: tuple[str, ...]
+    weight_max: int
+    header: str
+    weight_per_cost: float = 1.0
+    reserve: float = 0.2
+
+
+def _nothing(_: object) -> None:
+    """What an account does where the exchange needs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuirks:
+    """One wallet with its own keys in the book. The callables are pure; they raise ValueError or KeyError on nonsense.
+
+    ``decode`` reads a frame, ``stream_of`` a connection's URL, ``read_wallet`` a unified balance, ``read_realised`` the
+    raw row of a fill, ``read_cash_flow`` a raw row of ``cash_flow_call`` (None: booked elsewhere). ``settings`` are
+    (call, field, value) that the account must have. ``keep_login_call`` prolongs the private login; ``forget_login``
+    clears from ccxt's options what must not be used again after a private disconnect. ``trigger_params`` go with a
+    conditional order (None: there are none); ``read_triggered`` is the number of the ordinary order that it became.
+    """
+
+    name: str
+    ccxt_id: str
+    trades: frozenset[OrderOperation]
+    kinds: frozenset[Kind]
+    wallet_code: str
+    client_options: Mapping[str, object]
+    markets_params: Mapping[str, object]
+    stream_of: Callable[[str], Stream | None]
+    decode: Callable[[Row], Sequence[FrameEvent]]
+    read_wallet: Callable[[Row], WalletView]
+    forget_login: Callable[[MutableMapping[str, Any]], None] = _nothing
+    balance_params: Mapping[str, object] = field(default_factory=dict)
+    read_realised: Callable[[Row], Decimal | None] = _nothing
+    read_tier: Callable[[Row], MarginTier] | None = None
+    cash_flow_call: str | None = None
+    keep_login_call: str | None = None
+    read_cash_flow: Callable[[Row], CashFlow | None] = _nothing
+    settings: tuple[tuple[str, str, object], ...] = ()
+    trigger_params: Mapping[str, object] | None = None
+    read_triggered: Callable[[Row], str | None] = _nothing
+    page_window: timedelta = timedelta(days=1)
+    page_rows: int = 1000
+    is_up_when_connected: bool = False
+
+    @property
+    def has_spot(self) -> bool:
+        """True when it trades spot pairs."""
+        return OrderOperation.SPOT_TRADE in self.trades
+
+    @property
+    def has_triggers(self) -> bool:
+        """True when the venue itself holds stops and take-profits."""
+        return self.trigger_params is not None
+
+    @property
+    def has_perps(self) -> bool:
+        """True when it trades contracts: then marks, funding, leverage and margin exist."""
+        return OrderOperation.PERP_TRADE in self.trades
+
+
+@dataclass(frozen=True, slots=True)
+class VenueQuirks:
+    """One exchange. ``idempotency`` is how long the venue refuses a repeated client id.
+
+    ``verdicts`` are tried in order for a code; ``id_params`` are ccxt's parameter names for our id when creating,
+    querying and cancelling; ``live_hosts`` are what a connection to real money reaches.
+    """
+
+    name: str
+    accounts: tuple[AccountQuirks, ...]
+    idempotency: Literal["open_only", "windowed", "permanent"]
+    receive_window_ms: int
+    id_params: tuple[str, str, str]
+    pools: tuple[Pool, ...]
+    verdicts: Mapping[str, tuple[Verdict, ...]]
+    live_hosts: tuple[str, ...]
+    transfer_account: str
+
+    def account(self, name: str) -> AccountQuirks:
+        """Raises KeyError for a wallet the exchange does not have."""
+        return {account.name: account for account in self.accounts}[name]

@@ -1,0 +1,81 @@
+"""One exchange with one key: builds what the wiring needs and owns its session, limiter and desks."""
+
+from __future__ import annotations
+
+import aiohttp
+
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.ports import Clock, TaskScope, TradeSink
+from basis_daemon.venues.cex.account import CEXAccountSource
+from basis_daemon.venues.cex.ccxt_client import client_pair
+from basis_daemon.venues.cex.desk import Desk, MarketTime
+from basis_daemon.venues.cex.feed import CEXFeed
+from basis_daemon.venues.cex.interface import CEXExecutionInterface
+from basis_daemon.venues.cex.limiter import WeightLimiter
+from basis_daemon.venues.cex.network import open_session
+from basis_daemon.venues.cex.options import CEXOptions, Note, ignore_note
+from basis_daemon.venues.cex.quirks import VenueQuirks
+from basis_daemon.venues.cex.transfer import TransferExecutionInterface
+
+
+class CEXVenue:
+    """``limiter`` is shared by all keys of one IP. The feed's start opens everything, its ``close`` closes it."""
+
+    def __init__(
+        self,
+        quirks: VenueQuirks,
+        options: CEXOptions,
+        clock: Clock,
+        note: Note = ignore_note,
+        limiter: WeightLimiter | None = None,
+    ) -> None:
+        self._quirks, self._options, self._clock = quirks, options, clock
+        self._limiter = limiter or WeightLimiter(quirks.pools, clock)
+        self._session: aiohttp.ClientSession | None = None
+        self.market_time = MarketTime()
+        self.desks = {
+            account.name: Desk(quirks, account, options, clock, note)
+            for account in quirks.accounts
+            if (account.has_spot and options.spot_assets) or (account.has_perps and options.perp_symbols)
+        }
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Every wallet in use."""
+        return tuple(self.desks)
+
+    def interface(self, account: str, on_trade: TradeSink) -> CEXExecutionInterface:
+        """Orders of one wallet. Raises ConfigError for a wallet that is not in use."""
+        return CEXExecutionInterface(self._desk(account), on_trade)
+
+    def source(self, account: str) -> CEXAccountSource:
+        """Reports of one wallet."""
+        return CEXAccountSource(self._desk(account), self.market_time)
+
+    def feed(self, scope: TaskScope) -> CEXFeed:
+        """The streams of all wallets; one per venue."""
+        return CEXFeed(tuple(self.desks.values()), self.market_time, scope, self.open, self.close)
+
+    def transfers(self, on_trade: TradeSink) -> TransferExecutionInterface:
+        """Moves between this venue's wallets. Raises ConfigError when the wallet that signs them is not in use."""
+        desk = self._desk(self._quirks.transfer_account)
+        return TransferExecutionInterface(desk, self._quirks.accounts, self.market_time, on_trade)
+
+    async def open(self) -> None:
+        """A session and two clients per wallet. Raises ConfigError when hosts and modes do not match."""
+        self._session = open_session(self._options.network)
+        for desk in self.desks.values():
+            desk.connect(client_pair(self._quirks, desk.quirks, self._options, self._session, self._limiter))
+
+    async def close(self) -> None:
+        """Close every client and the session."""
+        for desk in self.desks.values():
+            await desk.disconnect()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _desk(self, account: str) -> Desk:
+        if account not in self.desks:
+            raise ConfigError(f"account {account!r} is not in use, expected one of {', '.join(self.desks)}")
+        return self.desks[account]

@@ -1,0 +1,65 @@
+"""What the paper venue knows of the market: the book left of the last tick, marks, and market time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.market import BookTick, FundingSettled, MarketEvent, MarkTick
+from basis_daemon.venues.paper.matching import Depth
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class PaperMarket:
+    """Newest values per instrument; time is the newest stamp of any of them and only goes forward."""
+
+    def __init__(self) -> None:
+        self.time = NEVER
+        self._opened_at: datetime | None = None
+        self._depths: dict[PositionKey, Depth] = {}
+        self._mids: dict[PositionKey, Decimal] = {}
+        self._marks: dict[PositionKey, MarkTick] = {}
+        self._at_settlement: dict[PositionKey, tuple[datetime, Decimal]] = {}
+        self._settled: dict[PositionKey, datetime] = {}
+
+    def see(self, event: MarketEvent) -> None:
+        """Take the event in; a tick shows the book anew, whatever was taken from the one before."""
+        if isinstance(event, BookTick):
+            self._depths[event.instrument] = Depth.of(event)
+            if event.bids and event.asks:
+                self._mids[event.instrument] = event.mid
+        elif isinstance(event, MarkTick):
+            self._keep_settlement_mark(event)
+            self._marks[event.instrument] = event
+        if self._opened_at is None:
+            self._opened_at = event.venue_time
+        self.time = max(self.time, event.venue_time)
+
+    def depth(self, key: PositionKey) -> Depth | None:
+        """None before the first tick."""
+        return self._depths.get(key)
+
+    def mark(self, key: PositionKey) -> Decimal | None:
+        """The venue's mark, before its first one the mid of the book; None when neither was seen."""
+        tick = self._marks.get(key)
+        return tick.mark if tick is not None else self._mids.get(key)
+
+    def settle(self, event: FundingSettled) -> Decimal | None:
+        """The mark at this settlement, once; None if it was paid, lies before the first event, or has no mark."""
+        key, at = event.instrument, event.venue_time
+        if self._opened_at is None or at < self._opened_at or at <= self._settled.get(key, NEVER):
+            return None
+        kept_at, kept = self._at_settlement.get(key, (NEVER, None))
+        mark = kept if kept_at == at else self.mark(key)
+        if mark is not None:
+            self._settled[key] = at
+        return mark
+
+    def _keep_settlement_mark(self, tick: MarkTick) -> None:
+        """The rate is published after the settlement: the mark of that instant is the last one up to it."""
+        before = self._marks.get(tick.instrument)
+        if before is not None and before.next_funding_time <= tick.venue_time:
+            at = before.next_funding_time
+            self._at_settlement[tick.instrument] = (at, tick.mark if tick.venue_time == at else before.mark)

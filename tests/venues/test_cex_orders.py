@@ -1,0 +1,273 @@
+"""Orders on the wire of the sandbox exchange beyond the venue contract: doubt, duplicates, limits, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from basis_daemon.domain.errors import (
+    ErrorClass,
+    InvalidOrderError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+    VenueUnreachableError,
+)
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.order import Order, OrderOperation, Side, TimeInForce
+from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
+from basis_daemon.ports import Finding
+from tests.venue_contract import holdings, order_for, small
+from tests.venues.rig import PERP_BTC, QUIET, SPOT_BTC, AccountUnderTest, Rig
+
+BOTH = pytest.mark.parametrize("key", [SPOT_BTC, PERP_BTC], ids=["spot", "perp"])
+
+
+def placed(rig: Rig, key: PositionKey, order: Order) -> int:
+    """How often the venue took an order of this id."""
+    account = next(iter(rig.exchange.venue.accounts.values()))
+    store = account.store("spot" if key == SPOT_BTC else "usdm")
+    return sum(row.client_id == order.order_id for row in store.orders.values())
+
+
+async def settled_by_asking(account: AccountUnderTest, order: Order) -> Trade:
+    evidence = await account.interface.find_order(order, account.wall)
+    assert evidence.finding is Finding.FOUND
+    assert evidence.trade is not None
+    return evidence.trade
+
+
+@BOTH
+@pytest.mark.feature("O04", part="wire")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "accept_then_drop"},
+        {"kind": "garbage"},
+        {"kind": "delay_response_s", "seconds": 2.0},
+    ],
+    ids=lambda fault: fault["kind"],
+)
+async def test_accepted_without_an_answer_is_doubt_and_never_a_second_order(
+    tmp_path: Path, key: PositionKey, fault: dict[str, object]
+) -> None:
+    async with Rig(tmp_path, replace(QUIET, order_timeout_s=0.5)) as rig:
+        account = AccountUnderTest(await rig.listen(), key)
+        order = order_for(account, Side.BUY, small(account))
+        rig.arm(**fault, method="POST", path="/order")  # type: ignore[arg-type]  # the fields of a fault
+
+        with pytest.raises(OutcomeUnknownError):
+            await account.interface.execute_order(order, account.wall)
+        trade = await settled_by_asking(account, order)
+
+        assert (trade.status, trade.cum_filled) == (TradeStatus.FILLED, order.quantity)
+        assert placed(rig, key, order) == 1
+
+
+@BOTH
+@pytest.mark.feature("C03")
+async def test_after_silence_the_venue_is_asked_by_our_id_before_anything_else(
+    listening: Rig, key: PositionKey
+) -> None:
+    account = AccountUnderTest(listening, key)
+    order, sent_at = order_for(account, Side.BUY, small(account)), account.wall
+    listening.arm("accept_then_drop", method="POST", path="/order")
+    listening.arm("unavailable", method="GET", path="/order")
+
+    with pytest.raises(OutcomeUnknownError):
+        await account.interface.execute_order(order, account.wall)
+    with pytest.raises(VenueUnreachableError):  # the question too was lost: still in doubt
+        await account.interface.find_order(order, sent_at)
+    trade = await settled_by_asking(account, order)
+
+    assert trade.cum_filled == order.quantity
+    assert placed(listening, key, order) == 1
+
+
+@BOTH
+async def test_an_order_cancelled_in_mid_call_is_found_afterwards(listening: Rig, key: PositionKey) -> None:
+    account = AccountUnderTest(listening, key)
+    order = order_for(account, Side.BUY, small(account))
+    listening.arm("delay_response_s", method="POST", path="/order", seconds=1.0)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await account.interface.execute_order(order, account.wall)
+
+    assert (await settled_by_asking(account, order)).cum_filled == order.quantity
+
+
+@pytest.mark.feature("C03", part="clock")
+async def test_a_wall_clock_that_jumps_proves_no_absence(listening: Rig) -> None:
+    account = AccountUnderTest(listening, SPOT_BTC)
+    order, sent_at = order_for(account, Side.BUY, small(account)), account.wall
+    account.lose_request()
+    with pytest.raises(OutcomeUnknownError):
+        await account.interface.execute_order(order, account.wall)
+
+    listening.clock.wall_jump = timedelta(hours=1)
+    assert (await account.interface.find_order(order, sent_at)).finding is Finding.NOT_YET
+    account.pass_time(account.interface.absence_proof_s)
+    assert (await account.interface.find_order(order, sent_at)).finding is Finding.ABSENT
+
+
+async def test_absence_is_not_proved_by_an_unanswered_question(listening: Rig) -> None:
+    account = AccountUnderTest(listening, PERP_BTC)
+    order, sent_at = order_for(account, Side.BUY, small(account)), account.wall
+    account.pass_time(3_600)
+    listening.arm("unavailable", method="GET", path="/userTrades")
+
+    with pytest.raises(VenueUnreachableError):
+        await account.interface.find_order(order, sent_at)
+    assert (await account.interface.find_order(order, sent_at)).finding is Finding.ABSENT
+
+
+@BOTH
+async def test_a_repeated_id_of_a_living_order_is_answered_with_that_order(listening: Rig, key: PositionKey) -> None:
+    account = AccountUnderTest(listening, key)
+    price = account.book().bids[1][0]
+    order = order_for(account, Side.BUY, small(account), price=price, tif=TimeInForce.GTC)
+    await account.interface.execute_order(order, account.wall)
+
+    again = await account.interface.execute_order(order, account.wall)
+
+    assert (again.order_id, again.order_state) == (order.order_id, OrderState.ACKED)
+    assert placed(listening, key, order) == 1
+    assert account.interface.idempotency == "open_only"
+
+
+@BOTH
+async def test_a_post_only_order_that_would_take_is_refused_for_its_price_only(
+    listening: Rig, key: PositionKey
+) -> None:
+    account = AccountUnderTest(listening, key)
+    ask = account.book().ask
+    order = order_for(account, Side.BUY, small(account), price=ask, tif=TimeInForce.POST_ONLY)
+
+    with pytest.raises(OrderRejectedError) as refusal:
+        await account.interface.execute_order(order, account.wall)
+    assert refusal.value.error_class is ErrorClass.RETRYABLE
+
+
+@BOTH
+async def test_a_resting_order_that_fills_later_comes_over_the_stream_as_maker(
+    listening: Rig, key: PositionKey
+) -> None:
+    account = AccountUnderTest(listening, key)
+    for side, price in ((Side.BUY, account.book().bid), (Side.SELL, account.book().ask)):
+        order = order_for(account, side, small(account), price=price, tif=TimeInForce.POST_ONLY)
+        await account.interface.execute_order(order, account.wall)
+
+    for _ in range(600):  # the market walks until it crosses one of the prices
+        if listening.of(Trade):
+            break
+        await listening.exchange.advance(60)
+
+    streamed = listening.of(Trade)
+    assert {t.liquidity for t in streamed} == {"maker"}
+    assert {t.order_state for t in streamed} <= {OrderState.PARTIAL, OrderState.FILLED}
+    assert listening.trades == []  # nobody asked
+
+
+async def test_an_order_cancelled_by_hand_is_told_by_the_stream(listening: Rig) -> None:
+    account = AccountUnderTest(listening, PERP_BTC)
+    price = account.book().bids[1][0]
+    order = order_for(account, Side.BUY, small(account), price=price, tif=TimeInForce.GTC)
+    await account.interface.execute_order(order, account.wall)
+
+    desk = listening.venue.desks["binanceusdm"]
+    await desk.ask(desk.data, "cancel_all_orders", "BTC/USDT:USDT", read=lambda answer: answer)
+
+    await listening.until(lambda: any(t.order_id == order.order_id for t in listening.of(Trade)))
+    (told,) = [t for t in listening.of(Trade) if t.order_id == order.order_id]
+    assert (told.order_state, told.is_fill, told.remaining) == (OrderState.CANCELLED, False, order.quantity)
+
+
+@BOTH
+async def test_an_unanswered_cancel_leaves_the_order_to_the_venues_word(listening: Rig, key: PositionKey) -> None:
+    account = AccountUnderTest(listening, key)
+    price = account.book().bids[1][0]
+    order = order_for(account, Side.BUY, small(account), price=price, tif=TimeInForce.GTC)
+    await account.interface.execute_order(order, account.wall)
+
+    listening.arm("unavailable", method="DELETE", path="/order")
+    evidence = await account.interface.cancel_order(order)
+    assert evidence.trade is not None
+    assert evidence.trade.order_state is OrderState.ACKED
+
+    listening.arm("accept_then_drop", method="DELETE", path="/order")
+    evidence = await account.interface.cancel_order(order)
+    assert evidence.trade is not None
+    assert evidence.trade.order_state is OrderState.CANCELLED
+
+
+@pytest.mark.feature("C05", part="wire")
+async def test_a_venue_that_says_too_many_is_left_alone_and_the_order_provably_did_not_live(listening: Rig) -> None:
+    account = AccountUnderTest(listening, PERP_BTC)
+    order = order_for(account, Side.BUY, small(account))
+    listening.arm("reject", method="POST", path="/order", code=-1003, message="Too many requests", status=429)
+
+    with pytest.raises(OrderRejectedError) as refusal:
+        await account.interface.execute_order(order, account.wall)
+    assert refusal.value.error_class is ErrorClass.RATE_LIMITED
+
+    with pytest.raises(VenueUnreachableError, match="nothing was sent"):
+        await account.interface.execute_order(order_for(account, Side.BUY, small(account)), account.wall)
+
+
+async def test_a_connection_that_is_refused_proves_that_nothing_left(listening: Rig) -> None:
+    account = AccountUnderTest(listening, PERP_BTC)
+    order = order_for(account, Side.BUY, small(account))
+    await listening.exchange.stop()
+
+    with pytest.raises((VenueUnreachableError, OutcomeUnknownError)):  # a kept-alive connection may have taken it
+        await account.interface.execute_order(order, account.wall)
+    with pytest.raises(VenueUnreachableError, match="did not leave"):
+        await account.interface.execute_order(order_for(account, Side.BUY, small(account)), account.wall)
+    with pytest.raises(VenueUnreachableError):
+        await account.source.fetch_report()
+
+
+@BOTH
+async def test_fills_that_never_come_leave_the_order_in_doubt(tmp_path: Path, key: PositionKey) -> None:
+    async with Rig(tmp_path, replace(QUIET, fill_wait_s=0.05, fill_queries_max=2)) as rig:
+        account = AccountUnderTest(await rig.listen(), key)
+        order = order_for(account, Side.BUY, small(account))
+        rig.arm("drop_fill", path="user")
+        rig.arm("unavailable", method="GET", path="rades", count=2)
+
+        if key == SPOT_BTC:  # its answer bears the fills
+            assert (await account.interface.execute_order(order, account.wall)).cum_filled == order.quantity
+            return
+        with pytest.raises(OutcomeUnknownError, match="fills sum to 0"):
+            await account.interface.execute_order(order, account.wall)
+        assert (await settled_by_asking(account, order)).cum_filled == order.quantity
+
+
+async def test_fees_in_bnb_are_a_third_holding(listening: Rig) -> None:
+    account = AccountUnderTest(listening, SPOT_BTC)
+    next(iter(listening.exchange.venue.accounts.values())).pays_fees_in_bnb = True
+    before = (await holdings(account))[PositionKey("binance:spot:BNB")]
+
+    await account.interface.execute_order(order_for(account, Side.BUY, small(account)), account.wall)
+
+    fees = [fee for trade in listening.trades for fee in trade.fees]
+    assert {fee.asset for fee in fees} == {"BNB"}
+    paid = sum((fee.quantity for fee in fees), Decimal(0))
+    assert (await holdings(account))[PositionKey("binance:spot:BNB")] == before - paid
+
+
+async def test_what_an_account_cannot_do_is_invalid_and_not_sent(listening: Rig) -> None:
+    account = AccountUnderTest(listening, SPOT_BTC)
+    perp = order_for(AccountUnderTest(listening, PERP_BTC), Side.BUY, Decimal("0.01"))
+    unlisted = order_for(account, Side.BUY, Decimal("0.01"), instrument=PositionKey("binance:spot:NOPE"))
+    undeclared = order_for(account, Side.BUY, Decimal(1), instrument=PositionKey("binance:spot:BNB"))
+
+    assert account.interface.operations == {OrderOperation.SPOT_TRADE, OrderOperation.CANCEL}
+    for order in (perp, unlisted, undeclared):
+        with pytest.raises(InvalidOrderError):
+            await account.interface.execute_order(order, account.wall)
