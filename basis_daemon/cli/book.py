@@ -1,0 +1,182 @@
+"""``basis-daemon status|positions|orders|trades|pnl|why|halt|rearm``: of a running daemon, or of a journal file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from basis_daemon.cli import tables
+from basis_daemon.cli.answers import JsonOption, answer
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.engine import views
+from basis_daemon.engine.book_view import BookView
+from basis_daemon.engine.why import why as why_of
+from basis_daemon.journal.reader import JournalReader
+from basis_daemon.settings import load_settings
+from basis_daemon.web.client import LocalClient
+
+Json = dict[str, Any]
+
+JournalOption = Annotated[Path | None, typer.Option("--journal", help="Read this journal file; no daemon is needed.")]
+SocketOption = Annotated[Path | None, typer.Option("--socket", help="Ask the daemon that listens at this socket.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Ask the daemon of this configuration.", envvar="BASIS_DAEMON_CONFIG"),
+]
+LastOption = Annotated[int | None, typer.Option("--last", "-n", min=1, help="Only so many, from the end.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept in the journal.")]
+
+app = typer.Typer()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an answer comes from: exactly one of a journal file and a daemon's socket."""
+
+    journal: Path | None
+    socket: Path
+
+    def ask(self, path: str, view: Callable[[BookView], Json], **query: str) -> Json:
+        """The view, folded here from a file or there by the daemon. Raises BasisError with what to do about it."""
+        if self.journal is None:
+            return asyncio.run(self._get(path, query))
+        with JournalReader.open(self.journal) as reader:
+            return view(BookView().fold(reader.rows()))
+
+    def command(self, path: str, reason: str) -> Json:
+        """What the daemon did; a journal at rest takes no commands."""
+        return asyncio.run(self._post(path, {"reason": reason}))
+
+    async def _get(self, path: str, query: dict[str, str]) -> Json:
+        async with LocalClient.at_socket(self.socket) as client:
+            return await client.get(path, **query)
+
+    async def _post(self, path: str, body: dict[str, object]) -> Json:
+        async with LocalClient.at_socket(self.socket) as client:
+            return await client.post(path, body)
+
+
+def source(journal: Path | None, socket: Path | None, config: Path | None) -> Source:
+    """A file when one is named, else a named socket, else that of the configuration. Raises ConfigError for none."""
+    if journal is not None and socket is not None:
+        raise typer.BadParameter("--journal reads a file and --socket asks a daemon: name one of them")
+    if journal is not None or socket is not None:
+        return Source(journal, socket or Path())
+    if config is None:
+        raise ConfigError(
+            "whose book? name a daemon with --config FILE or --socket PATH, or read a journal with --journal FILE"
+        )
+    return Source(None, load_settings(config, os.environ, with_secrets=False).settings.control_socket)
+
+
+@app.command(epilog="`basis-daemon status -c config/live.yaml --json` for a monitor.")
+def status(
+    *,
+    journal: JournalOption = None,
+    socket: SocketOption = None,
+    config: ConfigFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How the book stands: equity, doubt, breaks, guard, distance to liquidation, last decisions."""
+    found = source(journal, socket, config).ask("/status", views.status)
+    answer(found, as_json=as_json, shown=tables.status(found))
+
+
+@app.command()
+def positions(
+    *,
+    journal: JournalOption = None,
+    socket: SocketOption = None,
+    config: ConfigFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What is held under every key, at the newest valuation."""
+    found = source(journal, socket, config).ask("/positions", views.positions)
+    answer(found, as_json=as_json, shown=tables.positions(found))
+
+
+@app.command()
+def orders(
+    *,
+    journal: JournalOption = None,
+    socket: SocketOption = None,
+    config: ConfigFile = None,
+    last: LastOption = None,
+    only_open: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Orders from intent to end, oldest first."""
+    query = {"open": "1"} if only_open else {}
+    query |= {"last": str(last)} if last else {}
+    found = source(journal, socket, config).ask(
+        "/orders", lambda view: views.orders(view, only_open=only_open, last=last), **query
+    )
+    answer(found, as_json=as_json, shown=tables.orders(found))
+
+
+@app.command()
+def trades(
+    *,
+    journal: JournalOption = None,
+    socket: SocketOption = None,
+    config: ConfigFile = None,
+    last: LastOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fills and transfers, oldest first, each with the reason behind it."""
+    query = {"last": str(last)} if last else {}
+    found = source(journal, socket, config).ask("/trades", lambda view: views.trades(view, last=last), **query)
+    answer(found, as_json=as_json, shown=tables.trades(found))
+
+
+@app.command()
+def pnl(
+    *,
+    journal: JournalOption = None,
+    socket: SocketOption = None,
+    config: ConfigFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The change of equity by cause; the causes sum to it, and what they do not explain is shown."""
+    found = source(journal, socket, config).ask("/pnl", views.pnl)
+    answer(found, as_json=as_json, shown=tables.pnl(found))
+
+
+@app.command(epilog="`basis-daemon why btc_basis -c config/live.yaml` explains why it does not trade now.")
+def why(
+    asked: Annotated[str, typer.Argument(metavar="ID", help="An order, trade or plan id, or a strategy's name.")],
+    *,
+    journal: JournalOption = None,
+    socket: SocketOption = None,
+    config: ConfigFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The decision behind an order, a trade, a plan, or (by a strategy's name) behind its last hold."""
+    path = f"/why/{quote(asked, safe='')}"
+    found = source(journal, socket, config).ask(path, lambda view: why_of(view, asked))
+    answer(found, as_json=as_json, shown=tables.why(found))
+
+
+@app.command(epilog="`basis-daemon halt -c config/live.yaml --reason 'exchange maintenance'`")
+def halt(
+    *, reason: ReasonOption, socket: SocketOption = None, config: ConfigFile = None, as_json: JsonOption = False
+) -> None:
+    """Latch the guard at HALTED: nothing but risk-reducing orders leaves until `rearm`."""
+    found = source(None, socket, config).command("/halt", reason)
+    answer(found, as_json=as_json, shown=tables.command(found))
+
+
+@app.command(epilog="`basis-daemon rearm -c config/live.yaml --reason 'checked the break of 14:20'`")
+def rearm(
+    *, reason: ReasonOption, socket: SocketOption = None, config: ConfigFile = None, as_json: JsonOption = False
+) -> None:
+    """Set the guard back to ACTIVE; refused while orders are in doubt or breaks are open."""
+    found = source(None, socket, config).command("/rearm", reason)
+    answer(found, as_json=as_json, shown=tables.command(found))

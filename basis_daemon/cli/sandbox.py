@@ -1,0 +1,72 @@
+"""``basis-daemon sandbox``: counterparties on loopback to practise against."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from basis_daemon.cli.answers import JsonOption, answer
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.sandbox.exchange.options import ExchangeOptions
+from basis_daemon.sandbox.exchange.recorded import DataError
+from basis_daemon.sandbox.exchange.server import run_sandbox
+
+app = typer.Typer(no_args_is_help=True, help="Run the counterparties of sandbox mode. No real venue is ever contacted.")
+
+
+class TimeMode(StrEnum):
+    """How the sandbox's market time runs."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+    PACED = "paced"
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `exchange` a sub-command while it is the only one."""
+
+
+@app.command(
+    epilog="`basis-daemon sandbox exchange --seed 7 --days 10` generates a market; "
+    "`--data DIR --window 2024-03_funding_boom` replays a recorded one. Stop it with Ctrl-C."
+)
+def exchange(  # noqa: PLR0913 - one parameter per option of the command
+    *,
+    directory: Annotated[Path, typer.Option(help="Gets certificates and ready.json.")] = Path("runs/exchange"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Speaks as the exchange; 0 takes a free one.")] = 0,
+    control_port: Annotated[int, typer.Option(min=0, max=65535, help="Steers it; 0 takes a free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the generated market; equal seeds, equal markets.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Length of the generated market.")] = 10,
+    data: Annotated[Path | None, typer.Option(help="Recorded hours instead (candles_1h.csv, funding.csv).")] = None,
+    window: Annotated[str | None, typer.Option(help="A directory below --data, with its dates.")] = None,
+    mode: Annotated[
+        TimeMode, typer.Option(help="auto: 1x while a request is open, else jumps; paced: --speed; manual: on command.")
+    ] = TimeMode.AUTO,
+    speed: Annotated[float, typer.Option(help="Multiple of real time in paced mode.")] = 60.0,
+    step: Annotated[int, typer.Option(min=10, help="Market seconds per jump in auto mode.")] = 60,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an exchange on loopback (Binance spot and USD-M futures) until it is told to stop.
+
+    ready.json appears in --directory once it listens, names the ports and the CA file, and goes away at the end.
+    """
+    try:
+        options = ExchangeOptions(
+            directory=directory, port=port, control_port=control_port, mode=mode.value, step_s=step, speed=speed,
+            seed=seed, days=days, data=data, window=window,
+        )  # fmt: skip
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    ready = str(options.ready_file)
+    answer({"ready_file": ready}, as_json=as_json, shown=Text(f"starting; it listens when {ready} appears"))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        run_sandbox(options)
+    except (DataError, OSError) as error:
+        message = f"sandbox exchange: {error}"
+        raise ConfigError(message) from error

@@ -1,0 +1,226 @@
+"""Views for people: what `book` answers, as tables. Figures are rounded here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Json = dict[str, Any]
+GOOD, BAD, SOFT, HEAD = "green", "bold red", "dim", "bold"
+_GUARD_STYLE = {"ACTIVE": GOOD, "REDUCING": "yellow", "HALTED": BAD}
+
+
+def grid(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[int] = ()) -> Table:
+    """A plain table; columns named in ``right`` hold figures."""
+    drawn = Table(box=None, pad_edge=False, header_style=HEAD, padding=(0, 2, 0, 0))
+    for number, column in enumerate(columns):
+        drawn.add_column(column, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return drawn
+
+
+def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
+    """Names on the left, values on the right of them."""
+    drawn = Table.grid(padding=(0, 3, 0, 0))
+    drawn.add_column(style=SOFT)
+    drawn.add_column(overflow="fold")
+    for name, value in rows:
+        drawn.add_row(name, Text(value) if isinstance(value, str) else value)
+    return drawn
+
+
+def money(value: str | None, places: int = 2, *, signed: bool = False) -> str:
+    """Thousands apart; a dash for what is not known."""
+    if value is None:
+        return "-"
+    return f"{Decimal(value):+,.{places}f}" if signed else f"{Decimal(value):,.{places}f}"
+
+
+def brief(value: str) -> str:
+    """Eight significant digits; --json has all of them."""
+    return f"{Decimal(value):.8g}"
+
+
+def ratio(value: str | None, places: int = 2) -> str:
+    """A fraction as percent; a dash for what is not known."""
+    return f"{Decimal(value):.{places}%}" if value is not None else "-"
+
+
+def clock(value: str | None) -> str:
+    """An instant to the second, without its zone: everything is UTC."""
+    return value[:19].replace("T", " ") if value else "-"
+
+
+def short_id(value: str | None) -> str:
+    """The first letters of an order id; `why` takes them."""
+    return value[:12] if value else "-"
+
+
+def status(found: Json) -> RenderableType:
+    """The state of a book on one screen."""
+    guard, live = found["guard"], found.get("live", {})
+    rows: list[tuple[str, str | Text]] = [("phase", str(live["phase"]))] if "phase" in live else []
+    rows += [
+        ("guard", Text(f"{guard['state']} {guard['why']}".strip(), style=_GUARD_STYLE.get(guard["state"], BAD))),
+        ("market time", clock(found["market_time"])),
+        ("equity", f"{money(found['equity_usdt'])} USDT"),
+        ("drawdown", ratio(found["drawdown"], 3)),
+        ("net delta", ", ".join(f"{a} {Decimal(q):+.6f}" for a, q in found["net_delta"].items()) or "-"),
+        ("in doubt", _alarming(len(found["in_doubt"]), ", ".join(short_id(i) for i in found["in_doubt"]))),
+        ("breaks", _alarming(len(found["breaks"]), _breaks(found["breaks"]))),
+        ("orders", f"{found['orders']}, {found['open_orders']} open"),
+        ("trades", f"{found['trades']}"),
+        ("journal", f"row {found['sequence']} of generation {found['generation']}, config {found['config_hash'][:12]}"),
+    ]
+    return Group(facts(rows), Text(), _margins(found["margins"]), Text(), _strategies(found["strategies"]))
+
+
+def _alarming(count: int, words: str) -> Text:
+    return Text(f"{count}  {words}".strip(), style=BAD if count else GOOD)
+
+
+def _breaks(breaks: Sequence[Json]) -> str:
+    return "; ".join(f"{b['key']} book {b['expected']} venue {b['actual']}" for b in breaks)
+
+
+def _margins(rows: Sequence[Json]) -> Table:
+    cells = [
+        (m["account"], money(m["margin"]), money(m["notional"]), ratio(m["ratio"]), ratio(m["distance"]),
+         f"{Decimal(m['z']):.2f}" if m["z"] is not None else "-", str(m["level"]))
+        for m in rows
+    ]  # fmt: skip
+    return grid(("account", "margin", "notional", "m", "distance", "z", "level"), cells, right=range(1, 7))
+
+
+def _strategies(rows: Sequence[Json]) -> Table:
+    cells = [
+        (
+            s["name"],
+            clock(s["time"]),
+            s["reason"],
+            "; ".join(s["denied"]) or s["note"],
+            f"{sum(s['decisions'].values())}",
+        )
+        for s in rows
+    ]
+    return grid(("strategy", "last decision", "reason", "why", "decisions"), cells, right=(4,))
+
+
+def positions(found: Json) -> RenderableType:
+    """Holdings with their value."""
+    cells = [
+        (p["key"], p["quantity"], money(p["price"]), money(p["value"]), money(p.get("entry_price")),
+         money(p.get("unrealised"), signed=True) if p.get("unrealised") else "")
+        for p in found["positions"]
+    ]  # fmt: skip
+    held = grid(("key", "quantity", "price", "value USDT", "entry", "unrealised"), cells, right=range(1, 6))
+    return Group(
+        held, Text(), Text(f"equity {money(found['equity_usdt'])} USDT at {clock(found['as_of'])}", style=SOFT)
+    )
+
+
+def orders(found: Json) -> RenderableType:
+    """One line per order."""
+    cells = [
+        (short_id(o["order_id"]), clock(o["time"]), o["operation"], o["instrument"], o["side"] or "", o["amount"],
+         o["filled"], money(o["average_price"]), o["state"], o["reason"], o["why"])
+        for o in found["orders"]
+    ]  # fmt: skip
+    columns = ("order", "market time", "operation", "instrument", "side", "amount", "filled", "average", "state",
+               "reason", "said")  # fmt: skip
+    return Group(grid(columns, cells, right=(5, 6, 7)), _shown(len(cells), found["total"]))
+
+
+def trades(found: Json) -> RenderableType:
+    """One line per fill or transfer."""
+    cells = [
+        (short_id(t["order_id"]), clock(t["time"]), t["instrument"], t["side"] or t["operation"] or "", _moved(t),
+         money(t["price"]), ", ".join(f"{q} {a}" for a, q in t["fees"].items()), t["reason"], t["trade_id"])
+        for t in found["trades"]
+    ]  # fmt: skip
+    columns = ("order", "market time", "instrument", "side", "quantity", "price", "fees", "reason", "trade")
+    return Group(grid(columns, cells, right=(4, 5, 6)), _shown(len(cells), found["total"]))
+
+
+def _moved(trade: Json) -> str:
+    """Base quantity of a fill; of a transfer what its instrument lost or got."""
+    return str(trade["quantity"] if trade["price"] else trade["deltas"].get(trade["instrument"], "-"))
+
+
+def _shown(count: int, total: int) -> Text:
+    return Text(f"\n{count} of {total}", style=SOFT)
+
+
+def pnl(found: Json) -> RenderableType:
+    """Causes, largest first, and their sum."""
+    if found["equity_start"] is None:
+        return Text("no valuation yet: the first one comes once every venue agrees with the book")
+    causes = sorted(found["by_cause"].items(), key=lambda item: -abs(Decimal(item[1])))
+    cells = [(cause, _signed(amount)) for cause, amount in causes if Decimal(amount) or cause == "unexplained"]
+    cells += [("change", _signed(found["change"])), ("not in any cause", _signed(found["residual"]))]
+    head = facts([
+        ("from", clock(found["from"])), ("to", clock(found["to"])),
+        ("equity", f"{money(found['equity_start'])} to {money(found['equity_end'])} USDT"),
+        ("return", ratio(found["return"], 3)),
+        ("largest drawdown", ratio(found["drawdown_max"], 3)),
+    ])  # fmt: skip
+    return Group(head, Text(), grid(("cause", "USDT"), cells, right=(1,)))
+
+
+def _signed(amount: str) -> Text:
+    value = Decimal(amount)
+    return Text(f"{value:+,.4f}" if value else "0", style=GOOD if value > 0 else "red" if value < 0 else SOFT)
+
+
+def why(found: Json) -> RenderableType:
+    """The thing asked for, then the decision behind it."""
+    parts: list[RenderableType] = []
+    if order := found.get("order"):
+        parts += [Text("order", style=HEAD), facts(_texts(order)), Text()]
+        parts += [grid(("state", "market time", "said"), _steps(found["steps"])), Text()]
+    if trade := found.get("trade"):
+        parts += [Text("trade", style=HEAD), facts(_texts(trade)), Text()]
+    if plan := found.get("plan"):
+        parts += [Text(f"plan {plan['plan_id']} {plan['state']}", style=HEAD)]
+        parts += [grid(("state", "market time", "said"), _steps(plan["steps"])), Text()]
+    parts.append(_decision(found.get("decision")))
+    return Group(*parts)
+
+
+def _steps(steps: Sequence[Json]) -> list[tuple[str, str, str]]:
+    return [(step["state"], clock(step["market_time"]), step["why"]) for step in steps]
+
+
+def _texts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), str(value)) for name, value in row.items() if value not in (None, "", {}, [])]
+
+
+def _decision(said: Json | None) -> RenderableType:
+    if said is None:
+        return Text("no decision of ours is behind it")
+    head = [("taken", f"{clock(said['time'])}, decision {said['decision']} of generation {said['generation']}"),
+            ("woken by", said["trigger"]), ("note", said["note"])]  # fmt: skip
+    head += [("denied", "; ".join(said["denied"]))] if said["denied"] else []
+    head += [("config", said["config_hash"][:12])] if said["config_hash"] else []
+    inputs = [(name, brief(i["value"]), f"{Decimal(i['age_s']):.2f} s") for name, i in said["inputs"].items()]
+    parts: list[RenderableType] = [Text(f"decision {said['reason']}", style=HEAD), facts(head), Text()]
+    parts += [grid(("input", "value", "age"), inputs, right=(1, 2)), Text()]
+    parts += [grid(("threshold", "value"), [(n, brief(v)) for n, v in said["thresholds"].items()], right=(1,)), Text()]
+    if said["targets"]:
+        cells = [(t["key"], t["wanted"], t["held"], t["difference"]) for t in said["targets"]]
+        parts += [grid(("target", "wanted", "held", "difference"), cells, right=(1, 2, 3)), Text()]
+    parts.append(grid(("rule not taken", "because"), [(r["rule"], r["why"]) for r in said["rejected"]]))
+    return Group(*parts)
+
+
+def command(found: Json) -> RenderableType:
+    """What an operator's command did."""
+    return Text(
+        f"{found['command']}: guard is {found['live'].get('guard', 'as asked')}; reason kept: {found['reason']}"
+    )

@@ -1,0 +1,365 @@
+"""The figures of a report as Plotly's own JSON. Colours hold on light and dark ground; text colours are the page's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from basis_daemon.demo.outcome import DELTA_HARD
+from basis_daemon.demo.tape import HUNDRED, Sample, Tape
+from basis_daemon.domain.margin import Ladder
+from basis_daemon.engine.book_view import ZERO, BookView, Json, plain
+from basis_daemon.engine.views import totals_by_cause, trade_row
+
+BLUE, GREEN, RED, AMBER, VIOLET, SLATE = "#3b82f6", "#10b981", "#ef4444", "#f59e0b", "#a855f7", "#8593a8"
+CAUSE_COLOURS = {
+    "funding": GREEN, "fees": RED, "basis": VIOLET, "delta": AMBER, "trading": SLATE, "total": BLUE,
+    "liquidation": RED, "flows": SLATE,
+}  # fmt: skip
+GAP_PX, HEAD_PX, FOOT_PX = 58, 40, 46
+ROOM_OF_MARKERS = Decimal("0.03")
+"""Of the reach of the line: buys stand below it, sells above."""
+
+LADDER = Ladder()
+Z_SHOWN_MAX = Decimal(4)
+_LANES = {"spot_trade": "spot", "perp_trade": "perp"}
+
+Points = Sequence[Decimal | None]
+CENT = Decimal("0.005")
+"""USDT below which a cause is not drawn; the sum is of all of them."""
+
+
+@dataclass(slots=True)
+class Stack:
+    """Panels one below the other over one time axis; ``panel`` opens the next one, from the top."""
+
+    panels: list[tuple[str, int]]
+    traces: list[Json] = field(default_factory=list)
+    shapes: list[Json] = field(default_factory=list)
+    notes: list[Json] = field(default_factory=list)
+    axes: Json = field(default_factory=dict)
+    _row: int = 0
+    _axis: int = 0
+    _name: str = "y"
+
+    _range: tuple[str, str] | None = None
+
+    def span(self, view: BookView) -> None:
+        """Show the market time of the valuations, with a little room for what happened at its ends."""
+        if rows := _rows(view):
+            first, last = (datetime.fromisoformat(row["time"]) for row in (rows[0], rows[-1]))
+            room = (last - first) / 80
+            self._range = stamp(first - room), stamp(last + room)
+
+    @property
+    def height(self) -> int:
+        """Of the whole figure, in pixels."""
+        return HEAD_PX + FOOT_PX + sum(px for _, px in self.panels) + GAP_PX * (len(self.panels) - 1)
+
+    def panel(self, **axis: object) -> None:
+        """Begin the next panel with its left axis."""
+        inner = self.height - HEAD_PX - FOOT_PX
+        above = sum(px for _, px in self.panels[: self._row]) + GAP_PX * self._row
+        title, px = self.panels[self._row]
+        top = 1 - above / inner
+        self._row += 1
+        self._new_axis({"domain": [max(top - px / inner, 0), top], **axis})
+        self.notes.append({
+            "text": title, "x": 0, "y": top, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom",
+            "yshift": 7, "showarrow": False, "align": "left", "font": {"size": 13},
+        })  # fmt: skip
+
+    def right_axis(self, **axis: object) -> None:
+        """A second scale for the panel that was opened last."""
+        self._new_axis({"overlaying": self._name, "side": "right", "showgrid": False, **axis})
+
+    def _new_axis(self, axis: Json) -> None:
+        self._axis += 1
+        self._name = f"y{self._axis}" if self._axis > 1 else "y"
+        self.axes[f"yaxis{self._axis}" if self._axis > 1 else "yaxis"] = {
+            "zeroline": False, "anchor": "x", "automargin": False, "nticks": 6, "tickmode": "auto", **axis,
+        }  # fmt: skip
+
+    def line(self, x: Sequence[datetime], y: Points, colour: str, hover: str, **line: object) -> None:
+        """A line on the axis opened last; ``hover`` is a Plotly template. A missing value is a gap."""
+        self.traces.append({
+            "type": "scatter", "mode": "lines", "x": [stamp(at) for at in x], "y": numbers(y),
+            "yaxis": self._name, "xaxis": "x",
+            "line": {"color": colour, "width": 2, **line}, "hovertemplate": hover + "<extra></extra>",
+        })  # fmt: skip
+
+    def add(self, **trace: object) -> None:
+        """Any other trace on the axis opened last."""
+        self.traces.append({"yaxis": self._name, "xaxis": "x", **trace})
+
+    def level(self, at: Decimal, colour: str, label: str, dash: str = "dot") -> None:
+        """A labelled horizontal line across the panel."""
+        self.shapes.append({
+            "type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": self._name, "y0": float(at), "y1": float(at),
+            "line": {"color": colour, "width": 1, "dash": dash},
+        })  # fmt: skip
+        if label:
+            self.notes.append({
+                "text": label, "xref": "paper", "x": 1, "yref": self._name, "y": float(at), "xanchor": "right",
+                "yanchor": "bottom", "showarrow": False, "font": {"size": 11, "color": colour},
+            })  # fmt: skip
+
+    def figure(self) -> Json:
+        """Data and layout."""
+        layout: Json = {
+            "height": self.height, "margin": {"l": 72, "r": 64, "t": HEAD_PX, "b": FOOT_PX}, "showlegend": False,
+            "hovermode": "closest", "shapes": self.shapes, "annotations": self.notes, "bargap": 0.2,
+            "xaxis": {
+                "type": "date", "anchor": "free", "position": 0, "nticks": 14, "showspikes": True,
+                "spikemode": "across", "spikesnap": "cursor", "spikethickness": 1, "spikedash": "dot",
+                "tickformatstops": [
+                    {"dtickrange": [None, 43_200_000], "value": "%H:%M\n%e %b"},
+                    {"dtickrange": [43_200_000, None], "value": "%e %b\n%Y"},
+                ],
+            },
+        }  # fmt: skip
+        if self._range is not None:
+            layout["xaxis"]["range"] = list(self._range)
+        return {"data": self.traces, "layout": layout | self.axes}
+
+
+def numbers(values: Points) -> list[float | None]:
+    """For drawing only: a screen needs no more digits than a float has."""
+    return [float(value) if value is not None else None for value in values]
+
+
+def coloured(text: str, colour: str) -> str:
+    """Part of a panel's title in the colour of its line."""
+    return f"<span style='color:{colour}'>{text}</span>"
+
+
+def timeline(view: BookView, tape: Tape) -> Json:
+    """Everything that has a time, panel below panel."""
+    asset = next(iter(view.latest.get("net_delta", {})), None) or _first_asset(view)
+    stack = Stack([
+        (f"<b>Equity</b>  USDT, every fill marked  {coloured('▲ buy', GREEN)}  {coloured('▼ sell', RED)}", 270),
+        ("<b>Trades</b>  area is notional", 110),
+        (f"<b>Price</b>  {asset}, USDT  {coloured('basis of the perp, bp (right)', VIOLET)}", 190),
+        (f"<b>Funding</b>  USDT per settlement  {coloured('cumulative (right)', AMBER)}", 170),
+        (f"<b>Forecast</b>  funding EWMA, % a year  {coloured('entry', GREEN)}  {coloured('exit', RED)}", 170),
+        ("<b>Delta</b>  net, % of equity", 130),
+        (f"<b>Distance to liquidation</b>  z, in shocks  {coloured('margin ratio m (right)', SLATE)}", 210),
+        (f"<b>Profit and loss by cause</b>  USDT, cumulative  {_legend(view)}", 230),
+    ])  # fmt: skip
+    stack.span(view)
+    _equity(stack, view, tape)
+    _trades(stack, view)
+    _price(stack, tape, asset)
+    _funding(stack, tape)
+    _forecast(stack, tape)
+    _delta(stack, tape)
+    _margin(stack, tape)
+    _causes(stack, view)
+    return stack.figure()
+
+
+def _first_asset(view: BookView) -> str:
+    return next((asset for asset in view.latest.get("prices", {}) if asset != "USDT"), "")
+
+
+def _rows(view: BookView) -> list[Json]:
+    return [valued.row for valued in view.history.valuations]
+
+
+def _times(samples: Sequence[Sample]) -> list[datetime]:
+    return [sample.time for sample in samples]
+
+
+def stamp(moment: datetime) -> str:
+    """An instant as a chart takes it: UTC without its zone."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _equity(stack: Stack, view: BookView, tape: Tape) -> None:
+    stack.panel(tickformat=",.0f")
+    known = [sample for sample in tape.samples if sample.equity is not None]
+    stack.line(_times(known), [s.equity for s in known], BLUE, "%{x|%e %b %H:%M}<br>equity %{y:,.2f} USDT")
+    rows = [row for row in map(partial(trade_row, view), view.history.trades.values()) if row["price"]]
+    at = [tape.equity_at(datetime.fromisoformat(row["time"])) for row in rows]
+    room = _reach([sample.equity for sample in known]) * ROOM_OF_MARKERS
+    beside = [y - room if row["side"] == "BUY" else y + room for row, y in zip(rows, at, strict=True) if y is not None]
+    _markers(stack, rows, numbers(beside), [10.0] * len(rows))
+
+
+def _reach(values: Points) -> Decimal:
+    known = [value for value in values if value is not None]
+    return max(known, default=ZERO) - min(known, default=ZERO)
+
+
+def _markers(stack: Stack, rows: list[Json], y: Sequence[float | str | None], sizes: list[float]) -> None:
+    stack.add(
+        type="scatter",
+        mode="markers",
+        x=[stamp(datetime.fromisoformat(row["time"])) for row in rows],
+        y=list(y),
+        text=[_told(row) for row in rows],
+        hovertemplate="%{text}<extra></extra>",
+        marker={
+            "size": sizes,
+            "symbol": [{"BUY": "triangle-up", "SELL": "triangle-down"}.get(row["side"], "diamond") for row in rows],
+            "color": [{"BUY": GREEN, "SELL": RED}.get(row["side"], SLATE) for row in rows],
+            "opacity": 0.8,
+            "line": {"width": 0.5, "color": "rgba(127,127,127,.6)"},
+        },
+    )
+
+
+def _told(row: Json) -> str:
+    """A trade in the words of its hover box."""
+    moved = "<br>".join(f"{key} {amount}" for key, amount in row["deltas"].items())
+    head = (
+        f"<b>{row['side']} {row['quantity']} {row['instrument']}</b>" if row["side"] else f"<b>{row['operation']}</b>"
+    )
+    fees = ", ".join(f"{amount} {asset}" for asset, amount in row["fees"].items()) or "none"
+    price = f"<br>price {Decimal(row['price']):,} USDT" if row["price"] else f"<br>{moved}"
+    return (
+        f"{head}{price}<br>fee {fees}<br>reason {row['reason'] or 'not ours'}<br>"
+        f"{row['time'][:19].replace('T', ' ')} UTC<br>order {row['order_id']}<br>plan {row['plan_id'] or '-'}"
+    )
+
+
+def _trades(stack: Stack, view: BookView) -> None:
+    rows = [trade_row(view, seen) for seen in view.history.trades.values()]
+    lanes = [_LANES.get(row["operation"] or "", "transfer") for row in rows]
+    stack.panel(type="category", categoryorder="array", categoryarray=["transfer", "perp", "spot"], range=[-0.6, 2.6])
+    notional = [_notional(row) for row in rows]
+    largest = max(notional, default=1.0) or 1.0
+    _markers(stack, rows, lanes, [8 + 14 * (size / largest) ** 0.5 for size in notional])
+
+
+def _notional(row: Json) -> float:
+    if row["price"]:
+        return float(Decimal(row["quantity"]) * Decimal(row["price"]))
+    return max((float(abs(Decimal(amount))) for amount in row["deltas"].values()), default=0.0)
+
+
+def _price(stack: Stack, tape: Tape, asset: str) -> None:
+    known = [sample for sample in tape.samples if sample.price is not None]
+    stack.panel(tickformat=",.0f", nticks=5)
+    stack.line(_times(known), [s.price for s in known], SLATE, f"%{{x|%e %b %H:%M}}<br>{asset} %{{y:,.2f}}")
+    stack.right_axis(ticksuffix=" bp", nticks=5)
+    basis = [sample.basis_bp for sample in known]
+    stack.line(_times(known), basis, VIOLET, "%{x|%e %b %H:%M}<br>basis %{y:.1f} bp", width=1.2)
+
+
+def _funding(stack: Stack, tape: Tape) -> None:
+    times, paid = [time for time, _ in tape.funding], [amount for _, amount in tape.funding]
+    stack.panel(tickformat=",.0f", zeroline=True, nticks=5)
+    stack.add(
+        type="bar",
+        x=[stamp(time) for time in times],
+        y=numbers(paid),
+        width=3 * 3_600_000,
+        marker={"color": [GREEN if amount >= 0 else RED for amount in paid], "opacity": 0.75},
+        hovertemplate="%{x|%e %b %H:%M}<br>funding %{y:,.2f} USDT<extra></extra>",
+    )
+    stack.right_axis(tickformat=",.0f", nticks=5)
+    total = [sum(paid[: n + 1], ZERO) for n in range(len(paid))]
+    stack.line(times, total, AMBER, "%{x|%e %b %H:%M}<br>funding so far %{y:,.2f} USDT", shape="hv")
+
+
+def _forecast(stack: Stack, tape: Tape) -> None:
+    stack.panel(ticksuffix=" %")
+    for venue, signal in tape.signals.items():
+        stack.line(signal.times, signal.forecast, BLUE, f"%{{x|%e %b %H:%M}}<br>{venue} forecast %{{y:.2f}} % a year")
+        stack.line(signal.times, signal.entry, GREEN, "enter above %{y:.2f} % a year", dash="dash", width=1.2)
+        stack.line(signal.times, signal.exit, RED, "leave below %{y:.2f} % a year", dash="dash", width=1.2)
+
+
+def _delta(stack: Stack, tape: Tape) -> None:
+    known = [sample for sample in tape.samples if sample.delta is not None]
+    soft, hard = tape.bounds.get("delta_soft", Decimal("0.01")) * HUNDRED, DELTA_HARD * HUNDRED
+    reach = max([float(hard) * 1.2, *(abs(float(s.delta or 0)) * 1.1 for s in known)])
+    stack.panel(ticksuffix=" %", range=[-reach, reach], nticks=5)
+    for bound, colour, name in ((soft, AMBER, "soft"), (hard, RED, "hard")):
+        stack.level(bound, colour, f"{name} {plain(bound)} %")
+        stack.level(-bound, colour, "")
+    stack.line(_times(known), [s.delta for s in known], BLUE, "%{x|%e %b %H:%M}<br>net delta %{y:.4f} % of equity")
+
+
+def _margin(stack: Stack, tape: Tape) -> None:
+    """Distance z with its ladder; m on a right scale that is the same line, as both are linear in each other."""
+    known = [sample for sample in tape.samples if sample.z is not None]
+    z = [sample.z if sample.m is not None else None for sample in tape.samples]
+    top = max([s.z for s in known if s.z is not None], default=ZERO) * Decimal("1.1")
+    top = min(max(top, LADDER.z_open * Decimal("1.15")), Z_SHOWN_MAX)
+    stack.panel(range=[0, float(top)])
+    for at, colour, name in (
+        (LADDER.z_open, GREEN, "open"), (LADDER.z_topup, AMBER, "top-up"),
+        (LADDER.z_reduce, "#f97316", "reduce"), (LADDER.z_emergency, RED, "emergency"),
+    ):  # fmt: skip
+        stack.level(at, colour, f"{name} {plain(at)}")
+    stack.line(_times(tape.samples), z, BLUE, "%{x|%e %b %H:%M}<br>z %{y:.2f} shocks to liquidation")
+    if (scale := _m_of_z(known)) is not None:
+        base, per_z = scale
+        stack.right_axis(range=[float(base), float(base + per_z * top)], tickformat=".0%", nticks=5)
+        ratio = [sample.m for sample in tape.samples]
+        stack.line(_times(tape.samples), ratio, SLATE, "%{x|%e %b %H:%M}<br>margin ratio %{y:.2%}", width=0.8)
+
+
+def _m_of_z(known: Sequence[Sample]) -> tuple[Decimal, Decimal] | None:
+    """(m at z 0, m per z): the straight line through the nearest and the farthest sample."""
+    points = sorted((s.z, s.m) for s in known if s.z is not None and s.m is not None)
+    if not points or points[0][0] == points[-1][0]:
+        return None
+    (z0, m0), (z1, m1) = points[0], points[-1]
+    per_z = (m1 - m0) / (z1 - z0)
+    return m0 - per_z * z0, per_z
+
+
+def shown_causes(view: BookView) -> dict[str, Decimal]:
+    """Causes that moved a cent or more, largest first."""
+    causes = totals_by_cause(_rows(view))
+    return dict(sorted(((c, a) for c, a in causes.items() if abs(a) >= CENT), key=lambda item: -abs(item[1])))
+
+
+def _colour(cause: str) -> str:
+    return CAUSE_COLOURS.get(cause, SLATE)
+
+
+def _legend(view: BookView) -> str:
+    return "  ".join(coloured(cause, _colour(cause)) for cause in (*shown_causes(view), "total"))
+
+
+def _causes(stack: Stack, view: BookView) -> None:
+    rows = _rows(view)
+    times = [datetime.fromisoformat(row["time"]) for row in rows]
+    stack.panel(tickformat=",.0f")
+    stack.level(ZERO, SLATE, "")
+    total = [ZERO] * len(rows)
+    for cause in shown_causes(view):
+        amounts, so_far = [], ZERO
+        for number, row in enumerate(rows):
+            so_far += Decimal(row["components"].get(cause, 0)) if number else ZERO
+            amounts.append(so_far)
+        total = [one + other for one, other in zip(total, amounts, strict=True)]
+        stack.line(times, amounts, _colour(cause), f"%{{x|%e %b %H:%M}}<br>{cause} %{{y:,.2f}} USDT", width=1.5)
+    stack.line(times, total, BLUE, "%{x|%e %b %H:%M}<br>change of equity %{y:,.2f} USDT", width=2.5)
+
+
+def waterfall(view: BookView) -> Json:
+    """The change of equity by cause; the last bar is the sum."""
+    causes = shown_causes(view)
+    total = sum(causes.values(), ZERO)
+    trace: dict[str, Any] = {
+        "type": "waterfall", "orientation": "v", "x": [*causes, "change"], "y": numbers([*causes.values(), total]),
+        "measure": ["relative"] * len(causes) + ["total"], "cliponaxis": False, "textposition": "outside",
+        "text": [f"{amount:+,.2f}" for amount in (*causes.values(), total)],
+        "hovertemplate": "%{x} %{text} USDT<extra></extra>", "connector": {"line": {"color": SLATE, "width": 1}},
+        "increasing": {"marker": {"color": GREEN}}, "decreasing": {"marker": {"color": RED}},
+        "totals": {"marker": {"color": BLUE}},
+    }  # fmt: skip
+    layout = {
+        "height": 330, "margin": {"l": 72, "r": 24, "t": 24, "b": 40}, "showlegend": False,
+        "yaxis": {"tickformat": ",.0f", "zeroline": True}, "xaxis": {"type": "category", "showgrid": False},
+    }  # fmt: skip
+    return {"data": [trace], "layout": layout}

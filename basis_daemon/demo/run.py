@@ -1,0 +1,242 @@
+"""Plays a demo: sandbox and daemon as separate processes, the whole market time, an orderly end, and the judgement."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from basis_daemon.clock import SystemClock
+from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
+from basis_daemon.demo.outcome import Outcome, RunFacts, judge
+from basis_daemon.demo.processes import Child, DemoFailedError
+from basis_daemon.demo.report import write_report
+from basis_daemon.domain.errors import BasisError
+from basis_daemon.engine.book_view import BookView
+from basis_daemon.journal.reader import JournalReader
+from basis_daemon.settings import LoadedSettings, load_settings
+from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
+from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX
+
+Json = dict[str, Any]
+START_S, STOP_S, STANDSTILL_S = 60.0, 60.0, 60.0
+LOOK_S, LOOK_AT_BOOK_S = 0.1, 1.0
+ARMED = "armed"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What to play. Without ``history`` the market is generated from ``seed``; with it ``days`` None is all of it."""
+
+    strategy: str
+    seed: int
+    days: int | None
+    history: Path | None = None
+    window: str | None = None
+    config: Path = SANDBOX_CONFIG
+    keep: Path | None = None
+    report: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a spectator sees: the sandbox's clock and, once it answers, the daemon's status."""
+
+    clock: Json
+    book: Json
+
+
+class Spectator(Protocol):
+    """Shows progress; never fails."""
+
+    def say(self, what: str) -> None:
+        """A step of the demo began."""
+        ...
+
+    def see(self, moment: Moment) -> None:
+        """Market time went on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Everything that runs, and where."""
+
+    options: DemoOptions
+    directory: Path
+    settings: LoadedSettings
+    sandbox: Child
+    exchange: LocalClient
+    daemon: Child
+    operator: LocalClient
+    clock: SystemClock
+
+
+async def play(options: DemoOptions, spectator: Spectator) -> Outcome:
+    """The judged outcome, with its report written. Raises DemoFailedError when it could not be played to its end."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    if task is not None:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await _play(options, spectator)
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+async def _play(options: DemoOptions, spectator: Spectator) -> Outcome:
+    is_kept = options.keep is not None
+    directory = (options.keep or Path(tempfile.mkdtemp(prefix="basis-demo-"))).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome = await _play_in(directory, options, spectator)
+        is_kept = is_kept or not outcome.is_good
+    except (BasisError, OSError) as error:
+        is_kept = True
+        raise DemoFailedError(f"{error}\neverything about this run is in {directory}") from error
+    finally:
+        if not is_kept:
+            shutil.rmtree(directory, ignore_errors=True)
+    return replace(outcome, directory=str(directory)) if is_kept else outcome
+
+
+async def _play_in(directory: Path, options: DemoOptions, spectator: Spectator) -> Outcome:
+    async with _stage(directory, options, spectator) as stage:
+        await _let_time_run(stage, spectator)
+        spectator.say("the market is over: the daemon drains")
+        clock = await stage.exchange.get("/status")
+        exit_code = await stage.daemon.stop(STOP_S)
+        books = await stage.exchange.get("/books")
+    spectator.say("reading the journal")
+    view, outcome = _judge(stage, clock, books, exit_code)
+    if options.report is not None:
+        spectator.say(f"drawing {options.report}")
+        with JournalReader.open(stage.settings.settings.journal_file) as journal:
+            write_report(options.report, outcome, view, journal.rows())
+    return outcome
+
+
+@asynccontextmanager
+async def _stage(directory: Path, options: DemoOptions, spectator: Spectator) -> AsyncIterator[_Stage]:
+    """Both processes, ready, market time held; they are gone when the context is left."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        settings = _configure(directory, options, stack)
+        spectator.say("starting the sandbox exchange")
+        sandbox = await Child.start("sandbox", _sandbox_arguments(options), directory, clock)
+        stack.push_async_callback(sandbox.stop, STOP_S)
+        ready = directory / "exchange" / "ready.json"
+
+        async def is_ready() -> bool:
+            return ready.is_file()
+
+        await sandbox.until("listening", is_ready, START_S)
+        exchange = await stack.enter_async_context(
+            LocalClient.at_port(orjson.loads(ready.read_bytes())["control_port"])
+        )
+        await exchange.post("/clock", {"hold": True})
+        spectator.say("starting the daemon")
+        arguments = ("run", "--config", "daemon.yaml", "--arm")
+        daemon = await Child.start("daemon", arguments, directory, clock)
+        stack.push_async_callback(daemon.stop, STOP_S)
+        operator = await stack.enter_async_context(LocalClient.at_socket(settings.settings.control_socket))
+        stage = _Stage(options, directory, settings, sandbox, exchange, daemon, operator, clock)
+        await daemon.until("armed with prices", lambda: _is_watching(operator), START_S)
+        yield stage
+
+
+def _sandbox_arguments(options: DemoOptions) -> list[str]:
+    found = ["sandbox", "exchange", "--directory", "exchange", "--seed", str(options.seed)]
+    if options.history is not None:
+        found += ["--data", str(options.history.resolve())]
+        found += ["--window", options.window] if options.window is not None else []
+    elif options.days is not None:
+        found += ["--days", str(options.days)]
+    return found
+
+
+def _configure(directory: Path, options: DemoOptions, stack: AsyncExitStack) -> LoadedSettings:
+    """Writes ``daemon.yaml`` with paths relative to the demo's directory, so that equal demos have equal settings."""
+    socket = "control.sock"
+    if len(os.fsencode(directory / "book" / socket)) > SOCKET_PATH_BYTES_MAX:
+        socket = f"{stack.enter_context(tempfile.TemporaryDirectory(prefix='basis-'))}/{socket}"
+    changes = {
+        "mode": "sandbox",
+        "data_dir": "book",
+        "control.socket": socket,
+        "sandbox.ready_file": "exchange/ready.json",
+    }
+    file = directory / "daemon.yaml"
+    file.write_text(written_over(options.config, changes), encoding="utf-8")
+    (directory / "book").mkdir(exist_ok=True)
+    loaded = load_settings(file, {"BASIS_DAEMON__DATA_DIR": str(directory / "book")})
+    if options.strategy not in loaded.settings.strategies:
+        known = ", ".join(sorted(loaded.settings.strategies))
+        raise DemoFailedError(f"strategy {options.strategy!r} is not in {options.config}: it holds {known}")
+    return loaded
+
+
+async def _is_watching(operator: LocalClient) -> bool:
+    """True once the daemon is armed and has decided something on the prices of the held market."""
+    try:
+        status = await operator.get("/status")
+    except (NotListeningError, ControlRefusedError):
+        return False
+    return bool(status["live"].get("phase") == ARMED and status["strategies"])
+
+
+async def _let_time_run(stage: _Stage, spectator: Spectator) -> None:
+    """Until the market is over, or ``days`` of it are; raises DemoFailedError when it stands still."""
+    spectator.say("market time runs")
+    await stage.exchange.post("/clock", {"resume": True})
+    book: Json = {}
+    moved_ns = looked_ns = stage.clock.monotonic_ns()
+    before = 0
+    while True:
+        clock = await stage.exchange.get("/status")
+        stage.sandbox.check()
+        stage.daemon.check()
+        now_ns = stage.clock.monotonic_ns()
+        if now_ns - looked_ns > LOOK_AT_BOOK_S * 1_000_000_000:
+            book, looked_ns = await stage.operator.get("/status"), now_ns
+        spectator.see(Moment(clock, book))
+        if clock["done"] or (stage.options.days is not None and clock["days_done"] >= stage.options.days):
+            await stage.exchange.post("/clock", {"hold": True})
+            return
+        if clock["market_ms"] > before:
+            before, moved_ns = clock["market_ms"], now_ns
+        elif now_ns - moved_ns > STANDSTILL_S * 1_000_000_000:
+            raise DemoFailedError(
+                f"market time stands at {clock['market_time']} for {STANDSTILL_S:g} s\n{stage.daemon.tail()}\n"
+                f"{stage.sandbox.tail()}"
+            )
+        await stage.clock.sleep(LOOK_S)
+
+
+def _judge(stage: _Stage, clock: Json, books: Json, exit_code: int) -> tuple[BookView, Outcome]:
+    settings, options = stage.settings.settings, stage.options
+    with JournalReader.open(settings.journal_file) as journal:
+        journal.verify()
+        view = BookView().fold(journal.rows())
+    facts = RunFacts(
+        strategy=options.strategy,
+        seed=options.seed if options.history is None else None,
+        window=options.window,
+        history=options.history is not None,
+        clock=clock,
+        daemon_exit_code=exit_code,
+        accounts={
+            "spot": settings.venues["binance"].accounts.spot,
+            "usdm": settings.venues["binance"].accounts.derivatives,
+        },
+        report=str(options.report) if options.report is not None else None,
+    )
+    return view, judge(view, books, facts)

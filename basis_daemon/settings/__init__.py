@@ -1,0 +1,27 @@
+"""YAML, environment and secret files to frozen settings. They end at the wiring: nothing below sees a config object."""
+
+from basis_daemon.settings.families import make_strategies, strategy_parameters
+from basis_daemon.settings.faults import Fault, LiveTradingRefusedError, SettingsError
+from basis_daemon.settings.load import LoadedSettings, load_settings, may_arm
+from basis_daemon.settings.model import Mode, Settings, VenueSettings
+from basis_daemon.settings.report import KnownKey, Row, config_hash, effective, json_schema, known_keys
+
+__all__ = [
+    "Fault",
+    "KnownKey",
+    "LiveTradingRefusedError",
+    "LoadedSettings",
+    "Mode",
+    "Row",
+    "Settings",
+    "SettingsError",
+    "VenueSettings",
+    "config_hash",
+    "effective",
+    "json_schema",
+    "known_keys",
+    "load_settings",
+    "make_strategies",
+    "may_arm",
+    "strategy_parameters",
+]

@@ -1,0 +1,40 @@
+"""Values that are fine one by one and cannot live together."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from basis_daemon.settings.explain import Where, plain
+from basis_daemon.settings.families import strategy_parameters
+from basis_daemon.settings.faults import Fault
+from basis_daemon.settings.model import Settings
+
+
+def contradictions(settings: Settings, where: Where) -> list[Fault]:
+    """A gate that would refuse what a strategy must be able to send, or a venue that could not carry its margin."""
+    faults = []
+    pause, limit = settings.reconcile.interval_s, settings.freshness.account_s
+    if pause >= limit:
+        why = f"less than {plain(limit)} s, the freshness.account_s: else every account goes stale between two looks"
+        faults.append(_fault("reconcile.interval_s", f"{plain(pause)} s", why, where))
+    for name in settings.strategies:
+        parameters, key = strategy_parameters(settings, name), f"strategies.{name}.params"
+        band, slip = settings.risk.price_band_bp, parameters.slip_emergency_bp
+        if band < slip:
+            why = f"{plain(slip)} bp or more, the slip_emergency_bp of {key}: else the gate refuses every defence"
+            faults.append(_fault("risk.price_band_bp", f"{plain(band)} bp", why, where))
+        order_max, clip = settings.risk.order_notional_max_usdt, parameters.clip_usdt
+        if order_max < clip:
+            why = f"{plain(clip)} USDT or more, the clip_usdt of {key}: else the gate refuses every clip"
+            faults.append(_fault("risk.order_notional_max_usdt", f"{plain(order_max)} USDT", why, where))
+        for venue in parameters.venues:
+            leverage = settings.venues[venue.name].leverage
+            if leverage * parameters.m_star < 1:
+                needed = plain((1 / parameters.m_star).to_integral_value(rounding="ROUND_CEILING"))
+                why = f"{needed} or more, because m_star of {key} is {plain(parameters.m_star)}"
+                faults.append(_fault(f"venues.{venue.name}.leverage", plain(Decimal(leverage)), why, where))
+    return faults
+
+
+def _fault(key: str, found: str, expected: str, where: Where) -> Fault:
+    return Fault(key, found, expected, "change one of the two", where(key))

@@ -1,0 +1,259 @@
+"""Settings as the daemon sees them: frozen, complete, every bound beside its key. Defaults are the sober choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from basis_daemon.telemetry import LogFormat, LogLevel
+
+SECRET_LENGTH_MIN = 8
+"""No exchange issues a shorter key; an empty or truncated one is noticed here and not at the first order."""
+
+_NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if isinstance(value, str):
+        raise PydanticCustomError("quoted_number", "Input should be a number without quotes")
+    return value
+
+
+Number = Annotated[Decimal, BeforeValidator(_exact)]
+Name = Annotated[str, Field(pattern=_NAME, max_length=40)]
+
+
+class Mode(StrEnum):
+    """Whose money: none (sandbox, paper), the exchange's play money (testnet), or real (live)."""
+
+    SANDBOX = "sandbox"
+    PAPER = "paper"
+    TESTNET = "testnet"
+    LIVE = "live"
+
+    @property
+    def needs_keys(self) -> bool:
+        """True where an exchange is asked to accept orders."""
+        return self in {Mode.TESTNET, Mode.LIVE}
+
+
+def _number(default: str, low: str, high: str, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
+    bounds = Decimal(low), Decimal(high)
+    return Field(Decimal(default), ge=bounds[0], le=bounds[1], description=why, json_schema_extra={"unit": unit})
+
+
+def _count(default: int, low: int, high: int, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
+    return Field(default=default, ge=low, le=high, description=why, json_schema_extra={"unit": unit})
+
+
+class _Section(BaseModel):
+    """Strict, frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class BookSettings(_Section):
+    """The book that this process holds; one process, one book, one data directory."""
+
+    name: Name
+    """Stands in the journal: a journal of another book is refused."""
+
+
+class JournalSettings(_Section):
+    """The durable record."""
+
+    file: Path = Field(default=Path("journal.sqlite"), strict=False)
+    """Inside data_dir unless absolute."""
+    snapshot_rows: int = _count(5000, 100, 100_000, "rows", "between two snapshots; a restart reads on from the last")
+
+
+class LogSettings(_Section):
+    """Log lines; they go to standard error."""
+
+    level: LogLevel = Field(default=LogLevel.INFO, strict=False)
+    """The least important line that is written."""
+    format: LogFormat = Field(default=LogFormat.AUTO, strict=False)
+    """auto is the console for a terminal and JSON for everything else."""
+
+
+class ControlSettings(_Section):
+    """Where the daemon takes an operator's commands."""
+
+    socket: Path = Field(default=Path("control.sock"), strict=False)
+    """A unix socket inside data_dir unless absolute; its mode 0600 is the authorisation."""
+
+
+class AccountSettings(_Section):
+    """The accounts at one exchange, by the names that stand first in position keys; equal where unified."""
+
+    spot: str = "binance"
+    """The spot wallet."""
+    derivatives: str = "binanceusdm"
+    """The wallet that carries the perps' margin."""
+
+
+class VenueSettings(_Section):
+    """One exchange."""
+
+    exchange: Literal["binance"] = "binance"
+    """Which adapter speaks to it."""
+    enabled: bool = True
+    """False keeps the section and connects nothing."""
+    key_file: str | None = None
+    """Name of a systemd credential or Docker secret, or an absolute path, that holds the API key."""
+    secret_file: str | None = None
+    """The same for the API secret (or the private key in PEM)."""
+    key: SecretStr | None = Field(default=None, min_length=SECRET_LENGTH_MIN)
+    """The API key itself; only from the environment, never in the file. The sandbox and paper need none."""
+    secret: SecretStr | None = Field(default=None, min_length=SECRET_LENGTH_MIN)
+    """The API secret itself; only from the environment, never in the file."""
+    leverage: int = _count(
+        5, 2, 20, "x", "set on the venue and read back at start; m_star .40 needs at least 3, more only moves the cap"
+    )
+    margin_mode: Literal["cross"] = "cross"
+    """Set on the venue and read back at start; the margin ladder knows no other."""
+    accounts: AccountSettings = AccountSettings()
+    """Its accounts."""
+
+
+class SandboxSettings(_Section):
+    """The sandbox exchange on loopback; read in sandbox mode only."""
+
+    ready_file: Path = Field(default=Path("runs/exchange/ready.json"), strict=False)
+    """Written by `basis-daemon sandbox exchange` when it listens; holds its ports and its CA file."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Where it speaks as the exchange; instead of the ready file, together with ca_file."""
+    control_port: int | None = Field(default=None, ge=1, le=65535)
+    """Where tests and demos steer it; instead of the ready file."""
+    ca_file: Path | None = Field(default=None, strict=False)
+    """The certificate authority that vouches for it; instead of the ready file, together with port."""
+    kill_at: str | None = Field(default=None, pattern=r"^[a-z_]+(:[1-9][0-9]{0,4})?$")
+    """A drill: the daemon ends itself with SIGKILL at the n-th passing of this point, such as after_send:3."""
+
+
+class StrategySettings(_Section):
+    """One strategy instance."""
+
+    kind: str
+    """The family, as in the registry of strategies."""
+    params: Mapping[str, Any] = Field(default_factory=dict)
+    """The family's own parameters; what is absent has the default of strategies.md 1.4. `w` weighs the venues."""
+
+
+class RiskSettings(_Section):
+    """Hard limits of the gate before every plan: all or none, whatever the strategy thinks."""
+
+    order_notional_max_usdt: Number = _number("250000", "10", "50000000", "USDT", "one leg of a plan, before clips")
+    orders_per_minute_max: int = _count(60, 1, 600, "orders", "a runaway loop is stopped within the minute")
+    price_band_bp: Number = _number("150", "5", "1000", "bp", "limit price against mid; above slip_emergency")
+
+
+class FreshnessSettings(_Section):
+    """How old an input may be before it is stale; a stale input forbids new risk (strategies.md 1.4)."""
+
+    quote_s: Number = _number("5", "1", "15", "s", "order books and marks: two missed heartbeats of the stream")
+    account_s: Number = _number("20", "5", "60", "s", "balances and positions")
+    grace_s: Number = _number(
+        "0.5", "0", "5", "s", "process time for a venue's other streams to catch up with its newest"
+    )
+
+
+class ExecutionSettings(_Section):
+    """How a hedged group is cut into clips, beside clip_usdt of its strategy."""
+
+    depth_share: Number = _number("0.10", "0.01", "0.50", "of resting size", "a clip takes no more of what rests ...")
+    depth_band_bp: Number = _number("20", "5", "100", "bp", "... within this distance of the mid")
+
+
+class ReconcileSettings(_Section):
+    """How often the venues' word is compared with the book."""
+
+    interval_s: Number = _number(
+        "10", "2", "60", "s", "each account; shorter than freshness.account_s, or it goes stale"
+    )
+
+
+class ShutdownSettings(_Section):
+    """What SIGTERM does; a second one is faster."""
+
+    drain_s: Number = _number("30", "1", "300", "s", "for legs in flight to end; below the service manager's own limit")
+
+
+class Settings(BaseSettings):
+    """Everything that one process is told. Made by `load_settings`; no module below the wiring sees it."""
+
+    model_config = SettingsConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    book: BookSettings
+    """The book."""
+    mode: Mode = Field(default=Mode.PAPER, strict=False)
+    """sandbox, paper, testnet or live; real money also needs live_trading_acknowledged and --arm."""
+    live_trading_acknowledged: bool = False
+    """The second switch of live mode; means nothing in any other mode."""
+    data_dir: Path = Field(default=Path("data"), strict=False)
+    """Journal, lock and control socket; one daemon per directory."""
+    journal: JournalSettings = JournalSettings()
+    """The durable record."""
+    log: LogSettings = LogSettings()
+    """Log lines."""
+    control: ControlSettings = ControlSettings()
+    """The operator's way in."""
+    sandbox: SandboxSettings = SandboxSettings()
+    """The sandbox exchange."""
+    venues: Mapping[Name, VenueSettings] = Field(min_length=1)
+    """Exchanges by the name that strategies know them by."""
+    strategies: Mapping[Name, StrategySettings] = Field(min_length=1)
+    """Strategy instances by name."""
+    risk: RiskSettings = RiskSettings()
+    """Limits before every plan."""
+    freshness: FreshnessSettings = FreshnessSettings()
+    """Ages at which inputs are stale."""
+    execution: ExecutionSettings = ExecutionSettings()
+    """Clips."""
+    reconcile: ReconcileSettings = ReconcileSettings()
+    """Comparison with the venues."""
+    shutdown: ShutdownSettings = ShutdownSettings()
+    """The way out."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the loader hands over: it layers file, environment and secrets itself, to know who said what."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @property
+    def journal_file(self) -> Path:
+        """The journal's path."""
+        return self.data_dir / self.journal.file
+
+    @property
+    def control_socket(self) -> Path:
+        """The control socket's path."""
+        return self.data_dir / self.control.socket
+
+    @property
+    def enabled_venues(self) -> dict[str, VenueSettings]:
+        """Venues that are connected."""
+        return {name: venue for name, venue in self.venues.items() if venue.enabled}
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Every secret, for the redactor."""
+        found = [secret for venue in self.venues.values() for secret in (venue.key, venue.secret)]
+        return tuple(secret for secret in found if secret is not None)

@@ -1,0 +1,210 @@
+"""The daemon's local control: read models and the operator's halt and rearm, on a unix socket of mode 0600.
+
+Whoever may open the socket is the operator; there is no other authorisation. Views are folded from the journal in a
+thread and grow with it, so that a question costs the daemon only the rows that came since the last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from aiohttp import web
+
+from basis_daemon.domain.errors import BasisError, ConfigError
+from basis_daemon.engine import views
+from basis_daemon.engine.book_view import BookView, Json
+from basis_daemon.engine.why import UnknownIdError, why
+from basis_daemon.ports import StoredRecord
+
+REASON_CHARS_MIN, REASON_CHARS_MAX = 3, 500
+SOCKET_PATH_BYTES_MAX = 107
+"""What the kernel takes."""
+
+_PEER = struct.Struct("3i")
+_UMASK_OWNER_ONLY = 0o177
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the control socket may ask of the daemon.
+
+    ``rows`` gives journal rows above a sequence and is called from a thread; ``live`` is what only the process knows;
+    ``halt`` and ``rearm`` move the guard's latch and raise a BasisError when it does not move; ``audit`` journals the
+    text of an operator's command before it takes effect.
+    """
+
+    rows: Callable[[int], Iterable[StoredRecord]]
+    live: Callable[[], Mapping[str, object]]
+    halt: Callable[[str], None]
+    rearm: Callable[[str], None]
+    audit: Callable[[str], None]
+
+
+class ControlServer:
+    """Serves one daemon's desk. ``start`` returns once it listens, ``close`` leaves no socket behind."""
+
+    def __init__(self, desk: Desk, path: Path) -> None:
+        self._desk = desk
+        self._path = path
+        self._view = BookView()
+        self._folding = asyncio.Lock()
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigError for a path that is too long, has no directory, or belongs to a living daemon."""
+        listener = listen(self._path)
+        runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        self._runner = runner
+        await web.SockSite(runner, listener).start()
+
+    async def close(self) -> None:
+        """Stop listening and remove the socket; no-op when it never started."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._path.unlink(missing_ok=True)
+            self._runner = None
+
+    def app(self) -> web.Application:
+        """Routes, each one view or one command."""
+        app = web.Application()
+        app.router.add_get("/status", self._status)
+        app.router.add_get("/positions", self._positions)
+        app.router.add_get("/orders", self._orders)
+        app.router.add_get("/trades", self._trades)
+        app.router.add_get("/pnl", self._pnl)
+        app.router.add_get("/why/{asked}", self._why)
+        app.router.add_post("/halt", self._halt)
+        app.router.add_post("/rearm", self._rearm)
+        return app
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return await self._show(lambda view: views.status(view) | {"live": dict(self._desk.live())})
+
+    async def _positions(self, request: web.Request) -> web.Response:
+        return await self._show(views.positions)
+
+    async def _orders(self, request: web.Request) -> web.Response:
+        only_open, last = request.query.get("open") == "1", _last(request)
+        return await self._show(lambda view: views.orders(view, only_open=only_open, last=last))
+
+    async def _trades(self, request: web.Request) -> web.Response:
+        last = _last(request)
+        return await self._show(lambda view: views.trades(view, last=last))
+
+    async def _pnl(self, request: web.Request) -> web.Response:
+        return await self._show(views.pnl)
+
+    async def _why(self, request: web.Request) -> web.Response:
+        asked = request.match_info["asked"]
+        return await self._show(lambda view: why(view, asked))
+
+    async def _halt(self, request: web.Request) -> web.Response:
+        return await self._command(request, "halt", self._desk.halt)
+
+    async def _rearm(self, request: web.Request) -> web.Response:
+        return await self._command(request, "rearm", self._desk.rearm)
+
+    async def _show(self, question: Callable[[BookView], Json]) -> web.Response:
+        async with self._folding:
+            try:
+                return _json(await asyncio.to_thread(self._answer, question))
+            except UnknownIdError as error:
+                return _json({"error": str(error)}, web.HTTPNotFound.status_code)
+            except BasisError as error:
+                return _json({"error": str(error)}, web.HTTPInternalServerError.status_code)
+
+    def _answer(self, question: Callable[[BookView], Json]) -> Json:
+        return question(self._view.fold(self._desk.rows(self._view.state.sequence)))
+
+    async def _command(self, request: web.Request, command: str, act: Callable[[str], None]) -> web.Response:
+        """The audit row stands before the effect, also when the guard then refuses."""
+        reason = await _reason(request)
+        said = {"command": command, "reason": reason} | _peer(request)
+        self._desk.audit(orjson.dumps(said).decode())
+        try:
+            act(f"operator: {reason}")
+        except BasisError as error:
+            return _json({"error": str(error)}, web.HTTPConflict.status_code)
+        return _json(said | {"live": dict(self._desk.live())})
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening unix socket that only this user may open. A socket left behind by a dead daemon is replaced."""
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+        raise ConfigError(
+            f"control.socket {path} has {len(os.fsencode(path))} bytes, expected at most {SOCKET_PATH_BYTES_MAX}: "
+            "name a shorter path"
+        )
+    if _is_answered(path):
+        raise ConfigError(f"control.socket {path} belongs to a daemon that runs: stop it, or name another data_dir")
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(_UMASK_OWNER_ONLY)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"control.socket {path}: {error.strerror}; make its directory, or name another one"
+        ) from error
+    finally:
+        os.umask(before)
+    listener.listen()
+    return listener
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        return caller.connect_ex(str(path)) == 0
+
+
+def _last(request: web.Request) -> int | None:
+    text = request.query.get("last")
+    if text is not None and not text.isdecimal():
+        raise web.HTTPBadRequest(text=f"last is {text!r}, expected how many rows from the end")
+    return int(text) if text else None
+
+
+async def _reason(request: web.Request) -> str:
+    try:
+        body = orjson.loads(await request.read() or b"{}")
+    except orjson.JSONDecodeError:
+        body = None
+    reason = body.get("reason") if isinstance(body, dict) else None
+    if not isinstance(reason, str) or not REASON_CHARS_MIN <= len(reason.strip()) <= REASON_CHARS_MAX:
+        bounds = f"{REASON_CHARS_MIN} to {REASON_CHARS_MAX} characters that say why; nothing was done"
+        raise web.HTTPBadRequest(text=f"reason is {str(reason)[:40]!r}, expected {bounds}")
+    return reason.strip()
+
+
+def _peer(request: web.Request) -> dict[str, int]:
+    """Process and user at the other end, as the kernel knows them."""
+    transport = request.transport
+    peer: Any = transport.get_extra_info("socket") if transport is not None else None
+    if peer is None:
+        return {}
+    pid, uid, _ = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return {"pid": pid, "uid": uid}
+
+
+def _json(body: Json, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")

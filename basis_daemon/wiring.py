@@ -1,0 +1,366 @@
+"""The only file that knows every concrete class: settings go in, a running daemon comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+from pydantic import SecretStr
+
+from basis_daemon import __version__
+from basis_daemon.clock import SystemClock
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.domain.order import OrderOperation
+from basis_daemon.domain.risk import RiskLimits
+from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.codec import GuardState
+from basis_daemon.engine.freshness import Freshness, FreshnessLimits
+from basis_daemon.engine.gate import Permissions, RiskDesk
+from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.leg_group import LegBudget
+from basis_daemon.engine.mailbox import Mailbox
+from basis_daemon.engine.order_runner import OrderRunner
+from basis_daemon.engine.picture import PictureMaker
+from basis_daemon.engine.position_monitor import PositionMonitor
+from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
+from basis_daemon.engine.reconciler import Reconciler
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.state import recover
+from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
+from basis_daemon.engine.valuation import Valuer
+from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
+from basis_daemon.engine.venue_manager import VenueManager
+from basis_daemon.journal.reader import JournalReader
+from basis_daemon.journal.schema import Identity, Run
+from basis_daemon.journal.schema import Mode as JournalMode
+from basis_daemon.journal.sqlite import SqliteJournal
+from basis_daemon.ports import ExecutionInterface, RecordKind, StoredRecord
+from basis_daemon.settings import Mode, Settings, config_hash, make_strategies
+from basis_daemon.settings.model import VenueSettings
+from basis_daemon.strategies.basis import BasisStrategy
+from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
+from basis_daemon.tasks import TaskTree
+from basis_daemon.telemetry import Metrics, Redactor, configure_logging, correlated, get_logger
+from basis_daemon.venues.cex.binance import BINANCE
+from basis_daemon.venues.cex.network import SandboxNetwork, sandbox_from_ready_file
+from basis_daemon.venues.cex.options import CEXOptions
+from basis_daemon.venues.cex.venue import CEXVenue
+from basis_daemon.web.control import ControlServer, Desk
+
+EXCHANGES = {"binance": BINANCE}
+SANDBOX_KEY, SANDBOX_SECRET = "sandbox-key", "sandbox-secret"
+VALUATION_STEP = timedelta(hours=1)
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A wired daemon: its supervisor, and what the control socket may ask."""
+
+    supervisor: Supervisor
+    guard: Guard
+    recorder: Recorder
+
+
+async def run_daemon(settings: Settings, *, arm: bool) -> int:
+    """Live until drained; 0 after an orderly end. Raises BasisError for what an operator can mend."""
+    clock = SystemClock()
+    redactor = Redactor((*settings.secrets, SANDBOX_SECRET))
+    logging = configure_logging(clock.wall, redactor, sys.stderr, settings.log.level, settings.log.format)
+    try:
+        journal = SqliteJournal.open(settings.journal_file, _identity(settings), _run(settings), clock)
+        try:
+            with correlated(run_id=f"{settings.book.name}:{journal.generation}", config_hash=config_hash(settings)):
+                await _live(settings, journal, clock, arm=arm)
+        finally:
+            await journal.close()
+    finally:
+        logging.close()
+    return 0
+
+
+async def _live(settings: Settings, journal: SqliteJournal, clock: SystemClock, *, arm: bool) -> None:
+    async with TaskTree("daemon") as tree, AsyncExitStack() as stack:
+        daemon = _assemble(settings, journal, clock, tree)
+        desk = Desk(
+            rows=lambda after: _rows(settings.journal_file, after),
+            live=lambda: {"phase": daemon.supervisor.phase, "guard": daemon.guard.state, "pid": os.getpid()},
+            halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
+            rearm=daemon.guard.rearm,
+            audit=lambda text: daemon.recorder.note(RecordKind.OPERATOR, text, "operator"),
+        )
+        await stack.enter_async_context(ControlServer(desk, settings.control_socket))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, daemon.supervisor.request_stop)
+        await daemon.supervisor.run(tree, arm=arm)
+
+
+def _rows(path: Path, after: int) -> Sequence[StoredRecord]:
+    """Journal rows for the control socket, over a connection of their own: it asks from a thread."""
+    with JournalReader.open(path) as reader:
+        return reader.read(after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What every strategy's engine shares."""
+
+    settings: Settings
+    clock: SystemClock
+    alarm: Alarm
+    recorder: Recorder
+    monitor: PositionMonitor
+    mailbox: Mailbox
+    freshness: Freshness
+    guard: Guard
+    manager: VenueInterfaceManager
+    runner: OrderRunner
+
+
+def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tree: TaskTree) -> Daemon:
+    alarm, recorder = _alarm(Metrics()), Recorder(recover(journal), journal)
+    monitor, mailbox, strategies = PositionMonitor(), Mailbox(), make_strategies(settings)
+    handler = PositionUpdateHandler(recorder, monitor, alarm)
+    freshness = Freshness(mailbox, FreshnessLimits(settings.freshness.quote_s, settings.freshness.account_s))
+    venues = _venues(settings, strategies, clock, alarm)
+    manager = _routes(venues, handler, strategies)
+    runner = OrderRunner(recorder, handler, manager, clock, alarm, _probe(settings))
+    guard = Guard(recorder)
+    core = _Core(settings, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner)
+    sources = [venue.source(account) for venue in venues for account in venue.accounts]
+    reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm) for source in sources]
+    desks = [_risk_desk(core, strategy, lambda: supervisor.phase is Phase.ARMED) for strategy in strategies]
+    pictures = [_picture_maker(core, desk) for desk in desks]
+    valuer = Valuer(
+        recorder=recorder, reconcilers=reconcilers, survey=pictures[0].survey, alarm=alarm, step=VALUATION_STEP
+    )
+    for desk in desks:
+        desk.valuer = valuer
+    parts = Parts(
+        feeds=[venue.feed(tree) for venue in venues],
+        reconcilers=reconcilers,
+        engines=[_engine(core, *each) for each in zip(strategies, desks, pictures, strict=True)],
+        recorder=recorder,
+        handler=handler,
+        runner=runner,
+        mailbox=mailbox,
+        freshness=freshness,
+        valuer=valuer,
+    )
+    rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s, settings.journal.snapshot_rows)
+    supervisor = Supervisor(parts, rhythm, clock, alarm, _tell_phase)
+    return Daemon(supervisor, guard, recorder)
+
+
+def _risk_desk(core: _Core, strategy: BasisStrategy, is_armed: Callable[[], bool]) -> RiskDesk:
+    return RiskDesk(
+        limits=_risk_limits(core.settings, strategy, core.manager.operations),
+        ladder=strategy.parameters.ladder,
+        permissions=Permissions(core.manager.operations, strategy.declared_keys, is_armed),
+        recorder=core.recorder,
+        guard=core.guard,
+        clock=core.clock,
+    )
+
+
+def _picture_maker(core: _Core, desk: RiskDesk) -> PictureMaker:
+    return PictureMaker(
+        mailbox=core.mailbox,
+        monitor=core.monitor,
+        recorder=core.recorder,
+        freshness=core.freshness,
+        clock=core.clock,
+        grace_ns=int(core.settings.freshness.grace_s * _NS),
+        risk_of=desk.view,
+    )
+
+
+def _engine(core: _Core, strategy: BasisStrategy, desk: RiskDesk, pictures: PictureMaker) -> EventDrivenStrategyEngine:
+    book = core.settings.book.name
+    execution = VenueManager(
+        recorder=core.recorder,
+        runner=core.runner,
+        interfaces=core.manager,
+        clock=core.clock,
+        budget=_leg_budget(core.settings, strategy),
+        book=book,
+        quotes=core.mailbox.books,
+        is_halted=core.guard.forbids,
+    )
+    return EventDrivenStrategyEngine(
+        strategy=strategy,
+        pictures=pictures,
+        recorder=core.recorder,
+        venue_manager=execution,
+        gate=desk.gate,
+        clock=core.clock,
+        alarm=core.alarm,
+        book=book,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- the venues
+def _venues(settings: Settings, strategies: list[BasisStrategy], clock: SystemClock, alarm: Alarm) -> list[CEXVenue]:
+    """Every enabled exchange that a strategy weighs, in the mode's network."""
+    assets = sorted({strategy.parameters.asset for strategy in strategies})
+
+    def note(event: str, facts: Mapping[str, object]) -> None:
+        if event.endswith("_alarm"):
+            alarm(event, {name: str(value) for name, value in facts.items()})
+        else:
+            get_logger("venue").info(event, **{name: str(value) for name, value in facts.items()})
+
+    return [
+        CEXVenue(EXCHANGES[venue.exchange], _options(settings, venue, assets), clock, note)
+        for venue in settings.enabled_venues.values()
+    ]
+
+
+def _options(settings: Settings, venue: VenueSettings, assets: list[str]) -> CEXOptions:
+    network = _sandbox_network(settings) if settings.mode is Mode.SANDBOX else None
+    key, secret = venue.key, venue.secret
+    if settings.mode is Mode.SANDBOX:
+        key, secret = SecretStr(SANDBOX_KEY), SecretStr(SANDBOX_SECRET)
+    if key is None or secret is None:
+        raise ConfigError(f"mode {settings.mode}: venue {venue.exchange} has no key, expected key_file and secret_file")
+    return CEXOptions(
+        api_key=key,
+        api_secret=secret,
+        spot_assets=tuple(assets),
+        perp_symbols=tuple(f"{asset}USDT" for asset in assets),
+        leverage=venue.leverage,
+        network=network,
+        demo_trading=settings.mode is Mode.TESTNET,
+    )
+
+
+def _sandbox_network(settings: Settings) -> SandboxNetwork:
+    sandbox = settings.sandbox
+    if sandbox.port is not None and sandbox.ca_file is not None:
+        return SandboxNetwork(sandbox.port, sandbox.ca_file)
+    try:
+        return sandbox_from_ready_file(orjson.loads(sandbox.ready_file.read_bytes()))
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"sandbox.ready_file {sandbox.ready_file}: {error}; start `basis-daemon sandbox exchange` first"
+        ) from error
+
+
+def _routes(
+    venues: list[CEXVenue], handler: PositionUpdateHandler, strategies: list[BasisStrategy]
+) -> VenueInterfaceManager:
+    """The routing table, complete for what the strategies need."""
+
+    def on_trade(trade: Trade) -> None:
+        handler.process_trades([trade])
+
+    found: list[ExecutionInterface] = []
+    shared: list[tuple[str, ExecutionInterface]] = []
+    for venue in venues:
+        transfers = venue.transfers(on_trade)
+        found += [*(venue.interface(account, on_trade) for account in venue.accounts), transfers]
+        shared += [(account, transfers) for account in venue.accounts if account != transfers.account]
+    return VenueInterfaceManager(found, _needed(strategies), shared)
+
+
+def _needed(strategies: list[BasisStrategy]) -> set[tuple[OrderOperation, str]]:
+    """Routes without which a strategy could not act; checked before anything starts."""
+    needed: set[tuple[OrderOperation, str]] = set()
+    for strategy in strategies:
+        for venue in strategy.parameters.venues:
+            needed |= {(OrderOperation.SPOT_TRADE, venue.spot_account), (OrderOperation.PERP_TRADE, venue.perp_account)}
+            if not venue.is_unified:
+                needed |= {(OrderOperation.TRANSFER, venue.spot_account), (OrderOperation.TRANSFER, venue.perp_account)}
+    return needed
+
+
+# ---------------------------------------------------------------------------------------------------- what it may do
+def _risk_limits(
+    settings: Settings, strategy: BasisStrategy, operations: Mapping[str, frozenset[OrderOperation]]
+) -> RiskLimits:
+    p, risk = strategy.parameters, settings.risk
+    accounts = {account: venue.name for venue in p.venues for account in (venue.spot_account, venue.perp_account)}
+    return RiskLimits(
+        order_notional_max_usdt=risk.order_notional_max_usdt,
+        price_band_bp=risk.price_band_bp,
+        slippage_max_bp=p.slip_emergency_bp,
+        venue_share_max=p.venue_cap,
+        orders_per_minute_max=risk.orders_per_minute_max,
+        z_open=p.z_open,
+        shocks={p.asset: p.shock},
+        exchange_of=accounts,
+        recipients=frozenset(operations),
+    )
+
+
+def _leg_budget(settings: Settings, strategy: BasisStrategy) -> LegBudget:
+    p, execution = strategy.parameters, settings.execution
+    return LegBudget(
+        clip_usdt=p.clip_usdt,
+        depth_share=execution.depth_share,
+        depth_band_bp=execution.depth_band_bp,
+        unhedged_max_s=p.unhedged_max_s,
+        slippage_emergency_bp=p.slip_emergency_bp,
+    )
+
+
+# -------------------------------------------------------------------------------------------------------- who it is
+def _identity(settings: Settings) -> Identity:
+    accounts = sorted(
+        f"{venue.exchange}:{account}"
+        for venue in settings.enabled_venues.values()
+        for account in {venue.accounts.spot, venue.accounts.derivatives}
+    )
+    fingerprint = hashlib.sha256(json.dumps(accounts).encode()).hexdigest()
+    return Identity(settings.book.name, JournalMode(settings.mode.value), fingerprint)
+
+
+def _run(settings: Settings) -> Run:
+    return Run(config_hash(settings), __version__)
+
+
+def _alarm(metrics: Metrics) -> Alarm:
+    log = get_logger("alarm")
+
+    def alarm(what: str, facts: Mapping[str, str]) -> None:
+        metrics.count("alarms_total")
+        log.warning(what, **facts)
+
+    return alarm
+
+
+def _tell_phase(phase: Phase) -> None:
+    get_logger("supervisor").info("phase", phase=phase.value)
+
+
+def _pass(point: str) -> None:
+    """Nothing happens at this point."""
+
+
+def _probe(settings: Settings) -> Callable[[str], None]:
+    """In a sandbox drill: SIGKILL at the n-th passing of a named point of an order's life. Elsewhere: nothing."""
+    drill = settings.sandbox.kill_at if settings.mode is Mode.SANDBOX else None
+    if drill is None:
+        return _pass
+    name, _, times = drill.partition(":")
+    left = int(times or 1)
+
+    def probe(point: str) -> None:
+        nonlocal left
+        if point == name:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return probe

@@ -1,0 +1,176 @@
+"""The daemon's control socket, asked over a real unix socket."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+import pytest
+
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.domain.trade import OrderState
+from basis_daemon.engine import views
+from basis_daemon.engine.codec import GuardState
+from basis_daemon.engine.guard import Guard
+from basis_daemon.ports import RecordKind
+from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
+from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX, ControlServer, Desk
+from tests.demo.story import BOOK, PLAN, Story, told
+
+
+@dataclass
+class Office:
+    """A desk over a story in memory, with the daemon's own guard behind it."""
+
+    story: Story
+    guard: Guard = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(self.story.recorder)
+
+    @property
+    def desk(self) -> Desk:
+        return Desk(
+            rows=self.story.journal.read,
+            live=lambda: {"phase": "armed", "guard": self.guard.state},
+            halt=lambda why: self.guard.tighten(GuardState.HALTED, why),
+            rearm=self.guard.rearm,
+            audit=lambda text: self.story.recorder.note(RecordKind.OPERATOR, text, "operator"),
+        )
+
+    @property
+    def audited(self) -> list[dict[str, object]]:
+        rows = self.story.journal.read(kinds=frozenset({RecordKind.OPERATOR}))
+        return [orjson.loads(row.record.payload) for row in rows]
+
+
+@pytest.fixture
+async def office() -> Office:
+    return Office(await told())
+
+
+@pytest.fixture
+async def client(office: Office, tmp_path: Path) -> AsyncIterator[LocalClient]:
+    path = tmp_path / "control.sock"
+    async with ControlServer(office.desk, path), LocalClient.at_socket(path) as asked:
+        yield asked
+
+
+async def test_every_view_comes_through_the_socket_as_from_the_journal(client: LocalClient, office: Office) -> None:
+    view = office.story.view
+    assert await client.get("/positions") == views.positions(view)
+    assert await client.get("/orders", last="1") == views.orders(view, last=1)
+    assert await client.get("/orders", open="1") == views.orders(view, only_open=True)
+    assert await client.get("/trades") == views.trades(view)
+    assert await client.get("/pnl") == views.pnl(view)
+
+
+async def test_status_adds_what_only_the_process_knows(client: LocalClient, office: Office) -> None:
+    found = await client.get("/status")
+    assert found.pop("live") == {"phase": "armed", "guard": "ACTIVE"}
+    assert found == views.status(office.story.view)
+
+
+async def test_rows_that_came_since_the_last_question_are_in_the_next_answer(
+    client: LocalClient, office: Office
+) -> None:
+    assert (await client.get("/status"))["guard"]["state"] == "ACTIVE"
+    office.story.halt("drill")
+    assert (await client.get("/status"))["guard"] == {"state": "HALTED", "why": "drill"}
+
+
+@pytest.mark.feature("S13", part="socket")
+async def test_why_is_answered_by_the_daemon(client: LocalClient) -> None:
+    assert (await client.get(f"/why/{PLAN}"))["decision"]["reason"] == "ENTRY"
+    assert (await client.get(f"/why/{BOOK}"))["kind"] == "no_trade"
+    with pytest.raises(ControlRefusedError, match="'nonsense' is no order"):
+        await client.get("/why/nonsense")
+
+
+async def test_halt_latches_the_guard_and_is_audited_with_who_asked(client: LocalClient, office: Office) -> None:
+    said = await client.post("/halt", {"reason": "exchange maintenance"})
+    assert said["live"]["guard"] == "HALTED"
+    assert office.guard.why == "operator: exchange maintenance"
+    (audit,) = office.audited
+    assert (audit["command"], audit["reason"]) == ("halt", "exchange maintenance")
+    assert {"pid", "uid"} <= audit.keys()
+
+
+async def test_rearm_loosens_the_guard_again(client: LocalClient, office: Office) -> None:
+    await client.post("/halt", {"reason": "drill"})
+    await client.post("/rearm", {"reason": "drill is over"})
+    assert office.guard.state is GuardState.ACTIVE
+    assert [row["command"] for row in office.audited] == ["halt", "rearm"]
+
+
+async def test_a_rearm_that_the_guard_refuses_is_audited_and_refused(tmp_path: Path, office: Office) -> None:
+    await office.story.recorder.intents([office.story.orders[0].model_copy(update={"order_id": "a" * 32})], PLAN)
+    story = office.story
+    story.halt("drill")
+    path = tmp_path / "control.sock"
+    order = story.recorder.state.orders["a" * 32].order
+    story.recorder.move(order, OrderState.SUBMITTED)
+    async with ControlServer(office.desk, path), LocalClient.at_socket(path) as client:
+        with pytest.raises(ControlRefusedError, match="rearm refused: 1 orders in doubt"):
+            await client.post("/rearm", {"reason": "hurry"})
+    assert office.guard.state is GuardState.HALTED
+    assert [row["command"] for row in office.audited] == ["rearm"]
+
+
+@pytest.mark.parametrize("body", [{}, {"reason": ""}, {"reason": "  "}, {"reason": 7}, {"reason": "x" * 501}])
+async def test_a_command_without_a_reason_does_nothing(
+    body: dict[str, object], client: LocalClient, office: Office
+) -> None:
+    with pytest.raises(ControlRefusedError, match="that say why; nothing was done"):
+        await client.post("/halt", body)
+    assert office.guard.state is GuardState.ACTIVE
+    assert office.audited == []
+
+
+async def test_a_row_count_that_is_none_is_refused(client: LocalClient) -> None:
+    with pytest.raises(ControlRefusedError, match="last is 'all'"):
+        await client.get("/orders", last="all")
+
+
+async def test_only_the_daemons_user_may_open_the_socket_and_it_is_gone_afterwards(
+    office: Office, tmp_path: Path
+) -> None:
+    path = tmp_path / "control.sock"
+    async with ControlServer(office.desk, path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not path.exists()
+
+
+async def test_a_second_daemon_is_refused_and_the_first_one_lives_on(office: Office, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with ControlServer(office.desk, path):
+        with pytest.raises(ConfigError, match="belongs to a daemon that runs"):
+            await ControlServer(office.desk, path).start()
+        async with LocalClient.at_socket(path) as client:
+            assert (await client.get("/status"))["live"]["phase"] == "armed"
+
+
+async def test_a_socket_left_by_a_dead_daemon_is_replaced(office: Office, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+        dead.bind(str(path))
+    async with ControlServer(office.desk, path), LocalClient.at_socket(path) as client:
+        assert (await client.get("/status"))["live"]["phase"] == "armed"
+
+
+async def test_paths_that_no_socket_can_have_are_refused_with_a_remedy(office: Office, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * SOCKET_PATH_BYTES_MAX)
+    with pytest.raises(ConfigError, match=f"expected at most {SOCKET_PATH_BYTES_MAX}: name a shorter path"):
+        await ControlServer(office.desk, long).start()
+    with pytest.raises(ConfigError, match="make its directory"):
+        await ControlServer(office.desk, tmp_path / "none" / "control.sock").start()
+
+
+async def test_where_no_daemon_listens_the_client_says_what_to_do(tmp_path: Path) -> None:
+    async with LocalClient.at_socket(tmp_path / "control.sock") as client:
+        with pytest.raises(NotListeningError, match="start one with `basis-daemon run --config FILE`"):
+            await client.get("/status")

@@ -1,0 +1,28 @@
+"""The registered strategies and how to show each of them its pictures; a new strategy adds its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from basis_daemon.strategies import STRATEGIES
+from basis_daemon.strategies.basis import BtcBasis
+from basis_daemon.strategies.parameters import BasisParameters, BasisVenue
+from tests.quality_gates.pictures import basis_pictures
+from tests.quality_gates.strategy import Subject
+
+ONE = Decimal(1)
+
+
+def basis_parameters(asset: str) -> BasisParameters:
+    """The defaults of a basis book that trades on one exchange."""
+    venue = BasisVenue(name="binance", spot_account="binance", perp_account="binanceusdm", weight=ONE)
+    return BasisParameters(asset=asset, venues=(venue,), venue_cap=ONE)
+
+
+SUBJECTS: tuple[Subject, ...] = (Subject("btc_basis", lambda: BtcBasis(basis_parameters("BTC")), basis_pictures),)
+
+
+def registered() -> Mapping[str, object]:
+    """Strategy class by the name that a configuration uses."""
+    return STRATEGIES
