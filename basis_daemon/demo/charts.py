@@ -1,140 +1,47 @@
-"""The figures of a report as Plotly's own JSON. Colours hold on light and dark ground; text colours are the page's."""
+"""The figures of a report: what happened over market time, and where the change of equity came from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from basis_daemon.demo.outcome import DELTA_HARD
+from basis_daemon.demo.panels import (
+    AMBER,
+    BLUE,
+    GREEN,
+    RED,
+    SLATE,
+    VIOLET,
+    Points,
+    Stack,
+    coloured,
+    numbers,
+    stamp,
+)
 from basis_daemon.demo.tape import HUNDRED, Sample, Tape
 from basis_daemon.domain.margin import Ladder
 from basis_daemon.engine.book_view import ZERO, BookView, Json, plain
 from basis_daemon.engine.views import totals_by_cause, trade_row
 
-BLUE, GREEN, RED, AMBER, VIOLET, SLATE = "#3b82f6", "#10b981", "#ef4444", "#f59e0b", "#a855f7", "#8593a8"
 CAUSE_COLOURS = {
     "funding": GREEN, "fees": RED, "basis": VIOLET, "delta": AMBER, "trading": SLATE, "total": BLUE,
     "liquidation": RED, "flows": SLATE,
 }  # fmt: skip
-GAP_PX, HEAD_PX, FOOT_PX = 58, 40, 46
-ROOM_OF_MARKERS = Decimal("0.03")
-"""Of the reach of the line: buys stand below it, sells above."""
-
-LADDER = Ladder()
-Z_SHOWN_MAX = Decimal(4)
-_LANES = {"spot_trade": "spot", "perp_trade": "perp"}
-
-Points = Sequence[Decimal | None]
 CENT = Decimal("0.005")
 """USDT below which a cause is not drawn; the sum is of all of them."""
 
+ROOM_OF_MARKERS = Decimal("0.03")
+"""Of the reach of the line: buys stand below it, sells above."""
 
-@dataclass(slots=True)
-class Stack:
-    """Panels one below the other over one time axis; ``panel`` opens the next one, from the top."""
-
-    panels: list[tuple[str, int]]
-    traces: list[Json] = field(default_factory=list)
-    shapes: list[Json] = field(default_factory=list)
-    notes: list[Json] = field(default_factory=list)
-    axes: Json = field(default_factory=dict)
-    _row: int = 0
-    _axis: int = 0
-    _name: str = "y"
-
-    _range: tuple[str, str] | None = None
-
-    def span(self, view: BookView) -> None:
-        """Show the market time of the valuations, with a little room for what happened at its ends."""
-        if rows := _rows(view):
-            first, last = (datetime.fromisoformat(row["time"]) for row in (rows[0], rows[-1]))
-            room = (last - first) / 80
-            self._range = stamp(first - room), stamp(last + room)
-
-    @property
-    def height(self) -> int:
-        """Of the whole figure, in pixels."""
-        return HEAD_PX + FOOT_PX + sum(px for _, px in self.panels) + GAP_PX * (len(self.panels) - 1)
-
-    def panel(self, **axis: object) -> None:
-        """Begin the next panel with its left axis."""
-        inner = self.height - HEAD_PX - FOOT_PX
-        above = sum(px for _, px in self.panels[: self._row]) + GAP_PX * self._row
-        title, px = self.panels[self._row]
-        top = 1 - above / inner
-        self._row += 1
-        self._new_axis({"domain": [max(top - px / inner, 0), top], **axis})
-        self.notes.append({
-            "text": title, "x": 0, "y": top, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom",
-            "yshift": 7, "showarrow": False, "align": "left", "font": {"size": 13},
-        })  # fmt: skip
-
-    def right_axis(self, **axis: object) -> None:
-        """A second scale for the panel that was opened last."""
-        self._new_axis({"overlaying": self._name, "side": "right", "showgrid": False, **axis})
-
-    def _new_axis(self, axis: Json) -> None:
-        self._axis += 1
-        self._name = f"y{self._axis}" if self._axis > 1 else "y"
-        self.axes[f"yaxis{self._axis}" if self._axis > 1 else "yaxis"] = {
-            "zeroline": False, "anchor": "x", "automargin": False, "nticks": 6, "tickmode": "auto", **axis,
-        }  # fmt: skip
-
-    def line(self, x: Sequence[datetime], y: Points, colour: str, hover: str, **line: object) -> None:
-        """A line on the axis opened last; ``hover`` is a Plotly template. A missing value is a gap."""
-        self.traces.append({
-            "type": "scatter", "mode": "lines", "x": [stamp(at) for at in x], "y": numbers(y),
-            "yaxis": self._name, "xaxis": "x",
-            "line": {"color": colour, "width": 2, **line}, "hovertemplate": hover + "<extra></extra>",
-        })  # fmt: skip
-
-    def add(self, **trace: object) -> None:
-        """Any other trace on the axis opened last."""
-        self.traces.append({"yaxis": self._name, "xaxis": "x", **trace})
-
-    def level(self, at: Decimal, colour: str, label: str, dash: str = "dot") -> None:
-        """A labelled horizontal line across the panel."""
-        self.shapes.append({
-            "type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": self._name, "y0": float(at), "y1": float(at),
-            "line": {"color": colour, "width": 1, "dash": dash},
-        })  # fmt: skip
-        if label:
-            self.notes.append({
-                "text": label, "xref": "paper", "x": 1, "yref": self._name, "y": float(at), "xanchor": "right",
-                "yanchor": "bottom", "showarrow": False, "font": {"size": 11, "color": colour},
-            })  # fmt: skip
-
-    def figure(self) -> Json:
-        """Data and layout."""
-        layout: Json = {
-            "height": self.height, "margin": {"l": 72, "r": 64, "t": HEAD_PX, "b": FOOT_PX}, "showlegend": False,
-            "hovermode": "closest", "shapes": self.shapes, "annotations": self.notes, "bargap": 0.2,
-            "xaxis": {
-                "type": "date", "anchor": "free", "position": 0, "nticks": 14, "showspikes": True,
-                "spikemode": "across", "spikesnap": "cursor", "spikethickness": 1, "spikedash": "dot",
-                "tickformatstops": [
-                    {"dtickrange": [None, 43_200_000], "value": "%H:%M\n%e %b"},
-                    {"dtickrange": [43_200_000, None], "value": "%e %b\n%Y"},
-                ],
-            },
-        }  # fmt: skip
-        if self._range is not None:
-            layout["xaxis"]["range"] = list(self._range)
-        return {"data": self.traces, "layout": layout | self.axes}
-
-
-def numbers(values: Points) -> list[float | None]:
-    """For drawing only: a screen needs no more digits than a float has."""
-    return [float(value) if value is not None else None for value in values]
-
-
-def coloured(text: str, colour: str) -> str:
-    """Part of a panel's title in the colour of its line."""
-    return f"<span style='color:{colour}'>{text}</span>"
+ROOM_OF_A_REASON = 0.09
+"""Share of the time axis that the name of a plan's reason takes."""
+LADDER = Ladder()
+Z_SHOWN_MAX = Decimal(4)
+_LANES = {"spot_trade": "spot", "perp_trade": "perp"}
 
 
 def timeline(view: BookView, tape: Tape) -> Json:
@@ -150,7 +57,8 @@ def timeline(view: BookView, tape: Tape) -> Json:
         (f"<b>Distance to liquidation</b>  z, in shocks  {coloured('margin ratio m (right)', SLATE)}", 210),
         (f"<b>Profit and loss by cause</b>  USDT, cumulative  {_legend(view)}", 230),
     ])  # fmt: skip
-    stack.span(view)
+    if tape.samples:
+        stack.span(tape.samples[0].time, tape.samples[-1].time)
     _equity(stack, view, tape)
     _trades(stack, view)
     _price(stack, tape, asset)
@@ -159,7 +67,21 @@ def timeline(view: BookView, tape: Tape) -> Json:
     _delta(stack, tape)
     _margin(stack, tape)
     _causes(stack, view)
+    _plans(stack, view, tape)
     return stack.figure()
+
+
+def _plans(stack: Stack, view: BookView, tape: Tape) -> None:
+    """Where plans began; reasons that would overlap go unnamed."""
+    if not tape.samples:
+        return
+    room = (tape.samples[-1].time - tape.samples[0].time) * ROOM_OF_A_REASON
+    free_from = tape.samples[0].time
+    for seen in view.history.acted.values():
+        said = seen.row.assessment
+        is_named = said.time >= free_from
+        stack.moment(said.time, said.reason.value if is_named else "")
+        free_from = said.time + room if is_named else free_from
 
 
 def _first_asset(view: BookView) -> str:
@@ -172,11 +94,6 @@ def _rows(view: BookView) -> list[Json]:
 
 def _times(samples: Sequence[Sample]) -> list[datetime]:
     return [sample.time for sample in samples]
-
-
-def stamp(moment: datetime) -> str:
-    """An instant as a chart takes it: UTC without its zone."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _equity(stack: Stack, view: BookView, tape: Tape) -> None:
@@ -359,7 +276,7 @@ def waterfall(view: BookView) -> Json:
         "totals": {"marker": {"color": BLUE}},
     }  # fmt: skip
     layout = {
-        "height": 330, "margin": {"l": 72, "r": 24, "t": 24, "b": 40}, "showlegend": False,
+        "height": 430, "margin": {"l": 72, "r": 24, "t": 24, "b": 40}, "showlegend": False,
         "yaxis": {"tickformat": ",.0f", "zeroline": True}, "xaxis": {"type": "category", "showgrid": False},
     }  # fmt: skip
     return {"data": [trace], "layout": layout}

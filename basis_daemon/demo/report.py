@@ -105,8 +105,8 @@ def _lead(said: Json, view: BookView) -> str:
     verb = "earned" if change >= 0 else "lost"
     return (
         f"The book {verb} <b>{money(abs(change))} USDT</b>: {parts}. It sent {said['orders_sent']} orders, the venue "
-        f"knows {said['venue_orders']}; {said['duplicate_orders']} were sent twice, {said['in_doubt']} are in doubt, "
-        f"and {escape(said['unexplained'])} USDT of the change are unexplained."
+        f"knows {said['venue_orders']}; {said['duplicate_orders'] or 'none'} arrived twice, "
+        f"{said['in_doubt'] or 'none'} are in doubt, and {escape(said['unexplained'])} USDT are unexplained."
     )
 
 

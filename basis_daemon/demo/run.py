@@ -96,6 +96,10 @@ async def _play(options: DemoOptions, spectator: Spectator) -> Outcome:
     is_kept = options.keep is not None
     directory = (options.keep or Path(tempfile.mkdtemp(prefix="basis-demo-"))).resolve()
     directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise DemoFailedError(
+            f"{directory} is not empty, and a demo starts a book of its own: --keep an empty directory"
+        )
     try:
         outcome = await _play_in(directory, options, spectator)
         is_kept = is_kept or not outcome.is_good

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import orjson
 
-from basis_daemon.domain.decision import Assessment
+from basis_daemon.domain.decision import Assessment, ReasonCode
 from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.engine.book_view import ZERO, Json
 from basis_daemon.engine.codec import DecisionRow, load
@@ -103,7 +103,9 @@ def _step(rows: Sequence[StoredRecord]) -> timedelta:
 
 
 def seen(said: Assessment) -> Sample:
-    """What a decision saw, as far as it names its inputs."""
+    """What a decision saw, as far as it names its inputs; prices that it called stale are not drawn."""
+    if said.reason is ReasonCode.STALE and ("book:" in said.note or "mark:" in said.note):
+        return Sample(said.time)
 
     def first(kind: str, part: str = "") -> Decimal | None:
         names = (name for name in said.inputs if name.startswith(kind) and part in name)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from basis_daemon.domain.decision import LiquidationSite, MarginState
+from basis_daemon.domain.decision import Exposure, LiquidationSite, MarginState
 from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.market import MarketSnapshot
 from basis_daemon.domain.valuation import Posted, Valuation, attribute
 from basis_daemon.engine.codec import dump, load
 from basis_daemon.engine.picture import Survey
@@ -101,7 +102,7 @@ class Valuer:
         if not all(settled) or any(r.has_moved() for r in self._reconcilers):
             return False
         market, exposure, sites = self._survey()
-        if exposure.unknown:
+        if exposure.unknown or _is_marked_stale(market, exposure):
             return False
         stated = {k: q for r in self._reconcilers if r.last is not None for k, q in r.last.holdings.items()}
         state = self._recorder.state
@@ -147,6 +148,12 @@ class Valuer:
         if parts.get("unexplained"):
             facts = {name: str(amount) for name, amount in parts.items()}
             self._alarm("equity change unexplained", facts)
+
+
+def _is_marked_stale(market: MarketSnapshot, exposure: Exposure) -> bool:
+    """True when something held is priced by a stream that has fallen behind: no share price is made of that."""
+    names = {f"{'mark' if key.kind is Kind.PERP else 'book'}:{key}" for key, held in exposure.holdings.items() if held}
+    return any(market.ages[name].is_stale for name in names if name in market.ages)
 
 
 def _valuation_of(row: ValuationRow) -> Valuation:

@@ -15,11 +15,11 @@ import pytest
 
 from basis_daemon.demo.charts import timeline, waterfall
 from basis_daemon.demo.report import render, write_report
-from basis_daemon.demo.tape import record
+from basis_daemon.demo.tape import record, seen
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.journal.memory import MemoryJournal
-from tests.builders import NOW, D, idle
+from tests.builders import NOW, PERP, D, idle
 from tests.demo.story import FUNDING, Story, story_on, told, venue_books
 from tests.demo.test_outcome import FACTS, judged
 from tests.journal.builders import StandingClock
@@ -126,6 +126,12 @@ async def test_the_tape_holds_valuations_settlements_and_forecasts(story: Story)
     assert tape.signals["binance"].forecast[0] == D("0.00005") * 1095 * 100
     assert [s.equity for s in tape.samples if s.z is not None]
     assert tape.bounds["delta_soft"] == D("0.010")
+
+
+async def test_prices_that_a_decision_called_stale_are_not_drawn() -> None:
+    fresh, stale = idle(), idle(stale=frozenset({f"mark:{PERP}"}))
+    assert seen(fresh.assess()).price == 60_000
+    assert seen(stale.assess()).price is None
 
 
 async def test_equity_between_two_samples_lies_on_the_line_between_them(story: Story) -> None:

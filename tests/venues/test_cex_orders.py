@@ -18,10 +18,10 @@ from basis_daemon.domain.errors import (
     VenueUnreachableError,
 )
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.order import Order, OrderOperation, Side, TimeInForce
+from basis_daemon.domain.order import Order, OrderOperation, OrderType, Side, TimeInForce
 from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
 from basis_daemon.ports import Finding
-from tests.venue_contract import holdings, order_for, small
+from tests.venue_contract import cancel_of, holdings, ids, order_for, small
 from tests.venues.rig import PERP_BTC, QUIET, SPOT_BTC, AccountUnderTest, Rig
 
 BOTH = pytest.mark.parametrize("key", [SPOT_BTC, PERP_BTC], ids=["spot", "perp"])
@@ -271,3 +271,77 @@ async def test_what_an_account_cannot_do_is_invalid_and_not_sent(listening: Rig)
     for order in (perp, unlisted, undeclared):
         with pytest.raises(InvalidOrderError):
             await account.interface.execute_order(order, account.wall)
+
+
+def protective(account: AccountUnderTest, operation: OrderOperation, trigger: Decimal, amount: Decimal) -> Order:
+    """A stop or take-profit of a long position."""
+    kinds = {OrderOperation.STOP: OrderType.STOP_MARKET, OrderOperation.TAKE_PROFIT: OrderType.TAKE_PROFIT_MARKET}
+    fields = {"operation": operation, "order_type": kinds[operation], "trigger_price": trigger, "reduce_only": True}
+    return order_for(account, Side.SELL, amount, ref_price=None, max_slippage_bp=None, **fields)
+
+
+@pytest.mark.feature("O08", part="native")
+async def test_a_stop_and_a_take_profit_are_held_by_the_venue_and_found_by_our_id(listening: Rig) -> None:
+    account = AccountUnderTest(listening, PERP_BTC)
+    await account.interface.execute_order(order_for(account, Side.BUY, small(account)), account.wall)
+    mid = account.book().mid
+    stop = protective(account, OrderOperation.STOP, mid * Decimal("0.9"), small(account))
+    profit = protective(account, OrderOperation.TAKE_PROFIT, mid * Decimal("1.1"), small(account))
+
+    for order in (stop, profit):
+        trade = await account.interface.execute_order(order, account.wall)
+        assert (trade.order_id, trade.order_state, trade.is_fill) == (order.order_id, OrderState.ACKED, False)
+        assert (await settled_by_asking(account, order)).order_state is OrderState.ACKED
+
+    assert set((await account.source.fetch_report()).open_order_ids) == {stop.order_id, profit.order_id}
+    evidence = await account.interface.cancel_order(stop)
+    assert evidence.trade is not None
+    assert evidence.trade.order_state is OrderState.CANCELLED
+    cancelled = await account.interface.execute_order(cancel_of(profit), account.wall)
+    assert (cancelled.order_id, cancelled.order_state) == (profit.order_id, OrderState.CANCELLED)
+    assert (await account.source.fetch_report()).open_order_ids == ()
+
+
+@pytest.mark.feature("O08", part="triggered")
+async def test_a_triggered_stop_fills_under_our_id(listening: Rig) -> None:
+    account = AccountUnderTest(listening, PERP_BTC)
+    await account.interface.execute_order(order_for(account, Side.BUY, small(account)), account.wall)
+    amount, mid = small(account), account.book().mid
+    stops = [
+        protective(account, OrderOperation.STOP, mid * Decimal("0.9997"), amount / 2),
+        protective(account, OrderOperation.TAKE_PROFIT, mid * Decimal("1.0003"), amount / 2),
+    ]
+    for stop in stops:
+        await account.interface.execute_order(stop, account.wall)
+
+    ours = {stop.order_id for stop in stops}
+    for _ in range(600):
+        if any(t.order_id in ours and t.is_fill for t in listening.of(Trade)):
+            break
+        await listening.exchange.advance(60)
+
+    fill = next(t for t in listening.of(Trade) if t.order_id in ours and t.is_fill)
+    stop = next(stop for stop in stops if stop.order_id == fill.order_id)
+    trade = await settled_by_asking(account, stop)
+    assert trade.order_state is OrderState.FILLED
+    assert ids(listening.of(Trade), stop) == ids(listening.trades, stop)
+
+
+async def test_a_stop_that_the_market_has_passed_is_refused(listening: Rig) -> None:
+    account = AccountUnderTest(listening, PERP_BTC)
+    stop = protective(account, OrderOperation.STOP, account.book().mid * Decimal("1.1"), small(account))
+
+    with pytest.raises(OrderRejectedError) as refusal:
+        await account.interface.execute_order(stop, account.wall)
+    assert refusal.value.error_class is ErrorClass.RETRYABLE
+
+
+async def test_silence_after_the_acknowledgement_is_doubt_and_not_a_licence_to_resend(listening: Rig) -> None:
+    account = AccountUnderTest(listening, PERP_BTC)
+    order = order_for(account, Side.BUY, small(account))
+    listening.arm("drop_fill", path="user")
+    listening.arm("reject", method="GET", path="/userTrades", code=-1003, message="Too many requests", status=429)
+
+    with pytest.raises(OutcomeUnknownError, match="left, then"):  # our own limiter would have refused the question
+        await account.interface.execute_order(order, account.wall)
+    assert placed(listening, PERP_BTC, order) == 1

@@ -265,3 +265,14 @@ async def test_what_the_engine_refuses_stops_the_feed_and_is_not_taken_for_poiso
     with pytest.raises(IntegrityError):
         await rig.feed.run(refuse)
     assert all(not feed.counts for feed in rig.feed.accounts)
+
+
+async def test_an_event_refused_while_a_connection_is_made_stops_the_feed_too(rig: Rig) -> None:
+    await rig.start()
+
+    def refuse(event: FeedEvent) -> None:
+        if isinstance(event, StreamChanged) and (event.account, event.stream) == ("binanceusdm", "user"):
+            raise IntegrityError("told while ccxt dials")
+
+    with pytest.raises(IntegrityError, match="refused an event"):
+        await rig.feed.run(refuse)

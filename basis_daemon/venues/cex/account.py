@@ -37,6 +37,9 @@ class CEXAccountSource:
         open_ids: list[str] = []
         for listing in desk.declared():  # by symbol: without one the same question weighs forty times as much
             open_ids += await desk.learn("fetch_open_orders", listing.symbol, read=_client_ids)
+            if desk.quirks.has_triggers:
+                arguments = (listing.symbol, None, None, {"trigger": True})
+                open_ids += await desk.learn("fetch_open_orders", *arguments, read=_client_ids)
         wallet = await desk.learn("fetch_balance", dict(desk.quirks.balance_params), read=desk.quirks.read_wallet)
         costs = {desk.listing_of_id(symbol).key: cost for symbol, cost in wallet.costs.items() if cost}
         return AccountReport(

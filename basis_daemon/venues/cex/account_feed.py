@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
+from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import MarkTick, StreamChanged
 from basis_daemon.domain.position import AccountReport
@@ -36,6 +38,7 @@ from basis_daemon.venues.cex.streams import GAP, Line, StreamKeeper
 from basis_daemon.venues.cex.tap import Tap
 from basis_daemon.venues.cex.ticks import REFUSALS_MAX, TickGate
 
+HANG_UP_S = 1.0
 Emit = Callable[[FeedEvent], None]
 _WATCHES = {Stream.BOOK: "watch_order_book_for_symbols", Stream.MARK: "watch_mark_prices", Stream.USER: "watch_balance"}
 
@@ -70,7 +73,9 @@ class AccountFeed:
         }
 
     def check_silence(self) -> None:
-        """Lose the connections that have been silent for too long."""
+        """Lose the connections that have been silent for too long; notice a delivery that never came to its end."""
+        if self._is_delivering:  # ccxt swallows what is raised while it dials
+            self._fail(IntegrityError(f"{self.name}: the engine refused an event of its feed"))
         for keeper in self.keepers.values():
             keeper.check()
 
@@ -98,8 +103,7 @@ class AccountFeed:
     def poison(self, url: str, fault: Exception) -> None:
         """A frame could not be read. On the private stream it may have been a fill: reconnect, so that we reconcile."""
         if self._is_delivering:  # not the frame's fault: the engine refused what was delivered
-            self.crash, self._is_delivering = fault, False
-            self.on_crash()
+            self._fail(fault)
             return
         stream = self._desk.quirks.stream_of(url)
         self._count("poison", f"{type(fault).__name__} on the {stream} stream")
@@ -187,6 +191,10 @@ class AccountFeed:
         self._emit(event)
         self._is_delivering = False
 
+    def _fail(self, fault: Exception) -> None:
+        self.crash, self._is_delivering = fault, False
+        self.on_crash()
+
     def _count(self, what: str, detail: str) -> None:
         self.counts[what] += 1
         if self.counts[what] == 1 or self.counts[what] % 100 == 0:
@@ -236,4 +244,9 @@ class AccountFeed:
         if stream is Stream.BOOK:
             self._has_book.clear()
             desk.data.forget_books()
-        await desk.data.hang_up(lambda url: desk.quirks.stream_of(url) is stream)
+
+        async def work() -> None:
+            await desk.data.hang_up(lambda url: desk.quirks.stream_of(url) is stream)
+
+        with suppress(CallError):  # a dead peer does not answer the farewell
+            await outcome_of(work, desk.venue.verdicts, HANG_UP_S)

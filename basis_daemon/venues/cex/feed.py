@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from basis_daemon.domain.errors import VenueUnreachableError
-from basis_daemon.domain.instrument import Instrument, PositionKey
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.market import MarketEvent
 from basis_daemon.ports import Clock, FeedEvent, TaskScope
 from basis_daemon.venues.cex.account_feed import AccountFeed
 from basis_daemon.venues.cex.boot import read_instruments, set_modes
 from basis_daemon.venues.cex.desk import Desk, MarketTime
+from basis_daemon.venues.cex.frames import Row, instant
 from basis_daemon.venues.cex.options import CEXOptions
 from basis_daemon.venues.cex.outcome import CallError
 
@@ -30,7 +32,7 @@ class CEXFeed:
         open_venue: Callable[[], Coroutine[Any, Any, None]],
         close_venue: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
-        self._desks, self._scope = desks, scope
+        self._desks, self._scope, self._market_time = desks, scope, market_time
         self._open, self._close = open_venue, close_venue
         self._sink: Callable[[FeedEvent], None] = _discard
         self._ended = asyncio.Event()
@@ -50,9 +52,16 @@ class CEXFeed:
                 desk.instruments = await read_instruments(desk)
                 found |= desk.instruments
                 await set_modes(desk)
+            await self._learn_market_time()
         except CallError as fault:
             raise VenueUnreachableError(f"start-up: {fault.text}") from fault
         return found
+
+    async def _learn_market_time(self) -> None:
+        """What day it is in the market, before any stream has spoken: the wall clock is no answer to that."""
+        for desk in self._desks:
+            for symbol in [listing.symbol for listing in desk.declared() if listing.key.kind is Kind.PERP][:1]:
+                self._market_time.advance(await desk.learn("fetch_funding_rate", symbol, read=_stamp))
 
     async def history(self) -> Sequence[MarketEvent]:
         """Settled funding, oldest first. Raises VenueUnreachableError."""
@@ -133,3 +142,7 @@ class CEXFeed:
 
 def _discard(event: FeedEvent) -> None:
     """Before ``run`` nobody listens."""
+
+
+def _stamp(answer: Row) -> datetime:
+    return instant(answer["timestamp"])

@@ -140,7 +140,7 @@ class FillBook:
     def learn(self, view: OrderView) -> None:
         """Remember whose order this is and how large."""
         order = self._order(view.order_key)
-        order.client_id, order.ordered = view.client_id or order.client_id, view.ordered
+        order.client_id, order.ordered = order.client_id or view.client_id, view.ordered
 
     def link(self, key: OrderKey, client_id: str) -> None:
         """The order bears another id at the venue; here it is known by ours."""

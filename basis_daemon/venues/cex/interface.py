@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from basis_daemon.domain.errors import (
     ErrorClass,
@@ -19,7 +21,7 @@ from basis_daemon.venues.cex.desk import Desk
 from basis_daemon.venues.cex.frames import OrderView, Row
 from basis_daemon.venues.cex.limiter import Request
 from basis_daemon.venues.cex.outcome import CallError
-from basis_daemon.venues.cex.quantise import Quantised, plain, quantised
+from basis_daemon.venues.cex.quantise import Quantised, plain, quantised, quantised_trigger
 from basis_daemon.venues.cex.quirks import Fate
 from basis_daemon.venues.cex.settlement import Settlement, Ticket
 
@@ -47,12 +49,9 @@ class CEXExecutionInterface:
 
     @property
     def operations(self) -> frozenset[OrderOperation]:
-        """Trades of its kinds, and cancels."""
-        return (
-            self._desk.quirks.trades
-            | {OrderOperation.CANCEL}
-            | (PROTECTIVE if self._desk.quirks.has_triggers else set())
-        )
+        """Trades of its kinds, cancels, and what the venue holds for us until a trigger."""
+        protective = PROTECTIVE if self._desk.quirks.has_triggers else frozenset()
+        return self._desk.quirks.trades | {OrderOperation.CANCEL} | protective
 
     @property
     def absence_proof_s(self) -> float:
@@ -70,13 +69,20 @@ class CEXExecutionInterface:
         instrument = self._desk.instruments.get(order.instrument)
         if instrument is None:
             raise InvalidOrderError(f"order {order.order_id}: {order.instrument} is not declared to {self.account}")
-        ticket, wire = self._ticket(order), quantised(order, instrument)
+        ticket = self._ticket(order)
+        wire = (quantised_trigger if ticket.is_protective else quantised)(order, instrument)
         self._remember_send(order.order_id)
         try:
             view = await (self._place_trigger if ticket.is_protective else self._place)(ticket, wire)
         except CallError as fault:
-            return await self._after_fault(ticket, fault)
-        return await (self._settlement.ended if wire.is_immediate else self._settlement.settled)(ticket, view)
+            self._raise_if_dead(ticket, fault)
+            settle = self._after_doubt(ticket, fault)
+        else:
+            settle = (self._settlement.ended if wire.is_immediate else self._settlement.settled)(ticket, view)
+        try:
+            return await settle
+        except VenueUnreachableError as silence:  # the order itself has left: the same id must not go again
+            raise OutcomeUnknownError(f"order {order.order_id} left, then: {silence}; ask, never resend") from silence
 
     async def find_order(self, order: Order, sent_at: datetime) -> Evidence:
         """As the port says; fills are streamed again under the same trade ids."""
@@ -98,18 +104,34 @@ class CEXExecutionInterface:
         """As the port says. An unanswered cancel leaves the order alive until the venue says otherwise."""
         ticket = self._ticket(order)
         ticket = replace(ticket, request=replace(ticket.request, is_urgent=True))
-        arguments = (None, ticket.listing.symbol, {self._desk.venue.id_params[2]: ticket.target_id})
-        read = self._settlement.reader(ticket)
-        try:
-            view = await self._desk.ask(
-                self._desk.orders, "cancel_order", *arguments, read=read, request=ticket.request
-            )
-        except CallError as fault:
-            if fault.fate is Fate.NOT_SENT:
-                raise VenueUnreachableError(f"order {ticket.target_id}: cancel did not leave: {fault.text}") from fault
-            self._desk.note("cancel_unanswered", {"order_id": ticket.target_id, "fate": fault.fate, "text": fault.text})
-            return await self.find_order(order, self._desk.clock.wall())
-        return await self._evidence(ticket, view)
+        for is_trigger in self._kinds(ticket):
+            try:
+                view = await self._cancel(ticket, is_trigger=is_trigger)
+            except CallError as fault:
+                if fault.fate is Fate.NOT_SENT:
+                    msg = f"order {ticket.target_id}: cancel did not leave: {fault.text}"
+                    raise VenueUnreachableError(msg) from fault
+                facts = {"order_id": ticket.target_id, "fate": fault.fate, "text": fault.text}
+                self._desk.note("cancel_unanswered", facts)
+                continue
+            if view is not None:
+                return await self._evidence(ticket, view)
+        return await self.find_order(order, self._desk.clock.wall())
+
+    def _kinds(self, ticket: Ticket) -> tuple[bool, ...]:
+        """Where the target may be: among ordinary orders (False), among conditional ones (True), or in either."""
+        if ticket.is_protective:
+            return (True,)
+        return (False, True) if ticket.is_cancel and self._desk.quirks.has_triggers else (False,)
+
+    async def _cancel(self, ticket: Ticket, *, is_trigger: bool) -> OrderView | None:
+        """What the answer tells of the order; that for a conditional one tells nothing. Raises CallError."""
+        parameters: Row = {self._desk.venue.id_params[2]: ticket.target_id}
+        read: Callable[[Any], OrderView | None] = self._settlement.reader(ticket)
+        if is_trigger:
+            parameters["trigger"], read = True, _taken
+        arguments = (None, ticket.listing.symbol, parameters)
+        return await self._desk.ask(self._desk.orders, "cancel_order", *arguments, read=read, request=ticket.request)
 
     async def _evidence(self, ticket: Ticket, view: OrderView) -> Evidence:
         try:
@@ -134,20 +156,31 @@ class CEXExecutionInterface:
         read = self._settlement.reader(ticket, is_taker=wire.is_immediate)
         return await self._desk.ask(self._desk.orders, "create_order", *arguments, read=read, request=ticket.request)
 
-    async def _place_trigger(self, ticket: Ticket, wire: WireOrder) -> OrderView:
+    async def _place_trigger(self, ticket: Ticket, wire: Quantised) -> OrderView:
         kind = "stopLossPrice" if ticket.order.operation is OrderOperation.STOP else "takeProfitPrice"
         identity = {self._desk.venue.id_params[0]: ticket.order.order_id, kind: plain(wire.price), "reduceOnly": True}
         parameters = {**identity, **(self._desk.quirks.trigger_params or {})}
-        arguments = (ticket.listing.symbol, "market", wire.side.value.lower(), plain(wire.quantity), None, parameters)
+        arguments = (
+            ticket.listing.symbol,
+            "market",
+            str(ticket.order.side).lower(),
+            plain(wire.quantity),
+            None,
+            parameters,
+        )
         read = self._settlement.reader(ticket)
         return await self._desk.ask(self._desk.orders, "create_order", *arguments, read=read, request=ticket.request)
 
-    async def _after_fault(self, ticket: Ticket, fault: CallError) -> Trade:
+    def _raise_if_dead(self, ticket: Ticket, fault: CallError) -> None:
+        """Raise what the fault proves; return when it proves nothing."""
         order_id = ticket.order.order_id
         if fault.fate is Fate.NOT_SENT:
             raise VenueUnreachableError(f"order {order_id} did not leave: {fault.text}") from fault
         if fault.fate in {Fate.REJECTED, Fate.SKEWED}:
             raise OrderRejectedError(f"order {order_id}: {fault.text}", fault.error_class, fault.code) from fault
+
+    async def _after_doubt(self, ticket: Ticket, fault: CallError) -> Trade:
+        order_id = ticket.order.order_id
         if fault.fate is Fate.DUPLICATE:  # it lives already: what became of the first send is the answer
             evidence = await self.find_order(ticket.order, self._desk.clock.wall())
             if evidence.trade is not None:

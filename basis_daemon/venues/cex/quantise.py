@@ -48,8 +48,8 @@ def quantised(order: Order, instrument: Instrument) -> Quantised:
     return Quantised(quantity, price, tif)
 
 
-def wire_trigger(order: Order, instrument: Instrument) -> WireOrder:
-    """A stop or take-profit; its trigger is rounded up for a sale and down for a purchase. Raises like ``wire_order``."""
+def quantised_trigger(order: Order, instrument: Instrument) -> Quantised:
+    """A stop or take-profit, its trigger rounded up for a sale and down for a purchase. Raises like ``quantised``."""
     if order.side is None or order.trigger_price is None:
         raise InvalidOrderError(f"order {order.order_id}: expected side and trigger_price")
     rounding = round_down if order.side is Side.BUY else round_up
@@ -58,7 +58,7 @@ def wire_trigger(order: Order, instrument: Instrument) -> WireOrder:
     if (fault := _filter_fault(quantity, trigger, instrument, is_exit=True)) is not None:
         msg = f"order {order.order_id} on {order.instrument}: {fault}"
         raise OrderRejectedError(msg, ErrorClass.BAD_PARAMS, "filter")
-    return WireOrder(order.side, quantity, trigger, TimeInForce.GTC, reduce_only=True)
+    return Quantised(quantity, trigger, TimeInForce.GTC)
 
 
 def bound(side: Side, ref_price: Decimal, max_slippage_bp: Decimal, tick: Decimal) -> Decimal:
