@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from basis_daemon.domain.errors import ReconciliationError, VenueUnreachableError
 from basis_daemon.domain.instrument import Instrument, PositionKey
@@ -21,6 +23,7 @@ from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
 from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.rota import Rota
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
 from basis_daemon.engine.valuation import Valuer
 from basis_daemon.ports import AccountChanged, Clock, Feed, FeedEvent
@@ -29,8 +32,10 @@ from basis_daemon.tasks import TaskTree
 START_TRIES = 5
 START_PAUSE_S = 1.0
 TICK_S = 1.0
-VALUATION_PAUSE_S = 0.5
-"""Process time between valuations at least: when market time runs, it must not eat the venues' request budgets."""
+VALUATION_PAUSE_S, VALUATION_PAUSE_MAX_S = 0.5, 5.0
+"""Process time between valuations at least, and after many that failed: when market time runs, they are always due."""
+CLOSE_S = 3.0
+"""For the farewell to a venue that may not answer it."""
 
 
 class Phase(StrEnum):
@@ -92,24 +97,49 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._stage: asyncio.Timeout | None = None
 
     def request_stop(self) -> None:
-        """First call: drain. Second call: finish at once what is recorded and leave."""
-        (self._hurry if self._stop.is_set() else self._stop).set()
+        """First call: drain, or give the start up. Second call: write down what is recorded and leave at once."""
+        is_again = self._stop.is_set()
+        (self._hurry if is_again else self._stop).set()
+        if self._stage is not None and not self._stage.expired() and (is_again or self.phase is not Phase.DRAINING):
+            self._stage.reschedule(0)
 
     async def run(self, tree: TaskTree, *, arm: bool) -> None:
         """From nothing to drained, inside an open task tree."""
-        await self._start(tree)
-        self._become(Phase.ARMED if arm else Phase.DISARMED)
-        tree.spawn("reconcile", self._keep_reconciling())
-        tree.spawn("valuation", self._keep_valuing())
-        tree.spawn("tick", self._keep_ticking())
-        await self._stop.wait()
-        await self._drain()
-        tree.cancel_all("drained")
-        for feed in self._feeds:
-            await feed.close()
+        try:
+            if await self._in_time(self._start(tree), None):
+                self._become(Phase.ARMED if arm else Phase.DISARMED)
+                tree.spawn("reconcile", self._keep_reconciling())
+                tree.spawn("valuation", self._keep_valuing())
+                tree.spawn("tick", self._keep_ticking())
+                await self._stop.wait()
+            await self._drain(tree)
+        finally:
+            await self._close_feeds()
         self._become(Phase.STOPPED)
+
+    async def _in_time(self, work: Coroutine[Any, Any, None], seconds: float | None) -> bool:
+        """False when ``work`` was cut short, by its time or by an operator who asked once more."""
+        try:
+            async with asyncio.timeout(seconds) as self._stage:
+                await work
+        except TimeoutError:
+            if not self._stop.is_set():
+                raise
+            return False
+        finally:
+            self._stage = None
+        return True
+
+    async def _close_feeds(self) -> None:
+        for feed in self._feeds:
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await feed.close()
+            except TimeoutError:
+                self._alarm("a venue did not say farewell", {"seconds": str(CLOSE_S)})
 
     async def _start(self, tree: TaskTree) -> None:
         """Load what venues offer, end every doubt, adopt or reconcile, then listen."""
@@ -139,7 +169,7 @@ class Supervisor:
             ended = PlanRow(
                 plan.plan_id, plan.strategy, plan.decision, plan.reason, PlanState.ABORTED, plan.order_ids, "restart"
             )
-            self._recorder.record(ended, plan.plan_id)
+            self._recorder.record(ended, plan.plan_id, "restart")
 
     async def _settle_account(self, reconciler: Reconciler) -> None:
         """Adopt at the first start, otherwise agree with the venue; raises ReconciliationError when that fails."""
@@ -178,7 +208,7 @@ class Supervisor:
             self._stream_changed(event)
 
     def _stream_changed(self, event: StreamChanged) -> None:
-        self._freshness.stream_changed(event.account, is_up=event.is_up)
+        self._freshness.stream_changed(event.account, event.stream, is_up=event.is_up)
         if event.is_up:
             self._want(event.account)
         else:
@@ -190,29 +220,25 @@ class Supervisor:
             self._wake.set()
 
     async def _keep_reconciling(self) -> None:
-        """All accounts in rhythm, single ones when something says so."""
+        """All accounts in rhythm, single ones when something says so; one that does not agree ever more slowly."""
+        rota = Rota(self._reconcilers, float(self._rhythm.reconcile_s), self._clock.monotonic_ns())
         while True:
-            everything = False
-            try:
-                async with asyncio.timeout(float(self._rhythm.reconcile_s)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rota.wait_s(self._clock.monotonic_ns())):
                     await self._wake.wait()
-            except TimeoutError:
-                everything = True
             self._wake.clear()
-            wanted, self._wanted = (set(self._reconcilers) if everything else self._wanted), set()
-            for account in sorted(wanted):
-                if not await self._reconcilers[account].reconcile():
-                    self._wanted.add(account)
-            if self._wanted:
-                await self._clock.sleep(START_PAUSE_S / 10)
-                self._wake.set()
+            wanted, self._wanted = self._wanted, set()
+            asked = rota.take(wanted, self._clock.monotonic_ns())
+            rota.asked([account for account in sorted(asked) if not await self._reconcilers[account].reconcile()])
 
     async def _keep_valuing(self) -> None:
         """An exact valuation whenever market time has crossed its next due instant."""
+        pause_s = VALUATION_PAUSE_S
         while True:
             await self._valuer.due.wait()
-            await self._valuer.value_now()
-            await self._clock.sleep(VALUATION_PAUSE_S)
+            is_done = await self._valuer.value_now()
+            await self._clock.sleep(pause_s)
+            pause_s = VALUATION_PAUSE_S if is_done else min(pause_s * 2, VALUATION_PAUSE_MAX_S)
 
     async def _keep_ticking(self) -> None:
         """What only process time can tell: silence, a valuation due, a snapshot due."""
@@ -223,23 +249,31 @@ class Supervisor:
             if self._recorder.rows_since_snapshot >= self._rhythm.snapshot_rows:
                 self._recorder.snapshot()
 
-    async def _drain(self) -> None:
-        """No new plans; those in flight end; a last reconciliation, valuation and snapshot reach the disk."""
+    async def _drain(self, tree: TaskTree) -> None:
+        """No new plans or clips; within ``drain_s`` the end of what is in flight and a last look at the venues.
+
+        Then every task ends and what is known reaches the disk. An order still on the wire is the next start's doubt.
+        """
+        was_started = self.phase in {Phase.ARMED, Phase.DISARMED}
         self._become(Phase.DRAINING)
         for engine in self.engines:
-            engine.is_open = False
-        try:
-            async with asyncio.timeout(float(self._rhythm.drain_s)):
-                while not self._hurry.is_set() and any(engine.plans_in_flight for engine in self.engines):
-                    await self._clock.sleep(TICK_S / 20)
-        except TimeoutError:
-            self._alarm("drain ended with plans in flight", {"seconds": str(self._rhythm.drain_s)})
-        if not self._hurry.is_set():
-            for reconciler in self._reconcilers.values():
-                await reconciler.reconcile()
-            await self._valuer.value_now()
-        self._recorder.snapshot()
+            engine.close()
+        limit_s = float(self._rhythm.drain_s)
+        if was_started and (self._hurry.is_set() or not await self._in_time(self._finish(), limit_s)):
+            plans = sum(engine.plans_in_flight for engine in self.engines)
+            self._alarm("drain cut short", {"plans_in_flight": str(plans), "seconds_max": str(self._rhythm.drain_s)})
+        tree.cancel_all("drained")
+        if was_started:
+            self._recorder.snapshot()
         await self._recorder.flush()
+
+    async def _finish(self) -> None:
+        """What is in flight ends; a last reconciliation and valuation."""
+        while any(engine.plans_in_flight for engine in self.engines):
+            await self._clock.sleep(TICK_S / 20)
+        for reconciler in self._reconcilers.values():
+            await reconciler.reconcile()
+        await self._valuer.value_now()
 
     def _become(self, phase: Phase) -> None:
         self.phase = phase

@@ -1,4 +1,4 @@
-"""The only file that knows every concrete class: settings go in, a running daemon comes out."""
+"""Settings go in, a running daemon comes out. This file and `wiring_venues.py` alone know every concrete class."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import orjson
-from pydantic import SecretStr
-
 from basis_daemon import __version__
 from basis_daemon.clock import SystemClock
-from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.risk import RiskLimits
 from basis_daemon.domain.trade import Trade
@@ -44,21 +40,15 @@ from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.schema import Identity, Run
 from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.journal.sqlite import SqliteJournal
-from basis_daemon.ports import ExecutionInterface, RecordKind, StoredRecord
+from basis_daemon.ports import RecordKind, StoredRecord
 from basis_daemon.settings import Mode, Settings, config_hash, make_strategies
-from basis_daemon.settings.model import VenueSettings
 from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import Metrics, Redactor, configure_logging, correlated, get_logger
-from basis_daemon.venues.cex.binance import BINANCE
-from basis_daemon.venues.cex.network import SandboxNetwork, sandbox_from_ready_file
-from basis_daemon.venues.cex.options import CEXOptions
-from basis_daemon.venues.cex.venue import CEXVenue
 from basis_daemon.web.control import ControlServer, Desk
+from basis_daemon.wiring_venues import SANDBOX_SECRET, Venue, make_venues
 
-EXCHANGES = {"binance": BINANCE}
-SANDBOX_KEY, SANDBOX_SECRET = "sandbox-key", "sandbox-secret"
 VALUATION_STEP = timedelta(hours=1)
 _NS = 1_000_000_000
 
@@ -133,12 +123,12 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
     monitor, mailbox, strategies = PositionMonitor(), Mailbox(), make_strategies(settings)
     handler = PositionUpdateHandler(recorder, monitor, alarm)
     freshness = Freshness(mailbox, FreshnessLimits(settings.freshness.quote_s, settings.freshness.account_s))
-    venues = _venues(settings, strategies, clock, alarm)
+    venues = make_venues(settings, strategies, recorder.state, clock, alarm)
     manager = _routes(venues, handler, strategies)
     runner = OrderRunner(recorder, handler, manager, clock, alarm, _probe(settings))
     guard = Guard(recorder)
     core = _Core(settings, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner)
-    sources = [venue.source(account) for venue in venues for account in venue.accounts]
+    sources = [source for venue in venues for source in venue.sources]
     reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm) for source in sources]
     desks = [_risk_desk(core, strategy, lambda: supervisor.phase is Phase.ARMED) for strategy in strategies]
     pictures = [_picture_maker(core, desk) for desk in desks]
@@ -211,67 +201,16 @@ def _engine(core: _Core, strategy: BasisStrategy, desk: RiskDesk, pictures: Pict
 
 
 # ------------------------------------------------------------------------------------------------------- the venues
-def _venues(settings: Settings, strategies: list[BasisStrategy], clock: SystemClock, alarm: Alarm) -> list[CEXVenue]:
-    """Every enabled exchange that a strategy weighs, in the mode's network."""
-    assets = sorted({strategy.parameters.asset for strategy in strategies})
-
-    def note(event: str, facts: Mapping[str, object]) -> None:
-        if event.endswith("_alarm"):
-            alarm(event, {name: str(value) for name, value in facts.items()})
-        else:
-            get_logger("venue").info(event, **{name: str(value) for name, value in facts.items()})
-
-    return [
-        CEXVenue(EXCHANGES[venue.exchange], _options(settings, venue, assets), clock, note)
-        for venue in settings.enabled_venues.values()
-    ]
-
-
-def _options(settings: Settings, venue: VenueSettings, assets: list[str]) -> CEXOptions:
-    network = _sandbox_network(settings) if settings.mode is Mode.SANDBOX else None
-    key, secret = venue.key, venue.secret
-    if settings.mode is Mode.SANDBOX:
-        key, secret = SecretStr(SANDBOX_KEY), SecretStr(SANDBOX_SECRET)
-    if key is None or secret is None:
-        raise ConfigError(f"mode {settings.mode}: venue {venue.exchange} has no key, expected key_file and secret_file")
-    return CEXOptions(
-        api_key=key,
-        api_secret=secret,
-        spot_assets=tuple(assets),
-        perp_symbols=tuple(f"{asset}USDT" for asset in assets),
-        leverage=venue.leverage,
-        network=network,
-        demo_trading=settings.mode is Mode.TESTNET,
-    )
-
-
-def _sandbox_network(settings: Settings) -> SandboxNetwork:
-    sandbox = settings.sandbox
-    if sandbox.port is not None and sandbox.ca_file is not None:
-        return SandboxNetwork(sandbox.port, sandbox.ca_file)
-    try:
-        return sandbox_from_ready_file(orjson.loads(sandbox.ready_file.read_bytes()))
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            f"sandbox.ready_file {sandbox.ready_file}: {error}; start `basis-daemon sandbox exchange` first"
-        ) from error
-
-
 def _routes(
-    venues: list[CEXVenue], handler: PositionUpdateHandler, strategies: list[BasisStrategy]
+    venues: Sequence[Venue], handler: PositionUpdateHandler, strategies: list[BasisStrategy]
 ) -> VenueInterfaceManager:
     """The routing table, complete for what the strategies need."""
 
     def on_trade(trade: Trade) -> None:
         handler.process_trades([trade])
 
-    found: list[ExecutionInterface] = []
-    shared: list[tuple[str, ExecutionInterface]] = []
-    for venue in venues:
-        transfers = venue.transfers(on_trade)
-        found += [*(venue.interface(account, on_trade) for account in venue.accounts), transfers]
-        shared += [(account, transfers) for account in venue.accounts if account != transfers.account]
-    return VenueInterfaceManager(found, _needed(strategies), shared)
+    routes = [route for venue in venues for route in venue.routes(on_trade)]
+    return VenueInterfaceManager((), _needed(strategies), routes)
 
 
 def _needed(strategies: list[BasisStrategy]) -> set[tuple[OrderOperation, str]]:
@@ -312,6 +251,7 @@ def _leg_budget(settings: Settings, strategy: BasisStrategy) -> LegBudget:
         depth_band_bp=execution.depth_band_bp,
         unhedged_max_s=p.unhedged_max_s,
         slippage_emergency_bp=p.slip_emergency_bp,
+        quote_max_s=settings.freshness.quote_s,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +18,9 @@ from basis_daemon.engine.why import blocking_sentence
 Json = dict[str, Any]
 DELTA_HARD = Decimal("0.030")
 """Of equity (strategies.md 1.4): outside clips no book may stand beyond it."""
+
+TIME_STAMP = -1021
+"""Refused before anything else was looked at: the same id goes once more, with a corrected stamp."""
 
 _LIQUIDATIONS = ("LIQUIDATION", "INSURANCE_CLEAR")
 
@@ -104,7 +107,9 @@ def _run(facts: RunFacts) -> Json:
 def _venue_word(books: Json, accounts: Mapping[str, str]) -> Json:
     """What the sandbox holds of its one account: client ids in order of arrival, fills, positions by our keys."""
     (book,) = books["accounts"].values()
-    ids = [row["clientOrderId"] for market in ("spot", "usdm") for row in book["orders"][market]]
+    rows = [row for market in ("spot", "usdm") for row in book["orders"][market] if row.get("code") != TIME_STAMP]
+    taken = {row["clientOrderId"] for row in rows if row.get("status") != "REJECTED"}
+    ids = [row["clientOrderId"] for row in rows]
     positions: dict[str, str] = {}
     for market, wallet in accounts.items():
         for asset, amount in book["balances"][market].items():
@@ -114,6 +119,7 @@ def _venue_word(books: Json, accounts: Mapping[str, str]) -> Json:
     income = {kind: Decimal(amount) for kind, amount in book["income"].items()}
     return {
         "ids": ids,
+        "refused": set(ids) - taken,
         "fills": sum(len(book["fills"][market]) for market in ("spot", "usdm")),
         "positions": {key: amount for key, amount in sorted(positions.items()) if amount != "0"},
         "funding": income.get("FUNDING_FEE", ZERO),
@@ -121,15 +127,17 @@ def _venue_word(books: Json, accounts: Mapping[str, str]) -> Json:
     }
 
 
-def sent_ids(view: BookView) -> set[str]:
-    """Client ids of trade orders that were sent and that the venue was not proven never to have taken."""
+def sent_ids(view: BookView, refused: Container[str] = ()) -> set[str]:
+    """Client ids of trade orders that were sent and that the venue was not proven never to have taken.
+
+    Of those never taken it may have heard all the same: ``refused`` are the ids that it says it turned away.
+    """
     tradeable = CEX_TRADES | PROTECTIVE
     return {
         order_id
-        for order_id, steps in view.history.order_steps.items()
-        if any(step.row.state is OrderState.SUBMITTED for step in steps)
-        and view.state.orders[order_id].state is not OrderState.NEVER_ACCEPTED
-        and view.state.orders[order_id].order.operation in tradeable
+        for order_id, life in view.state.orders.items()
+        if (life.was_sent or (life.state is OrderState.NEVER_ACCEPTED and order_id in refused))
+        and life.order.operation in tradeable
     }
 
 
@@ -137,7 +145,7 @@ def _counts(view: BookView, venue: Json) -> Json:
     ids: list[str] = venue["ids"]
     return {
         "trades": view.state.trade_count,
-        "orders_sent": len(sent_ids(view)),
+        "orders_sent": len(sent_ids(view, venue["refused"])),
         "venue_orders": len(set(ids)),
         "duplicate_orders": len(ids) - len(set(ids)),
         "in_doubt": len(view.state.in_doubt()),
@@ -192,7 +200,8 @@ def _checks(document: Json, view: BookView, venue: Json, facts: RunFacts) -> Ite
         ("unexplained", "every change of equity has its cause, to the last digit"),
     ):
         yield Check(name, str(document[name]), "0", means)
-    yield _same_set("orders", sent_ids(view), set(venue["ids"]), "the venue took exactly the orders that were sent")
+    sent, theirs = sent_ids(view, venue["refused"]), set(venue["ids"])
+    yield _same_set("orders", sent, theirs, "the venue took exactly the orders that were sent")
     yield Check("fills", str(document["trades"]), str(venue["fills"]), "every fill of the venue is booked, once")
     yield _same_positions(document["positions"], document["venue_positions"])
     booked = plain(view.state.ledger.total(Cause.FUNDING, QUOTE))

@@ -258,6 +258,16 @@ class Order(BaseModel):
         """True for what a halted or stale book may still send: reduce-only, repay, and transfers into margin."""
         return self.reduce_only or self.operation in {O.REPAY, O.CANCEL}
 
+    @property
+    def is_immediate(self) -> bool:
+        """True when it cannot rest: filled at once as far as possible, and over."""
+        return self.order_type is OrderType.MARKET or self.tif in {TimeInForce.IOC, TimeInForce.FOK}
+
+    @property
+    def closes_a_gap(self) -> bool:
+        """True for what hedges or undoes the first leg of a parallel group: until it is done, the book stands naked."""
+        return self.execution_mode is ExecutionMode.PARALLEL and self.sequence_in_group > 0
+
     def is_expired(self, market_time: datetime) -> bool:
         """True when the order may no longer be sent."""
         return self.expires_at is not None and market_time >= self.expires_at

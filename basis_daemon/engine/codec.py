@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -113,6 +113,7 @@ class OrderLifeRow:
     """An order that has not ended, as far as it has come."""
 
     order: Order
+    plan_id: str
     state: OrderState
     sent_at: datetime | None
     cum_filled: Decimal
@@ -137,6 +138,7 @@ class SnapshotRow:
     trade_count: int
     last_trade_time: dict[str, datetime]
     last_valuation: str
+    openings: dict[str, datetime] = field(default_factory=dict)
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}

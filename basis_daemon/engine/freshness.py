@@ -23,21 +23,21 @@ class FreshnessLimits:
 
 
 class Freshness:
-    """Ages of quotes, marks and accounts. An account is fresh while its stream is up and it answers."""
+    """Ages of quotes, marks and accounts. An account is fresh while its streams are up and it answers."""
 
     def __init__(self, mailbox: Mailbox, limits: FreshnessLimits) -> None:
         self._mailbox = mailbox
         self._limits = limits
         self._answered_ns: dict[str, int] = {}
-        self._down: set[str] = set()
+        self._down: set[tuple[str, str]] = set()
 
     def answered(self, account: str, now_ns: int) -> None:
         """The account's venue gave a full report."""
         self._answered_ns[account] = now_ns
 
-    def stream_changed(self, account: str, *, is_up: bool) -> None:
-        """The account's private stream went up or down."""
-        (self._down.discard if is_up else self._down.add)(account)
+    def stream_changed(self, account: str, stream: str, *, is_up: bool) -> None:
+        """One stream of the account went up or down; what it does says nothing about the others."""
+        (self._down.discard if is_up else self._down.add)((account, stream))
 
     def is_lagging(self, instruments: Iterable[PositionKey]) -> bool:
         """True while some stream is behind the newest stamp: wait for it, up to the grace, before deciding."""
@@ -47,6 +47,7 @@ class Freshness:
     def ages(self, instruments: Iterable[PositionKey], accounts: Iterable[str], now_ns: int) -> Mapping[str, Age]:
         """Age of ``book:KEY``, ``mark:KEY`` and ``account:NAME``; what was never seen has no entry."""
         ages: dict[str, Age] = {}
+        down = {account for account, _ in self._down}
         for key in instruments:
             for name, held in (("book", self._mailbox.books.get(key)), ("mark", self._mailbox.marks.get(key))):
                 if held is not None:
@@ -54,7 +55,7 @@ class Freshness:
         for account in accounts:
             if (at := self._answered_ns.get(account)) is not None:
                 age_s = (now_ns - at) / _NS
-                is_stale = age_s > self._limits.account_s or account in self._down
+                is_stale = age_s > self._limits.account_s or account in down
                 ages[f"account:{account}"] = Age(Decimal(0), age_s, is_stale)
         return ages
 

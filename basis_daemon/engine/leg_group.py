@@ -11,6 +11,7 @@ from enum import StrEnum
 from basis_daemon.domain.instrument import Instrument, round_down
 from basis_daemon.domain.market import BookTick
 from basis_daemon.domain.order import Order, Side, order_id
+from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import GroupRow
 from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.engine.state import OrderLife
@@ -18,9 +19,14 @@ from basis_daemon.ports import Clock
 
 _BP = Decimal(10_000)
 _NS = Decimal(1_000_000_000)
+UNDO_PLACE = 2
+"""Behind the two legs: an order that takes the first one back."""
 MISSES_MAX = 3
 """So many clips without any fill end a group: the band is too narrow for the market, the next decision looks again."""
 
+
+RETRY_FIRST_S = 0.2
+"""Process time before the next try of an order that did not leave; doubled by each further one."""
 
 FOLLOW_TRIES_MAX = 10
 """So many short fills of the second leg count as a slow leg, however little time has passed."""
@@ -35,6 +41,7 @@ class LegBudget:
     depth_band_bp: Decimal
     unhedged_max_s: Decimal
     slippage_emergency_bp: Decimal
+    quote_max_s: Decimal = Decimal(5)
 
 
 class GroupEnd(StrEnum):
@@ -68,7 +75,7 @@ class LegGroup:
         self._budget, self._desk = budget, desk
         self._attempt = 0
         self._clip = 0
-        self._naked_since_ns = 0
+        self._naked_since_ns: int | None = None
         self._naked_max = Decimal(0)
         self._naked_s_max = Decimal(0)
 
@@ -77,7 +84,7 @@ class LegGroup:
         end, naked, misses = GroupEnd.HEDGED, Decimal(0), 0
         remaining = self._lead.quantity
         while end is GroupEnd.HEDGED and misses < MISSES_MAX:
-            if self._desk.is_stopped():
+            if self._desk.is_stopped() or self._is_blind():
                 end = GroupEnd.ABORTED
                 break
             quantity = self._clip_quantity(remaining)
@@ -107,8 +114,9 @@ class LegGroup:
             if life.cum_filled < quantity:
                 band, tries = self._budget.slippage_emergency_bp, tries + 1
                 is_late = self._naked_s() > self._budget.unhedged_max_s or tries > FOLLOW_TRIES_MAX
-                if is_late or life.was_never_alive:
+                if is_late or life.state is OrderState.REJECTED:
                     return await self._give_up(naked, timestamp)
+                await self._pause_if_unsent(life, tries)
         self._end_naked()
         return GroupEnd.HEDGED, naked
 
@@ -122,15 +130,28 @@ class LegGroup:
             self._end_naked()
             return GroupEnd.COMPLETED_MARKETABLE, naked
         undo = self._lead.side.opposite if self._lead.side else None
-        for _ in range(MISSES_MAX):
+        for tries in range(MISSES_MAX):
             quantity = self._tradable(self._lead, naked)
             if quantity is None:
                 break
             life = await self._send(self._lead, undo, quantity, band, timestamp, is_undo=True)
             naked -= abs(life.deltas.get(self._lead.instrument, Decimal(0)))
+            await self._pause_if_unsent(life, tries + 1)
         is_flat = self._tradable(self._lead, naked) is None
         self._end_naked()
         return GroupEnd.REVERSED if is_flat else GroupEnd.NAKED, naked
+
+    async def _pause_if_unsent(self, life: OrderLife, tries: int) -> None:
+        """A venue that cannot be reached now may be in a moment; the budget of seconds goes on counting."""
+        if life.state is OrderState.NEVER_ACCEPTED:
+            left_s = max(self._budget.unhedged_max_s - self._naked_s(), Decimal(0))
+            await self._desk.clock.sleep(min(RETRY_FIRST_S * 2 ** (tries - 1), float(left_s) + RETRY_FIRST_S))
+
+    def _is_blind(self) -> bool:
+        """True when a leg's quote is too old to begin another clip on."""
+        now_ns, limit_ns = self._desk.clock.monotonic_ns(), self._budget.quote_max_s * _NS
+        quotes = [quote for leg in (self._lead, self._follow) if (quote := self._desk.quote(leg)) is not None]
+        return any(now_ns - quote.received_ns > limit_ns for quote in quotes)
 
     async def _send(
         self,
@@ -146,19 +167,20 @@ class LegGroup:
         self._attempt += 1
         desk = self._desk
         child = order_id(desk.book, desk.epoch, leg.strategy, leg.decision, leg.leg, self._clip, self._attempt)
-        share = quantity / leg.quantity * (-1 if is_undo else 1)
+        done = -quantity if is_undo else quantity
         fields = leg.model_dump() | {
             "order_id": child,
             "parent_id": leg.order_id,
             "clip": self._clip,
             "attempt": self._attempt,
             "side": side,
+            "sequence_in_group": UNDO_PLACE if is_undo else leg.sequence_in_group,
             "amount": quantity,
             "max_slippage_bp": band_bp,
             "reduce_only": leg.reduce_only or (is_undo and leg.instrument.kind == "perp"),
             "ref_price": quote.mid if quote else leg.ref_price,
             "ref_time": quote.venue_time if quote else leg.ref_time,
-            "expected_deltas": {key: amount * share for key, amount in leg.expected_deltas.items()},
+            "expected_deltas": {key: amount * done / leg.quantity for key, amount in leg.expected_deltas.items()},
         }
         return await desk.runner.run(Order(**fields), timestamp)
 
@@ -192,16 +214,17 @@ class LegGroup:
         return None if floored * price < instrument.notional_min and not leg.reduce_only else floored
 
     def _start_naked(self, quantity: Decimal) -> None:
-        if not self._naked_since_ns:
+        if self._naked_since_ns is None:
             self._naked_since_ns = self._desk.clock.monotonic_ns()
         quote = self._desk.quote(self._lead)
         price = quote.mid if quote else (self._lead.ref_price or Decimal(0))
         self._naked_max = max(self._naked_max, quantity * price)
 
     def _naked_s(self) -> Decimal:
-        return (self._desk.clock.monotonic_ns() - self._naked_since_ns) / _NS
+        """Process time since the first leg stood alone; zero while none does."""
+        since_ns = self._naked_since_ns
+        return Decimal(0) if since_ns is None else (self._desk.clock.monotonic_ns() - since_ns) / _NS
 
     def _end_naked(self) -> None:
-        if self._naked_since_ns:
-            self._naked_s_max = max(self._naked_s_max, self._naked_s())
-            self._naked_since_ns = 0
+        self._naked_s_max = max(self._naked_s_max, self._naked_s())
+        self._naked_since_ns = None

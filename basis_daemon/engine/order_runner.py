@@ -44,7 +44,7 @@ class OrderRunner:
     async def run(self, order: Order, timestamp: datetime) -> OrderLife:
         """The order's life at its end, or at rest; never raises for a venue's refusal or silence."""
         self.probe("before_intent")
-        await self._recorder.intents([order], order.group_id or order.order_id)
+        await self._recorder.intents([order])
         self.probe("after_intent")
         life = self._recorder.state.orders[order.order_id]
         self._recorder.move(order, OrderState.SUBMITTED, at=self._clock.wall())
@@ -64,8 +64,11 @@ class OrderRunner:
         return life
 
     async def resolve(self, life: OrderLife) -> None:
-        """Ask the venue by id until it gives evidence; nothing is ever sent again under doubt."""
-        order, asked_since = life.order, life.sent_at or self._clock.wall()
+        """Ask the venue by id until it gives evidence; nothing is ever sent again under doubt.
+
+        Absence is proven by time since now, not since the send: a process that was halted may have sent long after.
+        """
+        order, asked_since = life.order, self._clock.wall()
         if life.state is OrderState.PERSISTED:  # found at recovery: the row of its send is lazy, so it may have left
             self._settle(life, OrderState.UNKNOWN, "recovered from its intent")
         backoff_s = BACKOFF_FIRST_S
@@ -73,7 +76,8 @@ class OrderRunner:
             evidence = await self._ask(order, asked_since)
             if evidence.finding is Finding.FOUND and evidence.trade is not None:
                 self._hear(life, evidence.trade)
-                return
+                if life.state is not OrderState.PENDING:  # a transfer under way: nobody else would ask about it again
+                    return
             if evidence.finding is Finding.ABSENT:
                 self._bury(life)
                 return

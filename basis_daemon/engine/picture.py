@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
 
 from basis_daemon.domain.decision import Assessment, Exposure, LiquidationSite, RiskView
@@ -61,6 +62,11 @@ class PictureMaker:
         self._clock = clock
         self._risk_of = risk_of
         self.grace_ns = grace_ns
+
+    @property
+    def newest(self) -> datetime:
+        """The newest stamp that any stream has brought."""
+        return self._mailbox.newest
 
     def is_lagging(self, strategy: Strategy) -> bool:
         """True while an instrument of the strategy is behind its venue's newest stamp."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import CashFlow, entry_of_opening
 from basis_daemon.domain.position import AccountReport, Break, BreakKind, PositionBook, find_breaks
-from basis_daemon.domain.trade import Trade
+from basis_daemon.domain.trade import TRANSITIONS, Trade
 from basis_daemon.engine.codec import BreakRow, TradeRow
 from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import EPOCH
 
 MISSES_TO_BREAK = 2
-"""A difference must be read this often, in a row and with nothing in between, before it is a break."""
+"""The same difference must be read this often, in a row and each time after asking for what happened."""
 
 Alarm = Callable[[str, Mapping[str, str]], None]
 """(what happened, the values that say so); never blocks."""
@@ -30,12 +31,15 @@ class PositionUpdateHandler:
         self._monitor = monitor
         self._alarm = alarm
         self._reports: dict[str, AccountReport] = {}
-        self._misses: dict[PositionKey, int] = {}
+        self._misses: dict[PositionKey, tuple[int, Decimal]] = {}
         self._changes: dict[str, int] = {}
         self._is_inside = False
 
     def process_trades(self, trades: Iterable[Trade]) -> PositionBook:
-        """Book trades, each once, and publish the book; raises IntegrityError on what cannot be true (overfill)."""
+        """Book trades, each once, and publish the book; raises IntegrityError on what cannot be true (overfill).
+
+        What others traded before the account was adopted is in its opening balance already.
+        """
         self._enter()
         try:
             for trade in trades:
@@ -47,14 +51,16 @@ class PositionUpdateHandler:
     def _process(self, trade: Trade) -> None:
         state = self._state
         known = state.orders.get(trade.order_id)
+        if known is None and trade.venue_time < state.openings.get(trade.account, EPOCH):
+            return
         if trade.is_fill and state.ledger.has(trade.trade_id):
-            if known is not None and known.state is not trade.order_state:
-                self._recorder.record(TradeRow(trade, None), trade.order_id, trade.trade_id)
+            if known is not None and trade.order_state in TRANSITIONS[known.state] - {known.state}:
+                self._recorder.trade(TradeRow(trade, None))
             return
         self._recorder.see_time(trade.venue_time)
         was_dead = known is not None and known.was_never_alive
         entry = state.entry_of(trade) if trade.is_fill else None
-        self._recorder.record(TradeRow(trade, entry), trade.order_id, trade.trade_id)
+        self._recorder.trade(TradeRow(trade, entry))
         if entry is None:
             return
         for account in {key.venue for key in trade.deltas}:
@@ -72,7 +78,8 @@ class PositionUpdateHandler:
         self._enter()
         try:
             for flow in flows:
-                if self._state.ledger.has(flow.flow_id):
+                is_opened = flow.venue_time < self._state.openings.get(flow.key.venue, EPOCH)
+                if is_opened or self._state.ledger.has(flow.flow_id):
                     continue
                 self._recorder.see_time(flow.venue_time)
                 self._recorder.record(flow, flow.flow_id, str(flow.instrument or ""))
@@ -97,6 +104,10 @@ class PositionUpdateHandler:
         finally:
             self._is_inside = False
 
+    def is_outdated(self, report: AccountReport) -> bool:
+        """True for a report from before the last booked trade of its account: it proves nothing, and is ignored."""
+        return report.observed_at < self._state.last_trade_time.get(report.account, EPOCH)
+
     def observe(self, report: AccountReport, *, is_settled: bool) -> tuple[Break, ...]:
         """Compare the venue's word with the book; returns the differences found now.
 
@@ -111,7 +122,7 @@ class PositionUpdateHandler:
 
     def _observe(self, report: AccountReport, *, is_settled: bool) -> tuple[Break, ...]:
         state = self._state
-        if report.observed_at < state.last_trade_time.get(report.account, EPOCH):
+        if self.is_outdated(report):
             return ()
         self._recorder.see_time(report.observed_at)
         steps = {key: instrument.quantity_step for key, instrument in state.instruments.items()}
@@ -126,8 +137,9 @@ class PositionUpdateHandler:
             if key in state.breaks:
                 self._recorder.record(BreakRow(is_open=False, found=state.breaks[key]), key)
         for key, item in off.items():
-            self._misses[key] = self._misses.get(key, 0) + 1
-            if self._misses[key] >= MISSES_TO_BREAK and key not in state.breaks:
+            before, difference = self._misses.get(key, (0, item.difference))
+            self._misses[key] = (before + 1 if difference == item.difference else 1, item.difference)
+            if self._misses[key][0] >= MISSES_TO_BREAK and key not in state.breaks:
                 self._recorder.record(BreakRow(is_open=True, found=item), key)
                 self._alarm("book and venue differ", {"key": key, "difference": str(item.difference)})
         self._publish()

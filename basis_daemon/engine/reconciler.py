@@ -12,8 +12,9 @@ from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import EPOCH
 from basis_daemon.ports import AccountSource, Clock
 
-OVERLAP = timedelta(minutes=10)
-"""Market time asked for again, for rows that a venue wrote late; their ids keep them from counting twice."""
+OVERLAP, OVERLAP_AT_START = timedelta(minutes=10), timedelta(days=1)
+"""Market time asked for again, for rows that a venue wrote late; their ids keep them from counting twice. The first
+time more: the journal's clock went on with the prices even where this account had not answered for a while."""
 
 
 class Reconciler:
@@ -34,7 +35,7 @@ class Reconciler:
         self._freshness = freshness
         self._clock = clock
         self._alarm = alarm
-        self._asked_until = recorder.state.market_time
+        self._asked_until, self._overlap = recorder.state.market_time, OVERLAP_AT_START
         self.failures = 0
         self.last: AccountReport | None = None
         self.is_clean = False
@@ -49,15 +50,15 @@ class Reconciler:
         """First start: the venue's word becomes the opening book. Raises VenueUnreachableError."""
         report = await self._source.fetch_report()
         self._handler.adopt(report)
-        self._asked_until = report.observed_at
+        self._asked_until, self._overlap = report.observed_at, OVERLAP
         self._answered(report)
 
     async def catch_up(self) -> None:
         """Book every fill and flow since the last answer. Raises VenueUnreachableError."""
-        since, until = max(self._asked_until - OVERLAP, EPOCH), self._recorder.state.market_time
+        since, until = max(self._asked_until - self._overlap, EPOCH), self._recorder.state.market_time
         self._handler.process_cash_flows(await self._source.fetch_cash_flows(since))
         self._handler.process_trades(await self._source.fetch_trades(since))
-        self._asked_until = max(self._asked_until, until)
+        self._asked_until, self._overlap = max(self._asked_until, until), OVERLAP
 
     async def reconcile(self) -> bool:
         """True when the venue answered and, with nothing moving meanwhile, the book agrees."""
@@ -71,18 +72,23 @@ class Reconciler:
             self._alarm("reconciliation unanswered", {"account": self.account, "why": str(error)})
             return False
         self.failures = 0
-        is_settled = not was_open and not self._has_open_orders() and before == self._handler.changes(self.account)
+        is_settled = not was_open and self._is_settled(report, before)
         found = self._handler.observe(report, is_settled=is_settled)
         self._answered(report)
         self.is_clean = is_settled and not found
         return self.is_clean
 
     async def check(self) -> bool:
-        """One report against the book, without asking for history: True when settled and equal. Raises as the port."""
+        """One report against the book, without asking for history: True when settled and equal. Raises as the port.
+
+        Without history a difference proves nothing: it may be a row that was not asked for yet.
+        """
         before = self._handler.changes(self.account)
         report = await self._source.fetch_report()
-        is_settled = not self._has_open_orders() and before == self._handler.changes(self.account)
-        found = self._handler.observe(report, is_settled=is_settled)
+        is_settled = self._is_settled(report, before)
+        found = self._handler.observe(report, is_settled=False)
+        if is_settled and not found:
+            self._handler.observe(report, is_settled=True)
         self._answered(report)
         self._checked_at = before
         self.is_clean = is_settled and not found
@@ -91,6 +97,11 @@ class Reconciler:
     def has_moved(self) -> bool:
         """True when something was booked, or an order left, since the last ``check``."""
         return self._has_open_orders() or self._handler.changes(self.account) != self._checked_at
+
+    def _is_settled(self, report: AccountReport, changes_before: int) -> bool:
+        """True when the report can be compared: nothing is open, nothing was booked since, and it is not older."""
+        is_quiet = not self._has_open_orders() and changes_before == self._handler.changes(self.account)
+        return is_quiet and not self._handler.is_outdated(report)
 
     def _has_open_orders(self) -> bool:
         return any(life.order.venue == self.account for life in self._recorder.state.open_orders())

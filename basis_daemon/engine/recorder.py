@@ -64,22 +64,29 @@ class Recorder:
             self.state.last_valuation = payload
         self._append(kind, payload, correlation, "")
 
-    async def intents(self, orders: Sequence[Order], correlation: str) -> None:
+    async def intents(self, orders: Sequence[Order]) -> None:
         """Return once these orders are on disk; only then may their first byte leave."""
         rows = []
         for order in orders:
-            self.state.intent(order)
-            rows.append(self._row(RecordKind.INTENT, dump(order), order.group_id or correlation, correlation))
+            plan_id = f"{order.strategy}:{self.epoch}:{order.decision}"
+            self.state.intent(order, plan_id)
+            rows.append(self._row(RecordKind.INTENT, dump(order), plan_id, order.parent_id or plan_id))
         self._count(len(rows))
         await self._journal.append_durable(rows)
 
     def move(self, order: Order, state: OrderState, at: datetime | None = None, why: str = "") -> None:
         """Advance one order and record it; raises IllegalTransitionError."""
-        self.record(OrderStateRow(order.order_id, state, at, why), order.group_id or order.order_id, order.order_id)
+        row = OrderStateRow(order.order_id, state, at, why)
+        self.record(row, self.state.orders[order.order_id].plan_id, order.order_id)
+
+    def trade(self, row: TradeRow) -> None:
+        """Book one trade under the plan of its order; a foreign one stands for itself."""
+        life = self.state.orders.get(row.trade.order_id)
+        self.record(row, life.plan_id if life else row.trade.trade_id, row.trade.order_id)
 
     def opening(self, entry: Entry, account: str) -> None:
         """Adopt what a venue holds at the first start."""
-        self.state.ledger.apply(entry)
+        self.state.open_account(account, entry)
         self._append(RecordKind.OPENING, dump(entry), account, "")
 
     def snapshot(self) -> None:

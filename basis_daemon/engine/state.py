@@ -37,6 +37,7 @@ class OrderLife:
     """One order from intent to its end; quantities in base units, deltas as booked so far."""
 
     order: Order
+    plan_id: str
     state: OrderState = OrderState.PERSISTED
     sent_at: datetime | None = None
     cum_filled: Decimal = Decimal(0)
@@ -70,6 +71,7 @@ class BookState:
         self.ledger = Ledger()
         self.instruments: dict[PositionKey, Instrument] = {}
         self.orders: dict[str, OrderLife] = {}
+        self._living: dict[str, OrderLife] = {}
         self.plans: dict[str, PlanRow] = {}
         self.memories: dict[str, str] = {}
         self.decisions: dict[str, int] = {}
@@ -82,12 +84,13 @@ class BookState:
         self.sequence = 0
         self.last_trade_time: dict[str, datetime] = {}
         self.market_time = EPOCH
+        self.openings: dict[str, datetime] = {}
 
-    def intent(self, order: Order) -> None:
+    def intent(self, order: Order, plan_id: str) -> None:
         """The order is durable; nothing has left yet. Raises IntegrityError through JournalError for a repeated id."""
         if order.order_id in self.orders:
             raise JournalError(f"order {order.order_id}: an intent with this id exists, expected a new id")
-        self.orders[order.order_id] = OrderLife(order)
+        self.orders[order.order_id] = self._living[order.order_id] = OrderLife(order, plan_id)
 
     def move_order(self, row: OrderStateRow) -> None:
         """Advance one order; raises IllegalTransitionError."""
@@ -125,17 +128,24 @@ class BookState:
         """Book money the venue moved by itself; False when its id is known."""
         return self.ledger.apply(entry_of_cash_flow(flow))
 
+    def open_account(self, account: str, entry: Entry) -> None:
+        """Book an account's opening balance: it holds whatever happened there before."""
+        if self.ledger.apply(entry):
+            self.openings[account] = entry.time
+
     def is_adopted(self, account: str) -> bool:
         """True once the account's opening balance was booked."""
         return self.ledger.has(opening_id(account))
 
     def open_orders(self) -> list[OrderLife]:
-        """Lives that have not ended."""
-        return [life for life in self.orders.values() if life.is_open]
+        """Lives that have not ended; what has ended is looked at once more and never again, whatever the history."""
+        for order_id in [order_id for order_id, life in self._living.items() if not life.is_open]:
+            del self._living[order_id]
+        return list(self._living.values())
 
     def in_doubt(self) -> tuple[str, ...]:
         """Ids whose outcome no venue has told us."""
-        return tuple(oid for oid, life in self.orders.items() if life.is_in_doubt)
+        return tuple(life.order.order_id for life in self.open_orders() if life.is_in_doubt)
 
     def running_plans(self) -> list[PlanRow]:
         """Plans that have not ended."""
@@ -147,9 +157,9 @@ class BookState:
             return
         self.sequence = row.sequence
         self.market_time = max(self.market_time, row.record.market_time)
-        self._apply(row.record.kind, row.record.payload)
+        self._apply(row.record.kind, row.record.payload, row.record.correlation_id)
 
-    def _apply(self, kind: RecordKind, text: str) -> None:  # noqa: C901  one line per kind of row
+    def _apply(self, kind: RecordKind, text: str, correlation: str) -> None:  # noqa: C901  one line per kind of row
         match kind:
             case RecordKind.MEMORY:
                 memory = load(MemoryRow, text)
@@ -162,7 +172,7 @@ class BookState:
                 plan = load(PlanRow, text)
                 self.plans[plan.plan_id] = plan
             case RecordKind.INTENT:
-                self.intent(load(Order, text))
+                self.intent(load(Order, text), correlation)
             case RecordKind.ORDER_STATE:
                 self.move_order(load(OrderStateRow, text))
             case RecordKind.TRADE:
@@ -170,7 +180,8 @@ class BookState:
             case RecordKind.CASH_FLOW:
                 self.cash_flow(load(CashFlow, text))
             case RecordKind.OPENING:
-                self.ledger.apply(load(Entry, text))
+                opening = load(Entry, text)
+                self.open_account(opening.event_id.removeprefix(opening_id("")), opening)
             case RecordKind.BREAK:
                 self.move_break(load(BreakRow, text))
             case RecordKind.GUARD:
@@ -196,7 +207,7 @@ class BookState:
                 market_time=self.market_time,
                 ledger=self.ledger.state(),
                 orders=tuple(
-                    OrderLifeRow(life.order, life.state, life.sent_at, life.cum_filled, life.deltas)
+                    OrderLifeRow(life.order, life.plan_id, life.state, life.sent_at, life.cum_filled, life.deltas)
                     for life in self.open_orders()
                 ),
                 plans=tuple(self.running_plans()),
@@ -209,6 +220,7 @@ class BookState:
                 trade_count=self.trade_count,
                 last_trade_time=self.last_trade_time,
                 last_valuation=self.last_valuation,
+                openings=self.openings,
             )
         )
 
@@ -218,13 +230,15 @@ class BookState:
         row, state = load(SnapshotRow, text), cls()
         state.ledger = Ledger.restore(row.ledger)
         state.orders = {
-            o.order.order_id: OrderLife(o.order, o.state, o.sent_at, o.cum_filled, dict(o.deltas)) for o in row.orders
+            o.order.order_id: OrderLife(o.order, o.plan_id, o.state, o.sent_at, o.cum_filled, dict(o.deltas))
+            for o in row.orders
         }
+        state._living = dict(state.orders)
         state.plans = {plan.plan_id: plan for plan in row.plans}
         state.breaks = {found.key: found for found in row.breaks}
         for name in (
             "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "guard",
-            "trade_count", "last_trade_time", "last_valuation",
+            "trade_count", "last_trade_time", "last_valuation", "openings",
         ):  # fmt: skip
             setattr(state, name, getattr(row, name))
         return state

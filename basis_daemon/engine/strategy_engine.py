@@ -25,6 +25,12 @@ STRATEGY_FAULTS = (BasisError, ArithmeticError, LookupError, TypeError, ValueErr
 REMEMBER_EVERY = timedelta(hours=1)
 """Market time after which what was folded from prices alone is journalled again; settlements and trades are at once."""
 
+_ADDING = frozenset({ReasonCode.ENTRY, ReasonCode.SCALE, ReasonCode.ROTATE})
+STRIKE_S, STRIKE_MAX_S = 2, 3600
+"""Process time without new risk after a plan for more of it that failed, doubled by each further one up to the maximum:
+every attempt may cost a round trip, and what the venue refuses now it will refuse in a millisecond too."""
+DENIAL_ALARM_NS = 60 * 1_000_000_000
+
 _IDLE = frozenset({ReasonCode.HOLD, ReasonCode.STALE, ReasonCode.IN_FLIGHT})
 
 Gate = Callable[[Sequence[Order], Picture, Assessment], tuple[str, ...]]
@@ -62,6 +68,9 @@ class EventDrivenStrategyEngine:
         self._waiting_since_ns = 0
         self._plans: dict[str, Assessment] = {}
         self._last_reason = ""
+        self._strikes = 0
+        self._no_risk_until_ns = 0
+        self._denial_told_ns: int | None = None
         self.is_frozen = False
         self.is_open = False
 
@@ -69,6 +78,13 @@ class EventDrivenStrategyEngine:
     def plans_in_flight(self) -> int:
         """How many plans have not ended."""
         return len(self._plans)
+
+    def close(self) -> None:
+        """No more decisions; ordinary plans finish the clip they are in, defence finishes what it began."""
+        self.is_open = False
+        for plan_id, assessment in self._plans.items():
+            if assessment.urgency == 0:
+                self._venue_manager.stop(plan_id)
 
     def start(self, scope: TaskScope, history: Sequence[MarketEvent]) -> None:
         """Remember what was journalled and fold what came since; decisions begin when ``is_open`` is set."""
@@ -83,7 +99,7 @@ class EventDrivenStrategyEngine:
         """Stop 2: woken by an instrument it subscribed to. Cheap unless a decision is due."""
         if type(event) is FundingSettled:
             self._fold(event)
-        if event.venue_time >= self._due_at:
+        if event.venue_time >= self._due_at or self._waiting_since_ns:
             self.turn("market")
 
     def on_trade(self, trade: Trade) -> None:
@@ -111,13 +127,18 @@ class EventDrivenStrategyEngine:
             self._freeze(error)
 
     def _must_wait(self) -> bool:
-        """True while one stream of a venue is about to catch up with the others; not longer than the grace."""
+        """True while one stream of a venue is about to catch up with the others; not longer than the grace.
+
+        Past the grace the picture is stale and looked at once an interval, until the stream is back: that is looked at
+        at once, and the grace begins anew.
+        """
         now_ns = self._clock.monotonic_ns()
         if not self._pictures.is_lagging(self.strategy):
             self._waiting_since_ns = 0
             return False
         self._waiting_since_ns = self._waiting_since_ns or now_ns
-        return now_ns - self._waiting_since_ns < self._pictures.grace_ns
+        is_in_grace = now_ns - self._waiting_since_ns < self._pictures.grace_ns
+        return is_in_grace or self._pictures.newest < self._due_at
 
     def _take_picture(self) -> Picture:
         ids = DecisionIds(
@@ -134,7 +155,7 @@ class EventDrivenStrategyEngine:
         question = (picture.market.time, trigger, picture.market, picture.exposure, picture.risk)
         assessment = self.strategy.assess(*question)
         orders = [] if assessment.reason in _IDLE else self.strategy.make_strategy_decision(*question)
-        denied = self._gate(orders, picture, assessment) if orders else ()
+        denied = (self._struck(assessment) or self._gate(orders, picture, assessment)) if orders else ()
         self._store(assessment, orders, denied, picture.market.ids)
         if not orders or denied:
             return None
@@ -155,20 +176,47 @@ class EventDrivenStrategyEngine:
     ) -> None:
         row = DecisionRow(self.strategy.name, ids.decision, assessment, tuple(o.order_id for o in orders), denied)
         self._recorder.record(row, f"{self.strategy.name}:{ids.epoch}:{ids.decision}", assessment.trigger)
-        if denied or assessment.page:
-            why = "; ".join(denied) or assessment.note
-            self._alarm("plan denied" if denied else "page", {"strategy": self.strategy.name, "why": why})
+        if denied:
+            self._tell_denial(denied)
+        elif assessment.page:
+            self._alarm("page", {"strategy": self.strategy.name, "why": assessment.note})
         self._last_reason = assessment.reason
+
+    def _tell_denial(self, denied: tuple[str, ...]) -> None:
+        """Once a minute: the wish comes back with every tick."""
+        now_ns = self._clock.monotonic_ns()
+        if self._denial_told_ns is None or now_ns - self._denial_told_ns > DENIAL_ALARM_NS:
+            self._denial_told_ns = now_ns
+            self._alarm("plan denied", {"strategy": self.strategy.name, "why": "; ".join(denied)})
+
+    def _struck(self, assessment: Assessment) -> tuple[str, ...]:
+        """The denial of new risk while the last failures of it are too young; empty for everything else."""
+        left_s = (self._no_risk_until_ns - self._clock.monotonic_ns()) / 1_000_000_000
+        if assessment.reason not in _ADDING or left_s <= 0:
+            return ()
+        return (f"plan_failures {self._strikes} in a row: no new risk for {left_s:.1f} s",)
+
+    def _count_strike(self, row: PlanRow, state: PlanState) -> None:
+        if row.reason not in _ADDING or not self.is_open:
+            return
+        if state is PlanState.DONE:
+            self._strikes = 0
+            return
+        self._strikes += 1
+        pause_s = min(STRIKE_S * 2 ** (self._strikes - 1), STRIKE_MAX_S)
+        self._no_risk_until_ns = self._clock.monotonic_ns() + pause_s * 1_000_000_000
+        facts = {"plan": row.plan_id, "failures": str(self._strikes), "no_new_risk_s": str(pause_s)}
+        self._alarm("plan failed", facts)
 
     def _launch(self, row: PlanRow, orders: list[Order], assessment: Assessment) -> None:
         if self._scope is not None:
-            self._recorder.record(row, row.plan_id)
+            self._recorder.record(row, row.plan_id, assessment.trigger)
             self._scope.spawn(f"plan {row.plan_id}", self._execute(row, orders, assessment))
 
     async def _execute(self, row: PlanRow, orders: list[Order], assessment: Assessment) -> None:
         """Stop 5 and beyond: run the plan, remember how it ended, and look at the book again."""
         state, why = PlanState.ABORTED, ""
-        self._move(row, PlanState.RUNNING)
+        self._move(row, PlanState.RUNNING, assessment.trigger)
         try:
             state = await self._venue_manager.execute_orders(
                 assessment.time, orders, row.plan_id, is_defence=assessment.urgency > 0
@@ -180,19 +228,24 @@ class EventDrivenStrategyEngine:
             why = str(error)
             self._freeze(error)
         self._plans.pop(row.plan_id, None)
-        self._move(row, state, why)
+        self._move(row, state, assessment.trigger, why)
+        self._count_strike(row, state)
         now = self._recorder.state.market_time
         self._fold(
             PlanEnded(row.strategy, row.decision, row.reason, state, now, assessment.targets, assessment.weights)
         )
         self.turn("plan_ended")
 
-    def _move(self, row: PlanRow, state: PlanState, why: str = "") -> None:
+    def _move(self, row: PlanRow, state: PlanState, trigger: str, why: str = "") -> None:
         moved = PlanRow(row.plan_id, row.strategy, row.decision, row.reason, state, row.order_ids, why)
-        self._recorder.record(moved, row.plan_id)
+        self._recorder.record(moved, row.plan_id, trigger)
 
     def _fold(self, event: object) -> None:
-        memory = self.strategy.fold(self._memory, event)
+        try:
+            memory = self.strategy.fold(self._memory, event)
+        except STRATEGY_FAULTS as error:
+            self._freeze(error)
+            return
         if memory is self._memory:
             return
         self._memory = memory

@@ -21,6 +21,8 @@ from basis_daemon.engine.recorder import Recorder
 from basis_daemon.ports import RecordKind
 
 ONE = Decimal(1)
+BLIND_TIMES_MAX = 5
+"""So many valuations in a row without a price of something held are no late first quote any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Valuer:
         self._survey = survey
         self._alarm = alarm
         self._step = step
+        self._blind_times = 0
         self.due = asyncio.Event()
         text = recorder.state.last_valuation
         self.last = load(ValuationRow, text) if text else None
@@ -95,6 +98,8 @@ class Valuer:
 
     async def value_now(self) -> bool:
         """Journal a valuation; False when something moved, a venue was silent, or a price is missing: try again."""
+        if self._is_blind():
+            return False
         try:
             settled = [await reconciler.check() for reconciler in self._reconcilers]
         except VenueUnreachableError:
@@ -119,6 +124,14 @@ class Valuer:
         self._next_at = market_floor(market.time, self._step) + self._step
         self.due.clear()
         return True
+
+    def _is_blind(self) -> bool:
+        """True while something held cannot be priced. Told once it lasts: nothing new is traded until somebody acts."""
+        unknown = self._survey()[1].unknown
+        self._blind_times = self._blind_times + 1 if unknown else 0
+        if self._blind_times == BLIND_TIMES_MAX:
+            self._alarm("equity unknown: something is held that has no price here", {"inputs": ", ".join(unknown)})
+        return bool(unknown)
 
     def _journal(self, now: Valuation, margins: Sequence[MarginState], sites: Sequence[LiquidationSite]) -> None:
         last = self.last

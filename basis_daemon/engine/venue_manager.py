@@ -105,7 +105,7 @@ class VenueManager:
             epoch=self._recorder.epoch,
         )
         row = await LegGroup(lead, follow, self._budget, desk).run(timestamp)
-        self._recorder.record(row, row.group_id, plan_id)
+        self._recorder.record(row, plan_id, row.group_id)
         return row.how == GroupEnd.HEDGED
 
     def _must_stop(self, order: Order, plan_id: str) -> bool:

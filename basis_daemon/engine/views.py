@@ -128,6 +128,12 @@ def _fills_by_order(seen: Iterable[Seen[TradeRow]]) -> Fills:
     return found
 
 
+def variance(life: OrderLife) -> dict[PositionKey, Decimal]:
+    """What was booked less what the order expected, per key it touched; empty until something was booked."""
+    expected, booked = life.order.expected_deltas, life.deltas
+    return {key: booked.get(key, ZERO) - expected.get(key, ZERO) for key in {**expected, **booked}} if booked else {}
+
+
 def order_row(view: BookView, life: OrderLife, fills: Fills | None = None) -> Json:
     """One order: what was asked, what came of it."""
     order, history = life.order, view.history
@@ -148,6 +154,9 @@ def order_row(view: BookView, life: OrderLife, fills: Fills | None = None) -> Js
         "side": order.side.value if order.side else None,
         "amount": order.amount if order.amount == "MAX" else plain(order.amount),
         "filled": plain(life.cum_filled),
+        "expected": {str(key): plain(amount) for key, amount in order.expected_deltas.items()},
+        "booked": {str(key): plain(amount) for key, amount in life.deltas.items()},
+        "variance": {str(key): plain(amount) for key, amount in variance(life).items()},
         "average_price": plain((quote / base).quantize(GRAIN)) if base else None,
         "reduce_only": order.reduce_only,
         "state": life.state.value,

@@ -8,15 +8,20 @@ from basis_daemon.settings.explain import Where, plain
 from basis_daemon.settings.families import strategy_parameters
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Settings
+from basis_daemon.settings.paper import paper_faults
 
 
 def contradictions(settings: Settings, where: Where) -> list[Fault]:
     """A gate that would refuse what a strategy must be able to send, or a venue that could not carry its margin."""
-    faults = []
+    faults = paper_faults(settings, where)
     pause, limit = settings.reconcile.interval_s, settings.freshness.account_s
     if pause >= limit:
         why = f"less than {plain(limit)} s, the freshness.account_s: else every account goes stale between two looks"
         faults.append(_fault("reconcile.interval_s", f"{plain(pause)} s", why, where))
+    if (settings.sandbox.port is None) is not (settings.sandbox.ca_file is None):
+        given, missing = ("ca_file", "port") if settings.sandbox.port is None else ("port", "ca_file")
+        why = f"a value, because sandbox.{given} is given: the two go together"
+        faults.append(_fault(f"sandbox.{missing}", "nothing", why, where))
     for name in settings.strategies:
         parameters, key = strategy_parameters(settings, name), f"strategies.{name}.params"
         band, slip = settings.risk.price_band_bp, parameters.slip_emergency_bp

@@ -15,7 +15,7 @@ from basis_daemon.settings.faults import Fault
 Tree = dict[str, Any]
 """Nested mappings of str, int, bool, None, Decimal, list and Tree."""
 
-_KEY = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_KEY = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*|[a-z0-9_]+:[^.\s]+")  # a name, or a position key
 _INT = re.compile(r"[-+]?\d[\d_]*")
 _DECIMAL = re.compile(r"[-+]?(\d[\d_]*)?\.?\d+([eE][-+]?\d+)?")
 _WORDS: Mapping[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -72,9 +72,9 @@ def read_value(text: str) -> object:
 
 
 def leaves(value: object, key: str = "") -> Iterator[tuple[str, object]]:
-    """Every dotted key with its value; an empty mapping is a leaf."""
-    if isinstance(value, Mapping) and value:
-        for name, inner in value.items():
+    """Every dotted key with its value, items of a list by number; an empty mapping or list is a leaf."""
+    if isinstance(value, Mapping | list | tuple) and value:
+        for name, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from leaves(inner, f"{key}.{name}" if key else str(name))
     elif key:
         yield key, value
@@ -103,13 +103,18 @@ def _value(node: yaml.Node, key: str, document: Document) -> object:
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, key, document)
     if isinstance(node, yaml.SequenceNode):
-        return [_value(item, key, document) for item in node.value]
+        return [_item(item, f"{key}.{number}", document) for number, item in enumerate(node.value)]
     text = str(node.value)
     if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
         document.faults.append(
             Fault(key, f"the tag {node.tag}", "a plain value", "remove the tag", document.where(key))
         )
     return text if getattr(node, "style", None) else _plain(text)
+
+
+def _item(node: yaml.Node, key: str, document: Document) -> object:
+    document.lines[key] = node.start_mark.line + 1
+    return _value(node, key, document)
 
 
 def _plain(text: str) -> object:

@@ -121,7 +121,9 @@ def _remedy(complaint: str, node: Node) -> str:
 
 
 def _resolve(node: Node, schema: Node) -> Node:
-    """The node with its reference followed; what stands beside the reference wins."""
+    """The node with its reference followed, that of an optional section too; what stands beside the reference wins."""
+    if sections := [part for part in node.get("anyOf", ()) if "$ref" in part]:
+        node = {**sections[0], **{name: value for name, value in node.items() if name != "anyOf"}}
     if "$ref" in node:
         definition = schema.get("$defs", {}).get(str(node["$ref"]).rpartition("/")[2], {})
         return {**definition, **{name: value for name, value in node.items() if name != "$ref"}}
@@ -129,9 +131,9 @@ def _resolve(node: Node, schema: Node) -> Node:
 
 
 def _any_name(node: Node) -> Node:
-    """The schema of the values of a section whose keys the file chooses; empty for any other."""
+    """The schema of the values of a section whose keys the file chooses, or of a list's items; else empty."""
     patterns = list(node.get("patternProperties", {}).values())
-    named = node.get("additionalProperties") or (patterns[0] if patterns else {})
+    named = node.get("additionalProperties") or (patterns[0] if patterns else node.get("items"))
     return named if isinstance(named, dict) else {}
 
 

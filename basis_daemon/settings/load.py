@@ -43,8 +43,9 @@ def load_settings(
         return source if source.startswith(PREFIX) else document.where(key)
 
     faults += refuse_secrets_in_file(document.tree, sources, where)
-    if with_secrets and _mode_needs_keys(document):
-        faults += fill_in_secrets(document.tree, sources, SecretPlaces.of(environ, docker_secrets), where)
+    if with_secrets and (mode := _mode(document)) is not None and mode.takes_keys:
+        places = SecretPlaces.of(environ, docker_secrets)
+        faults += fill_in_secrets(document.tree, sources, places, where, are_needed=mode.needs_keys)
     faults += family_faults(document.tree, where)
     try:
         settings = Settings.model_validate(document.tree)
@@ -81,9 +82,10 @@ def _read(path: Path) -> Document:
         raise SettingsError([Fault("", found, "a configuration file", remedy)]) from error
 
 
-def _mode_needs_keys(document: Document) -> bool:
-    mode = document.tree.get("mode")
-    return isinstance(mode, str) and mode in {known.value for known in Mode if known.needs_keys}
+def _mode(document: Document) -> Mode | None:
+    """None for a word that is no mode: of that the model speaks."""
+    said = document.tree.get("mode", Settings.model_fields["mode"].default)
+    return Mode(said) if isinstance(said, str) and said in set(Mode) else None
 
 
 def _in_order(faults: list[Fault], document: Document) -> list[Fault]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -45,10 +45,20 @@ class Mode(StrEnum):
         """True where an exchange is asked to accept orders."""
         return self in {Mode.TESTNET, Mode.LIVE}
 
+    @property
+    def takes_keys(self) -> bool:
+        """True where a key is of use: paper reads fees and margin tiers with one, and nothing else."""
+        return self is not Mode.SANDBOX
+
 
 def _number(default: str, low: str, high: str, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
     bounds = Decimal(low), Decimal(high)
     return Field(Decimal(default), ge=bounds[0], le=bounds[1], description=why, json_schema_extra={"unit": unit})
+
+
+def _given(low: str, high: str, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
+    bounds = Decimal(low), Decimal(high)
+    return Field(ge=bounds[0], le=bounds[1], description=why, json_schema_extra={"unit": unit})
 
 
 def _count(default: int, low: int, high: int, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
@@ -124,11 +134,21 @@ class VenueSettings(_Section):
     accounts: AccountSettings = AccountSettings()
     """Its accounts."""
 
+    @property
+    def has_key(self) -> bool:
+        """True when a key is configured, read or not."""
+        return self.key is not None or self.key_file is not None
+
+    @property
+    def has_secret(self) -> bool:
+        """True when an API secret is configured, read or not."""
+        return self.secret is not None or self.secret_file is not None
+
 
 class SandboxSettings(_Section):
-    """The sandbox exchange on loopback; read in sandbox mode only."""
+    """The sandbox exchange on loopback. In paper mode it is optional: given, its market stands for the real one."""
 
-    ready_file: Path = Field(default=Path("runs/exchange/ready.json"), strict=False)
+    ready_file: Path | None = Field(default=None, strict=False)
     """Written by `basis-daemon sandbox exchange` when it listens; holds its ports and its CA file."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """Where it speaks as the exchange; instead of the ready file, together with ca_file."""
@@ -138,6 +158,43 @@ class SandboxSettings(_Section):
     """The certificate authority that vouches for it; instead of the ready file, together with port."""
     kill_at: str | None = Field(default=None, pattern=r"^[a-z_]+(:[1-9][0-9]{0,4})?$")
     """A drill: the daemon ends itself with SIGKILL at the n-th passing of this point, such as after_send:3."""
+
+
+class FeeSettings(_Section):
+    """What a fill costs; negative for a rebate."""
+
+    taker: Number = _given("-0.01", "0.05", "of the notional", "for what takes from the book")
+    maker: Number = _given("-0.01", "0.05", "of the notional", "for what rested in the book")
+
+
+class PaperFeeSettings(_Section):
+    """By market."""
+
+    spot: FeeSettings
+    """Spot pairs."""
+    perp: FeeSettings
+    """Perpetual contracts."""
+
+
+class TierSettings(_Section):
+    """One bracket of maintenance margin; it begins where the one before it ends."""
+
+    notional_max: Number = _given("1", "1000000000000", "USDT", "the largest position notional of this bracket")
+    maintenance: Number = _given("0.0001", "1", "of the notional", "maintenance margin of what lies in this bracket")
+    leverage_max: Number = _given("1", "200", "x", "caps the position that equity can open")
+
+
+class PaperSettings(_Section):
+    """The simulated accounts; read in paper mode only."""
+
+    balances: Mapping[str, Annotated[Number, Field(description="units of the asset")]] = Field(min_length=1)
+    """What the spot wallets hold at the very first start, by position key; from then on the journal knows."""
+    fees: PaperFeeSettings | None = None
+    """Of every venue without a key; with one the exchange is asked."""
+    tiers: Sequence[TierSettings] = ()
+    """Margin brackets of every perp at venues without a key, smallest first."""
+    liquidation_fee: Number = _given("0", "0.1", "of the notional", "taken when a position is liquidated")
+    latency_s: Number = _given("0", "2", "s", "process time an order needs to the matching, and its answer back")
 
 
 class StrategySettings(_Section):
@@ -209,6 +266,8 @@ class Settings(BaseSettings):
     """The operator's way in."""
     sandbox: SandboxSettings = SandboxSettings()
     """The sandbox exchange."""
+    paper: PaperSettings | None = None
+    """The simulated accounts; paper mode needs them."""
     venues: Mapping[Name, VenueSettings] = Field(min_length=1)
     """Exchanges by the name that strategies know them by."""
     strategies: Mapping[Name, StrategySettings] = Field(min_length=1)

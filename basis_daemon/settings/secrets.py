@@ -37,8 +37,13 @@ class SecretPlaces:
         return [path] if path.is_absolute() else [directory / name for directory in self.directories]
 
 
-def fill_in_secrets(tree: Tree, sources: dict[str, str], places: SecretPlaces, where: Where) -> list[Fault]:
-    """Reads the secrets of every enabled venue into ``tree``; returns what is missing or badly kept."""
+def fill_in_secrets(
+    tree: Tree, sources: dict[str, str], places: SecretPlaces, where: Where, *, are_needed: bool
+) -> list[Fault]:
+    """Reads the secrets of every enabled venue into ``tree``; returns what is missing or badly kept.
+
+    Where they are not needed, only those that the file names are read.
+    """
     faults: list[Fault] = []
     venues = tree.get("venues")
     for name, venue in venues.items() if isinstance(venues, dict) else ():
@@ -46,7 +51,8 @@ def fill_in_secrets(tree: Tree, sources: dict[str, str], places: SecretPlaces, w
             continue
         for secret in _SECRETS_OF_A_VENUE:
             key = f"venues.{name}.{secret}"
-            faults += _fill_in(venue, secret, key, sources, places, where)
+            if are_needed or venue.get(f"{secret}_file") is not None:
+                faults += _fill_in(venue, secret, key, sources, places, where)
     return faults
 
 

@@ -1,7 +1,7 @@
 """A sandbox exchange in a process of its own that stamps, by its own clock, when a frame leaves and an order arrives.
 
 `python -m tests.bench.exchange_process DIRECTORY` prints its ready file as one line, pushes one market step per line it
-reads, and prints the pairs of stamps when its input ends.
+reads, and prints the pairs of stamps when its input ends. It lives until it is terminated.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -52,7 +53,9 @@ class StampingExchange(SandboxExchange):
 
 
 async def serve(directory: Path) -> None:
-    options = ExchangeOptions(directory=directory, mode="manual", spot_weight_1m=WEIGHT_1M)
+    """Market time is ahead of the wall clock: a daemon takes the wall clock for it until a stream has spoken."""
+    tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    options = ExchangeOptions(directory=directory, mode="manual", start=tomorrow, spot_weight_1m=WEIGHT_1M)
     async with StampingExchange(options) as exchange:
         lines = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
@@ -61,6 +64,7 @@ async def serve(directory: Path) -> None:
         while await lines.readline():
             exchange.push()
         _say({"left_ns": exchange.left_ns, "arrived_ns": exchange.arrived_ns})
+        await exchange.stopped()  # clients leave first, then this process is told to
 
 
 def _say(body: object) -> None:

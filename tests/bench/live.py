@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,15 +16,16 @@ from pydantic import SecretStr
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import BookTick, MarketEvent
-from basis_daemon.ports import Feed, FeedEvent, Journal
+from basis_daemon.ports import FeedEvent, Journal
 from basis_daemon.supervisor import Phase
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.cex.binance import BINANCE
+from basis_daemon.venues.cex.feed import CEXFeed
 from basis_daemon.venues.cex.network import SandboxNetwork, sandbox_from_ready_file
 from basis_daemon.venues.cex.options import CEXOptions
 from basis_daemon.venues.cex.venue import CEXVenue
 from tests.bench.stack import Stack, assemble
-from tests.bench.trigger import Trigger
+from tests.bench.trigger import SPOT, Trigger
 
 API_KEY, API_SECRET = "sandbox-key", "sandbox-secret"
 ACCOUNT = "binance"
@@ -46,7 +48,7 @@ class ExchangeProcess:
             self._process.stdin.write(b"go\n")
 
     async def stamps(self) -> list[int]:
-        """Nanoseconds from frame to order, one per push; ends the process."""
+        """Nanoseconds from frame to order, one per push that was answered; nothing may be pushed after."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the exchange process has no pipes")
         self._process.stdin.close()
@@ -77,7 +79,7 @@ async def exchange_process(directory: Path) -> AsyncIterator[ExchangeProcess]:
 class _Watched:
     """A feed that tells when its ticks come by; otherwise the real one."""
 
-    def __init__(self, inner: Feed) -> None:
+    def __init__(self, inner: CEXFeed) -> None:
         self._inner = inner
         self.on_tick: Callable[[], None] = lambda: None
 
@@ -98,6 +100,10 @@ class _Watched:
     async def close(self) -> None:
         await self._inner.close()
 
+    def counts(self) -> Counter[str]:
+        """Frames that it refused, by what was wrong."""
+        return sum((account.counts for account in self._inner.accounts), Counter[str]())
+
 
 @dataclass(slots=True)
 class Live:
@@ -107,14 +113,27 @@ class Live:
     venue: CEXVenue
     feed: _Watched
     strategy: Trigger
+    said: list[str]
 
     async def answered(self, act: Callable[[], None]) -> None:
         """Do ``act`` and return when the plan that it caused has ended."""
         ended = asyncio.Event()
         self.strategy.on_end = ended.set
         act()
-        async with asyncio.timeout(TRIAL_TIMEOUT_S):
-            await ended.wait()
+        try:
+            async with asyncio.timeout(TRIAL_TIMEOUT_S):
+                await ended.wait()
+        except TimeoutError:
+            raise RuntimeError(f"a tick was not answered; the daemon {self.says()}") from None
+
+    def says(self) -> str:
+        """What an operator would hear of it."""
+        engine = self.stack.engines[0]
+        seen = self.stack.mailbox.books.get(SPOT)
+        return (
+            f"decided {engine._last_reason or 'nothing'}, has {engine.plans_in_flight} plans, saw its last tick "
+            f"at {seen.venue_time if seen else 'no time'}, frames refused {dict(self.feed.counts())}, said {self.said}"
+        )
 
     async def has_answered(self, act: Callable[[], None]) -> bool:
         """False when it did not answer for a while: its streams may not stand yet."""
@@ -159,7 +178,7 @@ async def live_daemon(exchange: ExchangeProcess, journal: Journal) -> AsyncItera
             alarm=lambda what, values: said.append(f"{what}: {dict(values)}"),
             on_phase=on_phase,
         )
-        live = Live(stack, venue, feed, strategy)
+        live = Live(stack, venue, feed, strategy, said)
         tree.spawn("supervisor", stack.supervisor.run(tree, arm=True))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -168,6 +187,6 @@ async def live_daemon(exchange: ExchangeProcess, journal: Journal) -> AsyncItera
                     pass
             yield live
         except TimeoutError:
-            raise RuntimeError(f"a tick was not answered; the daemon said: {said or 'nothing'}") from None
+            raise RuntimeError(f"the first tick was not answered; the daemon {live.says()}") from None
         finally:
             stack.supervisor.request_stop()

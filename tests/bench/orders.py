@@ -40,7 +40,7 @@ class _Book:
         self.recorder = Recorder(self.state, MemoryJournal(SystemClock()))
         self.handler = PositionUpdateHandler(self.recorder, PositionMonitor(), silent)
         self._number = 0
-        life = OrderLife(self._next(), OrderState.FILLED)
+        life = OrderLife(self._next(), "bench:1:1", OrderState.FILLED)
         self.state.orders |= {f"{number:032x}": life for number in range(ended)}
 
     def _next(self) -> Order:
@@ -52,7 +52,7 @@ class _Book:
         order = self._next()
         trade = _fill(order)
         start = time.perf_counter_ns()
-        await self.recorder.intents([order], order.order_id)
+        await self.recorder.intents([order])
         self.recorder.move(order, OrderState.SUBMITTED, at=NOW)
         self.handler.process_trades([trade])
         return time.perf_counter_ns() - start

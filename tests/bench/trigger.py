@@ -16,7 +16,10 @@ QUANTITY = Decimal("0.001")
 
 
 def small_order(ids: DecisionIds, price: Decimal, now: datetime) -> Order:
-    """A bid that cannot trade: it comes back unfilled, and the book stays as it was."""
+    """A bid that cannot trade: it comes back unfilled, and the book stays as it was.
+
+    It calls itself a repair, because a daemon pauses new risk after a plan that came to nothing.
+    """
     return Order(
         order_id=order_id(ids.book, ids.epoch, "trigger", ids.decision, 0, 0, 0),
         strategy="trigger",
@@ -34,7 +37,7 @@ def small_order(ids: DecisionIds, price: Decimal, now: datetime) -> Order:
         ref_time=now,
         max_slippage_bp=Decimal(10),
         expected_deltas={SPOT: QUANTITY, CASH: -QUANTITY * price},
-        reason=ReasonCode.ENTRY,
+        reason=ReasonCode.DELTA,
         created_at=now,
         expires_at=now + timedelta(minutes=1),
     )
@@ -81,7 +84,7 @@ class Trigger:
     def assess(
         self, timestamp: datetime, trigger: str, market: MarketSnapshot, exposure: Exposure, risk: RiskView
     ) -> Assessment:
-        reason = ReasonCode.ENTRY if trigger == "market" else ReasonCode.HOLD
+        reason = ReasonCode.DELTA if trigger == "market" else ReasonCode.HOLD
         return Assessment(timestamp, self.name, trigger, reason, "a tick came", {}, {})
 
     def make_strategy_decision(

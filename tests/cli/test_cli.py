@@ -111,7 +111,8 @@ def test_check_lists_every_fault_in_one_panel_and_as_json(tmp_path: Path) -> Non
 @pytest.mark.feature("G02")
 @pytest.mark.feature("G04", part="redaction")
 def test_show_prints_values_with_their_sources_and_no_secret(tmp_path: Path) -> None:
-    environ = {"BASIS_DAEMON__VENUES__BINANCE__KEY": CANARY, "BASIS_DAEMON__RISK__ORDERS_PER_MINUTE_MAX": "40"}
+    environ = {f"BASIS_DAEMON__VENUES__BINANCE__{half}": CANARY for half in ("KEY", "SECRET")}
+    environ["BASIS_DAEMON__RISK__ORDERS_PER_MINUTE_MAX"] = "40"
     for extra in ([], ["--json"]):
         result = run("config", "show", "-c", written(tmp_path), *extra, environ=environ)
         assert result.exit_code == ExitCode.OK

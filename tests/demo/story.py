@@ -80,7 +80,7 @@ class Story:
     async def fill(self, order: Order, number: int) -> None:
         """Intent, send and the whole fill of one order."""
         recorder = self.recorder
-        await recorder.intents([order], PLAN)
+        await recorder.intents([order])
         recorder.move(order, OrderState.SUBMITTED, at=NOW)
         trade = filled(order, number)
         entry = recorder.state.entry_of(trade)

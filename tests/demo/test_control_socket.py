@@ -108,7 +108,7 @@ async def test_rearm_loosens_the_guard_again(client: LocalClient, office: Office
 
 
 async def test_a_rearm_that_the_guard_refuses_is_audited_and_refused(tmp_path: Path, office: Office) -> None:
-    await office.story.recorder.intents([office.story.orders[0].model_copy(update={"order_id": "a" * 32})], PLAN)
+    await office.story.recorder.intents([office.story.orders[0].model_copy(update={"order_id": "a" * 32})])
     story = office.story
     story.halt("drill")
     path = tmp_path / "control.sock"

@@ -13,7 +13,7 @@ from basis_daemon.demo.outcome import Outcome, RunFacts, judge
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.journal.memory import MemoryJournal
 from tests.builders import NOW, POOR, D, idle
-from tests.demo.story import BOOK, FUNDING, PLAN, Story, story_on, told, venue_books
+from tests.demo.story import BOOK, FUNDING, Story, story_on, told, venue_books
 from tests.journal.builders import StandingClock
 
 CLOCK = {"start": "2024-03-01T00:00:00Z", "market_time": "2024-03-04T00:00:00Z", "effective_speed": 8000.5}
@@ -149,7 +149,7 @@ async def test_a_daemon_that_did_not_leave_in_order_fails(story: Story) -> None:
 
 async def test_an_order_that_the_venue_never_took_is_not_counted_as_sent(story: Story) -> None:
     stray = story.orders[1].model_copy(update={"order_id": "b" * 32})
-    await story.recorder.intents([stray], PLAN)
+    await story.recorder.intents([stray])
     story.recorder.move(stray, OrderState.SUBMITTED)
     books = venue_books(story.view)
     books["accounts"]["sandbox-key"]["orders"]["spot"].pop()

@@ -92,7 +92,7 @@ async def test_the_guard_is_not_rearmed_while_an_order_is_in_doubt_or_a_break_is
     rig.stage.venue.exchange.wallets.pay(CASH, D(50))
     rig.handler.observe(await rig.report(WALLET), is_settled=True)
     order = trade_order(COIN, Side.BUY, "0.1")
-    await rig.recorder.intents([order], "test")
+    await rig.recorder.intents([order])
     rig.recorder.move(order, OrderState.SUBMITTED)
     with pytest.raises(GuardLatchedError, match="1 orders in doubt, 0 breaks open"):
         rig.guard.rearm("operator")

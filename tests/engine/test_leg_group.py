@@ -211,3 +211,27 @@ async def test_an_exit_buys_back_what_was_really_sold() -> None:
     assert (rig.held(COIN), rig.held(PERP)) == (D(0), D(0))
     assert rig.state.ledger.open_notional(PERP, "USDT") == 0
     assert agrees(rig)
+
+
+async def test_a_follower_that_cannot_leave_is_tried_again_within_the_budget_before_anything_is_undone() -> None:
+    """F22: the venue is out of reach for four tries, 3 seconds; the budget is 20, and the pair is completed."""
+    rig = Rig.adopted()
+    for ahead in range(2, 6):
+        rig.faults.add(ahead, Fault(FaultKind.UNREACHABLE))
+    async with TaskTree("test") as tree:
+        tree.spawn("plan", _plan(rig, pair("0.4")))
+        await rig.clock.advance(60)
+    row = group_row(rig)
+    assert row.how == GroupEnd.HEDGED
+    assert row.naked_s_max == D(3)  # .2 + .4 + .8 + 1.6
+    assert len({order.order_id for order in rig.sent}) == len(rig.sent)
+    assert agrees(rig)
+
+
+async def test_what_closes_a_gap_says_so_and_a_first_leg_does_not() -> None:
+    rig = Rig.adopted()
+    rig.faults.add(2, REJECT)
+    rig.faults.add(3, REJECT)
+    await execute(rig, pair("0.4"))
+    assert [order.closes_a_gap for order in rig.witnesses["binance"].sent] == [False, True]
+    assert all(order.closes_a_gap for order in rig.witnesses["binanceusdm"].sent)

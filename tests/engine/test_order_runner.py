@@ -28,15 +28,16 @@ async def test_the_intent_is_durable_before_the_venue_is_asked() -> None:
     assert agrees(rig)
 
 
-async def test_each_row_of_an_order_names_the_intent_behind_it() -> None:
+async def test_each_row_of_an_order_names_the_plan_behind_it() -> None:
     rig = Rig.adopted()
     order = trade_order(COIN, Side.BUY, "0.5", group_id="group")
     await rig.run(order)
     rows = [row.record for row in rig.journal.read() if row.record.kind is not RecordKind.OPENING][1:]
+    plan_id = f"{order.strategy}:{rig.recorder.epoch}:{order.decision}"
     assert [(row.kind, row.correlation_id) for row in rows] == [
-        (RecordKind.INTENT, "group"),
-        (RecordKind.ORDER_STATE, "group"),
-        (RecordKind.TRADE, order.order_id),
+        (RecordKind.INTENT, plan_id),
+        (RecordKind.ORDER_STATE, plan_id),
+        (RecordKind.TRADE, plan_id),
     ]
 
 
@@ -150,7 +151,7 @@ async def test_an_intent_found_after_a_crash_is_asked_about_and_never_sent_again
 async def test_an_intent_that_never_left_ends_as_never_accepted() -> None:
     rig = Rig.adopted()
     order = trade_order(COIN, Side.BUY, "0.5")
-    await rig.recorder.intents([order], order.order_id)
+    await rig.recorder.intents([order])
     again = Rig(stage=rig.stage, journal=rig.journal.after_crash())
     life = again.state.orders[order.order_id]
     async with TaskTree("test") as tree:

@@ -256,3 +256,40 @@ def test_flows_of_other_accounts_do_not_disturb_a_settled_comparison() -> None:
     flow = CashFlow("f", MARGIN, D(1), Cause.FUNDING, START, PERP)
     rig.handler.process_cash_flows([flow])
     assert (rig.handler.changes(WALLET), rig.handler.changes(FUTURES)) == (0, 1)
+
+
+def test_what_others_did_before_the_account_was_adopted_is_in_its_opening_already() -> None:
+    """Asked for the last minutes, the venue tells of fills and funding that its opening balance contains."""
+    rig = Rig()
+    rig.handler.adopt(holding((CASH, "70000"), (COIN, "0.5"), at_s=60))
+    rig.handler.process_trades([fill(venue_time=stamp(10))])
+    rig.handler.process_cash_flows([CashFlow("f", CASH, D(5), Cause.FUNDING, stamp(20), None)])
+    assert (rig.held(COIN), rig.held(CASH)) == (D("0.5"), D(70_000))
+    rig.handler.process_cash_flows([CashFlow("g", CASH, D(5), Cause.FUNDING, stamp(61), None)])
+    assert rig.held(CASH) == D(70_005)
+    again = Rig(stage=rig.stage, journal=rig.journal)
+    again.handler.process_trades([fill(venue_time=stamp(10))])
+    assert again.held(COIN) == D("0.5")
+
+
+def test_two_different_differences_in_a_row_are_two_delays_and_no_break() -> None:
+    rig = Rig.adopted()
+    for amount in ("99990", "99980"):
+        rig.handler.observe(holding((CASH, amount)), is_settled=True)
+    assert not rig.monitor.book.breaks
+    rig.handler.observe(holding((CASH, "99980")), is_settled=True)
+    assert [found.difference for found in rig.monitor.book.breaks] == [D(-20)]
+
+
+async def test_a_fill_read_again_after_its_order_ended_is_not_journalled_again() -> None:
+    """Each reconciliation reads the last minutes; a part of a filled order is no news in any of them."""
+    rig = Rig.adopted()
+    order = trade_order(COIN, Side.BUY, "1")
+    await rig.recorder.intents([order])
+    part = fill("t1", order.order_id, status=TradeStatus.PARTIAL, order_state=OrderState.PARTIAL)
+    rest = fill("t2", order.order_id)
+    rig.recorder.move(order, OrderState.SUBMITTED)
+    rig.handler.process_trades([part, rest])
+    rows = len(rig.journal.read())
+    rig.handler.process_trades([part, rest])
+    assert len(rig.journal.read()) == rows

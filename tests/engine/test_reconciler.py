@@ -9,7 +9,7 @@ from basis_daemon.domain.order import Side
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.reconciler import Reconciler
 from tests.engine.support import Rig, agrees
-from tests.venues.paper_support import CASH, COIN, WALLET, D, limit_order
+from tests.venues.paper_support import CASH, COIN, WALLET, D, limit_order, stamp, trade_order
 
 
 def reconciler(rig: Rig, account: str) -> Reconciler:
@@ -64,3 +64,46 @@ async def test_money_nobody_can_explain_is_a_break_at_the_second_reading() -> No
     rig.stage.venue.exchange.wallets.pay(CASH, D(50))
     assert await checker.reconcile()
     assert not rig.monitor.book.breaks
+
+
+@pytest.mark.feature("R02")
+async def test_a_look_without_history_never_opens_a_break() -> None:
+    """A valuation reads the balance alone: money that moved by a row not asked for yet is no break, however often."""
+    rig = Rig.adopted()
+    checker = reconciler(rig, WALLET)
+    rig.stage.venue.connect(None)
+    rig.stage.venue.deposit(CASH, D(500))
+    for _ in range(3):
+        assert not await checker.check()
+    assert not rig.monitor.book.breaks
+    assert await checker.reconcile()
+    assert await checker.check()
+    assert rig.state.breaks_opened == 0
+
+
+@pytest.mark.feature("R02")
+async def test_a_report_from_before_the_last_trade_is_no_agreement() -> None:
+    rig = Rig.adopted()
+    checker = reconciler(rig, WALLET)
+    await rig.run(trade_order(COIN, Side.BUY, "0.1"))
+    rig.state.last_trade_time[WALLET] = stamp(3_600)
+    assert not await checker.reconcile()
+    rig.state.last_trade_time[WALLET] = stamp(0)
+    assert await checker.reconcile()
+
+
+def test_an_account_is_stale_while_any_of_its_streams_is_down() -> None:
+    """The book stream that comes back says nothing about the private one, which alone tells of fills."""
+    rig = Rig.adopted()
+    freshness = Freshness(rig.mailbox, FreshnessLimits(quote_s=D(5), account_s=D(20)))
+    freshness.answered(WALLET, 0)
+
+    def is_stale() -> bool:
+        return freshness.ages((), (WALLET,), 0)[f"account:{WALLET}"].is_stale
+
+    for stream in ("user", "book"):
+        freshness.stream_changed(WALLET, stream, is_up=False)
+    freshness.stream_changed(WALLET, "book", is_up=True)
+    assert is_stale()
+    freshness.stream_changed(WALLET, "user", is_up=True)
+    assert not is_stale()

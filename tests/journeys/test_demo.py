@@ -27,6 +27,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object],
     return document, folder
 
 
+@pytest.mark.feature("Y07", part="daemon")
 def test_the_venue_confirms_every_order_and_every_position(played: tuple[dict[str, object], Path]) -> None:
     said, _ = played
     assert (said["duplicate_orders"], said["in_doubt"], said["breaks"]) == (0, 0, 0)
@@ -35,6 +36,7 @@ def test_the_venue_confirms_every_order_and_every_position(played: tuple[dict[st
     assert Decimal(str(said["unexplained"])) == 0
 
 
+@pytest.mark.feature("S01", part="demo")
 def test_the_book_trades_earns_and_stays_hedged(played: tuple[dict[str, object], Path]) -> None:
     said, _ = played
     assert isinstance(said["trades"], int)

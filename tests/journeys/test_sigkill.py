@@ -24,9 +24,7 @@ POINTS = (
     "after_send:1",
     "after_send:2",
     "between_legs:1",
-    "between_legs:2",
     "after_fill:2",
-    "after_fill:3",
 )
 """The first order is the margin transfer, then spot and perp take turns."""
 

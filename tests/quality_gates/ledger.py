@@ -120,7 +120,7 @@ async def _lived_through(journal: Journal, *, with_snapshot: bool) -> BookState:
     covers = frozenset({Kind.SPOT})
     handler.adopt(AccountReport("binance", NOON, 0, {SPOT_USDT: Decimal(100_000)}, covers))
     done, open_, doubtful = (example_order(OrderOperation.SPOT_TRADE, leg) for leg in range(3))
-    await recorder.intents([done, open_, doubtful], "example:1:1")
+    await recorder.intents([done, open_, doubtful])
     for order in (done, open_, doubtful):
         recorder.move(order, OrderState.SUBMITTED, at=NOON)
     recorder.move(open_, OrderState.ACKED)

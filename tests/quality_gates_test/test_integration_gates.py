@@ -10,6 +10,7 @@ import pytest
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import Batch, batches
+from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import TradeRow
 from basis_daemon.engine.state import BookState, recover
 from basis_daemon.engine.venue_interface_manager import Route, VenueInterfaceManager
@@ -57,7 +58,8 @@ def _without_trades(journal: Journal) -> BookState:
 
 def _without_doubt(journal: Journal) -> BookState:
     state = recover(journal)
-    state.orders = {key: life for key, life in state.orders.items() if not life.is_in_doubt}
+    for life in state.open_orders():
+        life.state = OrderState.CANCELLED if life.is_in_doubt else life.state
     return state
 
 

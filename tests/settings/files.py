@@ -24,6 +24,8 @@ strategies:
       venue_cap: 1.0
 risk:
   price_band_bp: 150
+paper: {balances: {binance:spot:USDT: 1000}, fees: {spot: {taker: 0.001, maker: 0.001}, perp: {taker: 0.001, \
+maker: 0.001}}, tiers: [{notional_max: 1000, maintenance: 0.01, leverage_max: 50}], liquidation_fee: 0.01, latency_s: 0}
 """
 
 

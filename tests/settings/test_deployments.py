@@ -37,7 +37,7 @@ def test_each_file_is_valid_but_for_secret_files_that_are_not_there(mode: str, t
 def test_each_file_is_complete_so_that_nothing_is_left_to_defaults(mode: str) -> None:
     rows = effective(load_settings(CONFIG / f"{mode}.yaml", {}, with_secrets=False))
     defaulted = {row.key for row in rows if row.source == "default" and row.value != "-"}
-    assert defaulted == (set() if mode == "sandbox" else {"sandbox.ready_file"})
+    assert defaulted == set()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -141,12 +141,12 @@ def test_the_message_of_the_error_tells_everything(tmp_path: Path) -> None:
         ("- a\n- b\n", "no mapping", "daemon.yaml"),
         ("", "no mapping", "daemon.yaml"),
         ("a: &x {b: 1}\nc: *x\n", "the alias *x", "daemon.yaml"),
-        (SMALL + "mode: live\n", "the key a second time", "daemon.yaml:14"),
-        (SMALL + "Log: {}\n", "the name 'Log'", "daemon.yaml:14"),
-        (SMALL + "_env_file: x\n", "the name '_env_file'", "daemon.yaml:14"),
-        (SMALL + "? [a]\n: 1\n", "the name '?'", "daemon.yaml:14"),
+        (SMALL + "mode: live\n", "the key a second time", "daemon.yaml:15"),
+        (SMALL + "Log: {}\n", "the name 'Log'", "daemon.yaml:15"),
+        (SMALL + "_env_file: x\n", "the name '_env_file'", "daemon.yaml:15"),
+        (SMALL + "? [a]\n: 1\n", "the name '?'", "daemon.yaml:15"),
         (SMALL + "data_dir: !!python/name:os.system x\n", "the tag tag:yaml.org,2002:python/name:os.system",
-         "daemon.yaml:14"),
+         "daemon.yaml:15"),
     ],
 )  # fmt: skip
 def test_text_that_could_be_misread_is_refused_with_its_line(tmp_path: Path, text: str, found: str, where: str) -> None:

@@ -69,9 +69,20 @@ def test_a_mode_that_sends_orders_needs_keys(tmp_path: Path) -> None:
     assert secret.key == "venues.binance.secret"
 
 
-@pytest.mark.parametrize("mode", ["sandbox", "paper"])
-def test_a_mode_that_sends_none_reads_none(tmp_path: Path, mode: str) -> None:
-    assert load(tmp_path, WITH_FILES.replace("testnet", mode)).settings.secrets == ()
+def test_the_sandbox_has_keys_of_its_own_and_reads_none(tmp_path: Path) -> None:
+    assert load(tmp_path, WITH_FILES.replace("testnet", "sandbox")).settings.secrets == ()
+
+
+def test_paper_needs_no_key_and_reads_one_that_is_named(tmp_path: Path) -> None:
+    assert load(tmp_path).settings.secrets == ()
+    on_paper = WITH_FILES.replace("testnet", "paper")
+    assert [told.key for told in faults(tmp_path, on_paper)] == [
+        "venues.binance.key_file",
+        "venues.binance.secret_file",
+    ]
+    put(tmp_path / "docker", "bn_key", KEY)
+    put(tmp_path / "docker", "bn_secret", SECRET)
+    assert [secret.get_secret_value() for secret in load(tmp_path, on_paper).settings.secrets] == [KEY, SECRET]
 
 
 def test_a_venue_that_is_not_enabled_needs_no_keys(tmp_path: Path) -> None:

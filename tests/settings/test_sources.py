@@ -99,6 +99,7 @@ def test_parameters_are_built_over_the_accounts_of_the_venues_that_are_weighed(t
     text = edited(
         ("enabled: true", "accounts: {spot: one, derivatives: two}\n  spare:\n    enabled: false"),
         ("w: {binance: 1}", "w: {binance: 0.6, spare: 0}"),
+        ("binance:spot:USDT", "one:spot:USDT"),
     )
     parameters = strategy_parameters(load(tmp_path, text).settings, "btc")
     assert parameters.asset == "BTC"
@@ -123,7 +124,7 @@ def test_every_strategy_of_the_file_is_made_under_its_own_name(tmp_path: Path) -
         (edited(("price_band_bp: 150", "orders_per_minute_max: 60")), {}),
         (edited(("mode: paper\n", "")) + "mode: paper\n", {}),
         (edited(("price_band_bp: 150", "price_band_bp: 7")), {"BASIS_DAEMON__RISK__PRICE_BAND_BP": "150"}),
-        (SMALL, {"BASIS_DAEMON__VENUES__BINANCE__KEY": "other-key"}),
+        (SMALL, {f"BASIS_DAEMON__VENUES__BINANCE__{half}": "other-one" for half in ("KEY", "SECRET")}),
         (edited(("venue_cap: 1.0", "venue_cap: 1\n      clip_usdt: 25_000")), {}),
     ],
 )

@@ -24,7 +24,7 @@ from basis_daemon.venues.cex.funding import settlements
 from basis_daemon.venues.cex.paging import Page, every_page
 from basis_daemon.venues.cex.quantise import bound, quantised
 from basis_daemon.venues.cex.ticks import REFUSALS_MAX, TickGate
-from tests.venues.rig import QUIET
+from tests.venues.rig import QUIET, SECRET
 
 D = Decimal
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -270,4 +270,4 @@ def test_options_that_contradict_each_other_are_refused(fields: dict[str, Any]) 
 
 
 def test_options_do_not_show_their_secret() -> None:
-    assert QUIET.api_secret.get_secret_value() not in repr(QUIET)
+    assert SECRET not in repr(QUIET)

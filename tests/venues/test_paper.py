@@ -291,6 +291,27 @@ async def test_the_feed_passes_the_market_on_and_then_says_what_follows_from_it(
     venue.on_market(book)  # nobody listens any more
 
 
+async def test_an_account_knows_the_day_of_its_market_before_the_first_event() -> None:
+    clock, upstream = Stage().clock, PushedFeed([SPOT_BTC, PERP_BTC])
+    venue = PaperVenue(SPECS, clock, {CASH: D(100_000)})
+    await PaperFeed(venue, upstream, lambda: stamp(-86_400)).start()
+    report = await venue.accounts[WALLET].fetch_report()
+    assert report.observed_at == stamp(-86_400) < clock.wall()
+
+
+async def test_funding_whose_rate_comes_late_is_found_by_who_asked_before() -> None:
+    stage = Stage()
+    stage.mark(60_000)
+    await stage.futures.execute_order(trade_order(PERP, Side.SELL, "1"), START)
+    for hour in (8, 9):
+        stage.mark(60_000, at_s=hour * 3_600, next_funding_s=57_600)
+    asked_until = stamp(9 * 3_600)
+    assert await stage.futures.fetch_cash_flows(asked_until) == []
+    stage.settle("0.0001", at_s=28_800)
+    (flow,) = await stage.futures.fetch_cash_flows(asked_until)
+    assert (flow.venue_time, flow.amount) == (stamp(28_800), D(6))
+
+
 async def test_a_recording_is_played_to_its_end() -> None:
     async def events() -> AsyncIterator[MarketEvent]:
         yield tick(COIN, ((D(59_999), D(1)),), ((D(60_001), D(1)),))

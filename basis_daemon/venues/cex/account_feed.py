@@ -39,6 +39,8 @@ from basis_daemon.venues.cex.tap import Tap
 from basis_daemon.venues.cex.ticks import REFUSALS_MAX, TickGate
 
 HANG_UP_S = 1.0
+BOOKLESS_NS = 3 * 1_000_000_000
+"""A gap in the very first frames leaves ccxt without a book for good, and without a word."""
 Emit = Callable[[FeedEvent], None]
 _WATCHES = {Stream.BOOK: "watch_order_book_for_symbols", Stream.MARK: "watch_mark_prices", Stream.USER: "watch_balance"}
 
@@ -50,6 +52,7 @@ class AccountFeed:
         self._desk, self._market_time, self._emit = desk, market_time, emit
         self._gates: dict[PositionKey, TickGate] = {}
         self._has_book: set[str] = set()
+        self._bookless_ns: dict[str, int] = {}
         self._is_delivering = False
         self.crash: Exception | None = None
         self.on_crash: Callable[[], None] = lambda: None
@@ -82,7 +85,7 @@ class AccountFeed:
     async def keep_login(self) -> None:
         """Prolong the private login. Ccxt does so once only: its chain of keep-alives does not find its own client."""
         call = self._desk.quirks.keep_login_call
-        if call is None or not self.keepers[Stream.USER].is_up:
+        if call is None or Stream.USER not in self.keepers or not self.keepers[Stream.USER].is_up:
             return
         try:
             await self._desk.ask(self._desk.data, call, {}, read=lambda _: None)
@@ -166,8 +169,12 @@ class AccountFeed:
                 self._has_book.discard(listing.symbol)
                 self._count("gap", str(listing.key))
                 self.keepers[Stream.BOOK].lose(GAP)
+            elif received_ns - self._bookless_ns.setdefault(listing.symbol, received_ns) > BOOKLESS_NS:
+                self._bookless_ns.clear()
+                self.keepers[Stream.BOOK].lose(f"{listing.key}: frames, but no book to apply them to")
             return
         self._has_book.add(listing.symbol)
+        self._bookless_ns.pop(listing.symbol, None)
         tick = gate.admit(book, event.time, received_ns)
         if tick is not None:
             self._deliver(tick)
@@ -203,7 +210,9 @@ class AccountFeed:
 
     # ------------------------------------------------------------------------------------------------ connections
     def _streams(self) -> tuple[Stream, ...]:
-        return tuple(Stream) if self._desk.quirks.has_perps else (Stream.BOOK, Stream.USER)
+        wanted = {Stream.BOOK: True, Stream.MARK: self._desk.quirks.has_perps}
+        wanted[Stream.USER] = not self._desk.options.is_read_only
+        return tuple(stream for stream in Stream if wanted[stream])
 
     def _keeper(self, stream: Stream) -> StreamKeeper:
         options = self._desk.options
@@ -243,6 +252,7 @@ class AccountFeed:
             desk.quirks.forget_login(desk.data.options)
         if stream is Stream.BOOK:
             self._has_book.clear()
+            self._bookless_ns.clear()
             desk.data.forget_books()
 
         async def work() -> None:

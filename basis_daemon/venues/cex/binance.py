@@ -310,4 +310,13 @@ BINANCE = VenueQuirks(
     verdicts=_verdicts(),
     live_hosts=("api.binance.com", "fapi.binance.com"),
     transfer_account=SPOT,
+    public_sections=frozenset({"public", "fapiPublic"}),
+    public_urls=(
+        "https://api.binance.com/api/v3/",
+        "https://fapi.binance.com/fapi/v1/",
+        "wss://stream.binance.com:9443/ws",
+        "wss://fstream.binance.com/public/ws",
+        "wss://fstream.binance.com/market/ws",
+    ),
+    terms_paths=frozenset({"asset/tradeFee", "commissionRate", "leverageBracket"}),
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Any
 
 from basis_daemon.domain.errors import ConfigError, VenueUnreachableError
 from basis_daemon.domain.instrument import Instrument, MarginTier, PositionKey
 from basis_daemon.venues.cex.desk import Desk
 from basis_daemon.venues.cex.fills import Listing
 from basis_daemon.venues.cex.frames import Row, exact, maybe_exact
+from basis_daemon.venues.cex.options import Fees
 from basis_daemon.venues.cex.outcome import CallError
 from basis_daemon.venues.cex.quirks import Fate
 
@@ -24,16 +24,22 @@ async def read_instruments(desk: Desk) -> Mapping[PositionKey, Instrument]:
     tiers = await _tiers(desk, listings) if desk.quirks.has_perps else {}
     found = {}
     for listing in listings:
-        fees = await desk.ask(desk.data, "fetch_trading_fee", listing.symbol, read=_fees)
+        fees = await _fees(desk, listing)
         found[listing.key] = _instrument(desk.data.market(listing.symbol), listing, fees, tiers.get(listing.symbol, ()))
     return found
 
 
-def _fees(row: Row) -> tuple[Any, Any]:
-    return exact(row["taker"]), exact(row["maker"])
+async def _fees(desk: Desk, listing: Listing) -> Fees:
+    if desk.options.terms is not None:
+        return desk.options.terms.fees[listing.key.kind]
+    return await desk.ask(desk.data, "fetch_trading_fee", listing.symbol, read=_read_fees)
 
 
-def _instrument(market: Row, listing: Listing, fees: tuple[Any, Any], tiers: Sequence[MarginTier]) -> Instrument:
+def _read_fees(row: Row) -> Fees:
+    return Fees(exact(row["taker"]), exact(row["maker"]))
+
+
+def _instrument(market: Row, listing: Listing, fees: Fees, tiers: Sequence[MarginTier]) -> Instrument:
     amount, cost, step = market["limits"]["amount"], market["limits"]["cost"], exact(market["precision"]["amount"])
     return Instrument(
         key=listing.key,
@@ -44,14 +50,16 @@ def _instrument(market: Row, listing: Listing, fees: tuple[Any, Any], tiers: Seq
         quantity_min=maybe_exact(amount["min"]) or step,
         quantity_max=maybe_exact(amount["max"]) or UNBOUNDED,
         notional_min=maybe_exact(cost["min"]) or exact(0),
-        taker_fee=fees[0],
-        maker_fee=fees[1],
+        taker_fee=fees.taker,
+        maker_fee=fees.maker,
         tiers=tuple(tiers),
     )
 
 
 async def _tiers(desk: Desk, listings: Sequence[Listing]) -> Mapping[str, Sequence[MarginTier]]:
-    read_tier = desk.quirks.read_tier
+    read_tier, terms = desk.quirks.read_tier, desk.options.terms
+    if terms is not None:
+        return {listing.symbol: terms.tiers for listing in listings}
     if read_tier is None or not listings:
         return {}
 

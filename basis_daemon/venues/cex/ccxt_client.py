@@ -21,6 +21,7 @@ from basis_daemon.venues.cex.frames import Foreign, Row
 from basis_daemon.venues.cex.limiter import REQUEST, SECTION, Request, WeightLimiter
 from basis_daemon.venues.cex.options import CEXOptions
 from basis_daemon.venues.cex.quirks import AccountQuirks, VenueQuirks
+from basis_daemon.venues.cex.read_only import ReadOnly
 from basis_daemon.venues.cex.tap import Tap
 
 __all__ = ["ExchangeClient", "client_pair", "errors"]
@@ -34,9 +35,12 @@ _MUTED.disabled = True  # ccxt logs headers and signed bodies at DEBUG
 class ExchangeClient:
     """One ccxt.pro instance. It holds the secrets; neither its repr nor its errors show them."""
 
-    def __init__(self, account: AccountQuirks, config: Mapping[str, object], limiter: WeightLimiter) -> None:
+    def __init__(
+        self, account: AccountQuirks, config: Mapping[str, object], limiter: WeightLimiter, gate: ReadOnly | None
+    ) -> None:
         self._account = account
         self._limiter = limiter
+        self._gate = gate
         self._timers: dict[str, Foreign] = {}
         self._exchange = getattr(ccxt.pro, account.ccxt_id)(dict(config))
         self._exchange.logger = _MUTED
@@ -46,7 +50,7 @@ class ExchangeClient:
         return f"ExchangeClient({self._account.name})"
 
     def _hook(self) -> None:
-        exchange, limiter, timers = self._exchange, self._limiter, self._timers
+        exchange, limiter, timers, gate = self._exchange, self._limiter, self._timers, self._gate
         request, answered, delay = exchange.request, exchange.on_rest_response, exchange.delay
 
         async def budgeted(
@@ -54,6 +58,8 @@ class ExchangeClient:
         ) -> Foreign:
             section = api if isinstance(api, str) else api[0]
             params, config = params or {}, config or {}
+            if gate is not None:
+                gate.check_call(section, method, path)
             await limiter.acquire(section, exchange.calculate_rate_limiter_cost(api, method, path, params, config))
             SECTION.set(section)
             return await request(path, api, method, params, config)
@@ -172,13 +178,12 @@ def client_pair(
     options: CEXOptions,
     session: aiohttp.ClientSession,
     limiter: WeightLimiter,
+    gate: ReadOnly | None = None,
 ) -> tuple[ExchangeClient, ExchangeClient]:
     """(orders, data): one instance that is never kept waiting, and one for streams and questions."""
-    password = options.api_password.get_secret_value() if options.api_password else None
+    secrets = {"apiKey": options.api_key, "secret": options.api_secret, "password": options.api_password}
     common: dict[str, object] = {
-        "apiKey": options.api_key.get_secret_value(),
-        "secret": options.api_secret.get_secret_value(),
-        **({"password": password} if password else {}),
+        **{name: secret.get_secret_value() for name, secret in secrets.items() if secret},
         "session": session,
         "number": str,
         "timeout_on_exit": 0,  # ccxt would sleep for its own session; ours is closed by the venue
@@ -197,7 +202,9 @@ def client_pair(
     }
     timeouts = options.order_timeout_s, options.data_timeout_s
     pair = [
-        ExchangeClient(account, {**common, "options": dict(ccxt_options), "timeout": int(seconds * 1000)}, limiter)
+        ExchangeClient(
+            account, {**common, "options": dict(ccxt_options), "timeout": int(seconds * 1000)}, limiter, gate
+        )
         for seconds in timeouts
     ]
     for client in pair:

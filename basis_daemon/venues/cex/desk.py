@@ -154,10 +154,10 @@ class Desk:
         await self.measure_skew()
         return await self._ask_once(client, method, args, read, request)
 
-    async def learn(self, method: str, *args: object, read: Callable[[Any], T]) -> T:
+    async def learn(self, method: str, *args: object, read: Callable[[Any], T], request: Request | None = None) -> T:
         """``ask`` where every failure means only that there is no usable answer: raises VenueUnreachableError."""
         try:
-            return await self.ask(self.data, method, *args, read=read)
+            return await self.ask(self.data, method, *args, read=read, request=request)
         except CallError as fault:
             raise VenueUnreachableError(f"{self.name}: {method} gave no usable answer: {fault.text}") from fault
 

@@ -51,7 +51,8 @@ class CEXFeed:
                 account.attach()
                 desk.instruments = await read_instruments(desk)
                 found |= desk.instruments
-                await set_modes(desk)
+                if not desk.options.is_read_only:
+                    await set_modes(desk)
             await self._learn_market_time()
         except CallError as fault:
             raise VenueUnreachableError(f"start-up: {fault.text}") from fault

@@ -15,7 +15,7 @@ from basis_daemon.domain.errors import (
     VenueUnreachableError,
 )
 from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation, TimeInForce
-from basis_daemon.domain.trade import Trade
+from basis_daemon.domain.trade import TERMINAL, Trade
 from basis_daemon.ports import Evidence, Finding, TradeSink
 from basis_daemon.venues.cex.desk import Desk
 from basis_daemon.venues.cex.frames import OrderView, Row
@@ -76,6 +76,7 @@ class CEXExecutionInterface:
             view = await (self._place_trigger if ticket.is_protective else self._place)(ticket, wire)
         except CallError as fault:
             self._raise_if_dead(ticket, fault)
+            self._remember_send(order.order_id)  # again: a process that was halted may have signed it only now
             settle = self._after_doubt(ticket, fault)
         else:
             settle = (self._settlement.ended if wire.is_immediate else self._settlement.settled)(ticket, view)
@@ -85,8 +86,8 @@ class CEXExecutionInterface:
             raise OutcomeUnknownError(f"order {order.order_id} left, then: {silence}; ask, never resend") from silence
 
     async def find_order(self, order: Order, sent_at: datetime) -> Evidence:
-        """As the port says; fills are streamed again under the same trade ids."""
-        ticket = self._ticket(order)
+        """As the port says; fills are streamed again under the same trade ids. Doubt blocks trading: it asks first."""
+        ticket = self._urgent_ticket(order)
         try:
             view: OrderView | None = await self._settlement.query(ticket)
         except CallError as fault:
@@ -102,8 +103,7 @@ class CEXExecutionInterface:
 
     async def cancel_order(self, order: Order) -> Evidence:
         """As the port says. An unanswered cancel leaves the order alive until the venue says otherwise."""
-        ticket = self._ticket(order)
-        ticket = replace(ticket, request=replace(ticket.request, is_urgent=True))
+        ticket = self._urgent_ticket(order)
         for is_trigger in self._kinds(ticket):
             try:
                 view = await self._cancel(ticket, is_trigger=is_trigger)
@@ -134,14 +134,22 @@ class CEXExecutionInterface:
         return await self._desk.ask(self._desk.orders, "cancel_order", *arguments, read=read, request=ticket.request)
 
     async def _evidence(self, ticket: Ticket, view: OrderView) -> Evidence:
+        is_passing = view.state not in TERMINAL and not (ticket.is_cancel or ticket.is_protective)
+        if is_passing and ticket.order.is_immediate:  # a reading from before its end
+            return Evidence(Finding.NOT_YET)
         try:
             return Evidence(Finding.FOUND, await self._settlement.settled(ticket, view))
         except OutcomeUnknownError as doubt:
             raise VenueUnreachableError(str(doubt)) from doubt
 
     def _ticket(self, order: Order) -> Ticket:
-        request = Request(is_urgent=order.is_risk_reducing, wait_max_s=self._desk.options.limiter_wait_s)
+        is_urgent = order.is_risk_reducing or order.closes_a_gap
+        request = Request(is_urgent=is_urgent, wait_max_s=self._desk.options.limiter_wait_s)
         return Ticket(order, self._desk.listing_of(order.instrument), request)
+
+    def _urgent_ticket(self, order: Order) -> Ticket:
+        ticket = self._ticket(order)
+        return replace(ticket, request=replace(ticket.request, is_urgent=True))
 
     async def _place(self, ticket: Ticket, wire: Quantised) -> OrderView:
         parameters: Row = {self._desk.venue.id_params[0]: ticket.order.order_id}

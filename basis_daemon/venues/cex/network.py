@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 MAPPED_DOMAINS = ("binance.com", "bybit.com", "okx.com", "hyperliquid.xyz")
 KEEPALIVE_TIMEOUT_S = 60.0
 LOOPBACK = "127.0.0.1"
+Check = Callable[[str, str], None]
+"""Takes (method, url) of a request that is about to leave; raises to keep it."""
 
 
 class SandboxNetworkError(RuntimeError):
@@ -39,14 +41,17 @@ class SandboxNetwork:
         return any(name == domain or name.endswith("." + domain) for domain in self.domains)
 
 
-def open_session(mapping: SandboxNetwork | None) -> aiohttp.ClientSession:
+def open_session(mapping: SandboxNetwork | None, check: Check | None = None) -> aiohttp.ClientSession:
     """A session for one venue; the caller closes it. With a mapping it can reach the sandbox and nothing else.
 
+    ``check`` sees every request before a connection is sought for it, and what it raises is raised to the caller.
     Must be called inside a running event loop. Raises `SandboxNetworkError` at the request (not here) for a host that
     is not mapped or an address that is not loopback.
     """
+    traces = [_checking(check)] if check is not None else []
     if mapping is None:
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=KEEPALIVE_TIMEOUT_S))
+        connector = aiohttp.TCPConnector(keepalive_timeout=KEEPALIVE_TIMEOUT_S)
+        return aiohttp.ClientSession(connector=connector, trace_configs=traces)
     connector = aiohttp.TCPConnector(
         resolver=_SandboxResolver(mapping),
         ssl=ssl.create_default_context(cafile=str(mapping.ca_file)),
@@ -54,7 +59,16 @@ def open_session(mapping: SandboxNetwork | None) -> aiohttp.ClientSession:
         keepalive_timeout=KEEPALIVE_TIMEOUT_S,
         socket_factory=_loopback_socket,
     )
-    return aiohttp.ClientSession(connector=connector, trust_env=False)
+    return aiohttp.ClientSession(connector=connector, trust_env=False, trace_configs=traces)
+
+
+def _checking(check: Check) -> aiohttp.TraceConfig:
+    async def before_request(_: aiohttp.ClientSession, __: object, asked: aiohttp.TraceRequestStartParams) -> None:
+        check(asked.method, str(asked.url))
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(before_request)
+    return trace
 
 
 class _SandboxResolver(AbstractResolver):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from pydantic import SecretStr
 
 from basis_daemon.domain.errors import ConfigError
+from basis_daemon.domain.instrument import Kind, MarginTier
 from basis_daemon.venues.cex.network import SandboxNetwork
 
 Note = Callable[[str, Mapping[str, object]], None]
@@ -19,15 +21,33 @@ def ignore_note(event: str, facts: Mapping[str, object]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Fees:
+    """Fractions of the notional."""
+
+    taker: Decimal
+    maker: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an exchange tells only to a key, stated instead: fees by kind, and the margin tiers of every perp."""
+
+    fees: Mapping[Kind, Fees]
+    tiers: tuple[MarginTier, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CEXOptions:
     """One key of one exchange. Quantities are seconds of process time unless the name says otherwise.
 
     ``spot_assets`` trade against ``quote``; ``perp_symbols`` are the venue's own contract symbols. ``network`` leads to
     a local sandbox; ``demo_trading`` and ``sandbox`` (ccxt's word for a testnet) choose the venue's own play money.
+    ``is_read_only``: public streams and questions only, no order and no mode can leave; then a key is asked for nothing
+    but fees and tiers, and without one they are ``terms``.
     """
 
-    api_key: SecretStr
-    api_secret: SecretStr
+    api_key: SecretStr | None
+    api_secret: SecretStr | None
     spot_assets: tuple[str, ...]
     perp_symbols: tuple[str, ...]
     quote: str = "USDT"
@@ -54,6 +74,8 @@ class CEXOptions:
     read_lag_s: float = 5.0
     jump_max: float = 0.5
     jitter_seed: int = 0
+    is_read_only: bool = False
+    terms: Terms | None = None
 
     def __post_init__(self) -> None:
         """Raises ConfigError naming the field, what it holds and what it may hold."""
@@ -62,6 +84,9 @@ class CEXOptions:
                 f"network {self.network is not None}, demo_trading {self.demo_trading}, sandbox {self.sandbox}: "
                 "expected at most one of them"
             )
+        has_key = self.api_key is not None and self.api_secret is not None
+        if not has_key and not (self.is_read_only and self.terms is not None):
+            raise ConfigError("api_key and api_secret are expected; without them is_read_only, and terms for its fees")
         if not self.spot_assets and not self.perp_symbols:
             raise ConfigError("spot_assets and perp_symbols are empty, expected at least one instrument")
         if not 1 <= self.leverage <= 125:  # noqa: PLR2004 - the widest range any venue offers

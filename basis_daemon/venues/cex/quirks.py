@@ -120,7 +120,8 @@ class VenueQuirks:
     """One exchange. ``idempotency`` is how long the venue refuses a repeated client id.
 
     ``verdicts`` are tried in order for a code; ``id_params`` are ccxt's parameter names for our id when creating,
-    querying and cancelling; ``live_hosts`` are what a connection to real money reaches.
+    querying and cancelling; ``live_hosts`` are what a connection to real money reaches. Where only public data is
+    wanted, ``public_sections`` (ccxt's) and what begins with ``public_urls`` stay open, with a key ``terms_paths`` too.
     """
 
     name: str
@@ -132,6 +133,9 @@ class VenueQuirks:
     verdicts: Mapping[str, tuple[Verdict, ...]]
     live_hosts: tuple[str, ...]
     transfer_account: str
+    public_sections: frozenset[str] = frozenset()
+    public_urls: tuple[str, ...] = ()
+    terms_paths: frozenset[str] = frozenset()
 
     def account(self, name: str) -> AccountQuirks:
         """Raises KeyError for a wallet the exchange does not have."""

@@ -176,7 +176,8 @@ class Settlement:
 
     async def _recent_fills(self, ticket: Ticket) -> Sequence[Fill]:
         arguments = (ticket.listing.symbol, None, TRADES_LOOKED_AT)
-        return await self._desk.learn("fetch_my_trades", *arguments, read=self._fills_of(ticket))
+        request = ticket.request
+        return await self._desk.learn("fetch_my_trades", *arguments, read=self._fills_of(ticket), request=request)
 
     async def _identify(self, ticket: Ticket, fill: Fill) -> None:
         view = await self._by_number(ticket, fill.order_no)
@@ -186,7 +187,9 @@ class Settlement:
     async def _by_number(self, ticket: Ticket, order_no: str) -> OrderView | None:
         arguments: tuple[str, str, Row] = (order_no, ticket.listing.symbol, {})
         try:
-            return await self._desk.ask(self._desk.data, "fetch_order", *arguments, read=self.reader(ticket))
+            return await self._desk.ask(
+                self._desk.data, "fetch_order", *arguments, read=self.reader(ticket), request=ticket.request
+            )
         except CallError as fault:
             if fault.fate is Fate.NOT_FOUND:
                 return None

@@ -80,7 +80,8 @@ class StreamKeeper:
         self._stop_dialling()
         if self.is_up:
             self.is_up = False
-            self._tell(why)
+            if not self._is_closed:
+                self._tell(why)
 
     def check(self) -> None:
         """Lose a connection that has been silent for too long."""

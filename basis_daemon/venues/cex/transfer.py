@@ -7,7 +7,7 @@ equal moves could not be told apart. Amounts count as moved only when the venue 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -99,6 +99,9 @@ class TransferExecutionInterface:
             number = await self._desk.ask(self._desk.orders, "transfer", *arguments, read=_number, request=request)
         except CallError as fault:
             raise self._after_fault(order, fault) from fault
+        except VenueUnreachableError:  # our own budget kept it back
+            self._release(order)
+            raise
         return await self._confirmed(order, number)
 
     async def find_order(self, order: Order, sent_at: datetime) -> Evidence:
@@ -152,6 +155,8 @@ class TransferExecutionInterface:
         if fault.fate in {Fate.REJECTED, Fate.SKEWED}:
             self._release(order)
             return OrderRejectedError(f"transfer {order.order_id}: {fault.text}", fault.error_class, fault.code)
+        sent = self._sent[order.order_id]  # a process that was halted may have signed it only now
+        self._sent[order.order_id] = replace(sent, sent_ns=self._desk.clock.monotonic_ns())
         return OutcomeUnknownError(f"transfer {order.order_id} at {self.account}: {fault.text}; ask, never resend")
 
     async def _history(self, order: Order, sent_at: datetime) -> Sequence[Move]:

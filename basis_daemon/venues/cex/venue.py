@@ -15,6 +15,7 @@ from basis_daemon.venues.cex.limiter import WeightLimiter
 from basis_daemon.venues.cex.network import open_session
 from basis_daemon.venues.cex.options import CEXOptions, Note, ignore_note
 from basis_daemon.venues.cex.quirks import VenueQuirks
+from basis_daemon.venues.cex.read_only import ReadOnly
 from basis_daemon.venues.cex.transfer import TransferExecutionInterface
 
 
@@ -63,17 +64,20 @@ class CEXVenue:
 
     async def open(self) -> None:
         """A session and two clients per wallet. Raises ConfigError when hosts and modes do not match."""
-        self._session = open_session(self._options.network)
+        gate = ReadOnly(self._quirks) if self._options.is_read_only else None
+        self._session = open_session(self._options.network, gate.check_request if gate else None)
         for desk in self.desks.values():
-            desk.connect(client_pair(self._quirks, desk.quirks, self._options, self._session, self._limiter))
+            desk.connect(client_pair(self._quirks, desk.quirks, self._options, self._session, self._limiter, gate))
 
     async def close(self) -> None:
         """Close every client and the session."""
-        for desk in self.desks.values():
-            await desk.disconnect()
         session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        try:
+            for desk in self.desks.values():
+                await desk.disconnect()
+        finally:
+            if session is not None:
+                await session.close()
 
     def _desk(self, account: str) -> Desk:
         if account not in self.desks:

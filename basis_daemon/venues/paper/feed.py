@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from datetime import datetime
 
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import Instrument, PositionKey
@@ -17,16 +18,22 @@ PRIVATE = "private"
 
 
 class PaperFeed:
-    """Honours ``ports.Feed``. ``upstream`` brings the market; what it says of real accounts is not passed on."""
+    """Honours ``ports.Feed``. ``upstream`` brings the market; what it says of real accounts is not passed on.
 
-    def __init__(self, venue: PaperVenue, upstream: Feed) -> None:
+    ``market_time`` is what day it is in that market once it has started, before the first event says so.
+    """
+
+    def __init__(self, venue: PaperVenue, upstream: Feed, market_time: Callable[[], datetime] | None = None) -> None:
         self._venue = venue
         self._upstream = upstream
+        self._market_time = market_time
 
     async def start(self) -> Mapping[PositionKey, Instrument]:
         """Start the market data and list its instruments for trading."""
         instruments = await self._upstream.start()
         self._venue.list_instruments(instruments.values())
+        if self._market_time is not None:
+            self._venue.exchange.market.learn_time(self._market_time())
         return instruments
 
     async def history(self) -> Sequence[MarketEvent]:

@@ -37,6 +37,10 @@ class PaperMarket:
             self._opened_at = event.venue_time
         self.time = max(self.time, event.venue_time)
 
+    def learn_time(self, stamp: datetime) -> None:
+        """What day it is, told by other means than an event."""
+        self.time = max(self.time, stamp)
+
     def depth(self, key: PositionKey) -> Depth | None:
         """None before the first tick."""
         return self._depths.get(key)

@@ -40,7 +40,7 @@ class Tape:
         self._live = live
         self._trades: dict[str, list[Trade]] = {}
         self._fills: dict[str, deque[Trade]] = {name: deque(maxlen=HISTORY_MAX) for name in accounts}
-        self._flows: dict[str, deque[CashFlow]] = {name: deque(maxlen=HISTORY_MAX) for name in self._fills}
+        self._flows: dict[str, deque[tuple[datetime, CashFlow]]] = {n: deque(maxlen=HISTORY_MAX) for n in self._fills}
         self._unasked = 0
 
     def time(self) -> datetime:
@@ -56,8 +56,11 @@ class Tape:
         return [trade for trade in self._fills[account] if trade.venue_time >= since]
 
     def flows(self, account: str, since: datetime = NEVER) -> list[CashFlow]:
-        """Money moved without orders from ``since`` (market time), oldest first."""
-        return [flow for flow in self._flows[account] if flow.venue_time >= since]
+        """Money moved without orders that was written down from ``since`` (market time) on, oldest first.
+
+        A settlement bears its own stamp and may be written later, when its rate has become known.
+        """
+        return [flow for written_at, flow in self._flows[account] if written_at >= since]
 
     def accept(self, order: Order) -> None:
         """Remember an order from now on."""
@@ -112,13 +115,13 @@ class Tape:
         """One settlement of one perp."""
         flow_id = f"{instrument.key}-funding-{at:%Y%m%dT%H%M%S}"
         flow = CashFlow(flow_id, instrument.quote_key, amount, Cause.FUNDING, at, instrument.key)
-        self._flows[instrument.key.venue].append(flow)
+        self._flows[instrument.key.venue].append((max(at, self.time()), flow))
         return flow
 
     def flow(self, key: PositionKey, amount: Decimal, cause: Cause) -> CashFlow:
         """Money that moved without an order."""
         flow = CashFlow(self._next_id(f"{key}-{cause}"), key, amount, cause, self.time())
-        self._flows[key.venue].append(flow)
+        self._flows[key.venue].append((flow.venue_time, flow))
         return flow
 
     def _next_id(self, what: str) -> str:

@@ -1,0 +1,178 @@
+"""The venues of a daemon: simulated and live differ by the constructor chosen here, and by nothing behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import orjson
+from pydantic import SecretStr
+
+from basis_daemon.clock import SystemClock
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
+from basis_daemon.engine.position_update_handler import Alarm
+from basis_daemon.engine.state import BookState
+from basis_daemon.ports import AccountSource, ExecutionInterface, Feed, TaskScope, TradeSink
+from basis_daemon.settings import Mode, Settings
+from basis_daemon.settings.model import FeeSettings, PaperSettings, SandboxSettings, TierSettings, VenueSettings
+from basis_daemon.strategies.basis import BasisStrategy
+from basis_daemon.telemetry import get_logger
+from basis_daemon.venues.cex.binance import BINANCE
+from basis_daemon.venues.cex.network import SandboxNetwork, sandbox_from_ready_file
+from basis_daemon.venues.cex.options import CEXOptions, Fees, Note, Terms
+from basis_daemon.venues.cex.venue import CEXVenue
+from basis_daemon.venues.paper.feed import PaperFeed
+from basis_daemon.venues.paper.venue import PaperAccountSpec, PaperTerms, PaperVenue
+
+EXCHANGES = {"binance": BINANCE}
+SANDBOX_KEY, SANDBOX_SECRET = "sandbox-key", "sandbox-secret"
+
+Routes = Sequence[tuple[str, ExecutionInterface]]
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """One exchange as the engine needs it: who speaks for its accounts, who takes their orders, what it tells."""
+
+    sources: Sequence[AccountSource]
+    routes: Callable[[TradeSink], Routes]
+    feed: Callable[[TaskScope], Feed]
+
+
+def make_venues(
+    settings: Settings, strategies: list[BasisStrategy], book: BookState, clock: SystemClock, alarm: Alarm
+) -> list[Venue]:
+    """Every enabled exchange, in the mode's network; ``book`` is what the journal knows of its accounts."""
+    assets = sorted({strategy.parameters.asset for strategy in strategies})
+    found = []
+    for venue in settings.enabled_venues.values():
+        exchange = CEXVenue(EXCHANGES[venue.exchange], _options(settings, venue, assets), clock, _note(alarm))
+        is_paper = settings.mode is Mode.PAPER
+        found.append(_on_paper(exchange, _paper(settings), book, clock) if is_paper else _at_exchange(exchange))
+    return found
+
+
+def _at_exchange(exchange: CEXVenue) -> Venue:
+    """The exchange takes the orders itself."""
+
+    def routes(on_trade: TradeSink) -> Routes:
+        transfers = exchange.transfers(on_trade)
+        trades = [(account, exchange.interface(account, on_trade)) for account in exchange.accounts]
+        return [*trades, *((account, transfers) for account in exchange.accounts)]
+
+    return Venue([exchange.source(account) for account in exchange.accounts], routes, exchange.feed)
+
+
+def _on_paper(exchange: CEXVenue, paper: PaperSettings, book: BookState, clock: SystemClock) -> Venue:
+    """The exchange brings its market; orders go to simulated accounts, which tell of fills in the feed."""
+    accounts = [
+        PaperAccountSpec(desk.name, trades_spot=desk.quirks.has_spot, trades_perps=desk.quirks.has_perps)
+        for desk in exchange.desks.values()
+    ]
+    latency_s = float(paper.latency_s)
+    terms = PaperTerms(uplink_s=latency_s, downlink_s=latency_s, liquidation_fee=paper.liquidation_fee)
+    held, costs = _held(book, exchange.accounts, paper.balances)
+    venue = PaperVenue(accounts, clock, held, open_notional=costs, terms=terms)
+    return Venue(
+        sources=list(venue.accounts.values()),
+        routes=lambda _: list(venue.accounts.items()),
+        feed=lambda scope: PaperFeed(venue, exchange.feed(scope), lambda: exchange.market_time.newest),
+    )
+
+
+def _held(
+    book: BookState, accounts: Iterable[str], first: Mapping[str, Decimal]
+) -> tuple[dict[PositionKey, Decimal], dict[PositionKey, Decimal]]:
+    """(balances, open notional) of these accounts: from the ledger, and ``first`` where it does not know one yet."""
+    known = {account for account in accounts if book.is_adopted(account)}
+    new = set(accounts) - known
+    held = {key: amount for key, amount in book.ledger.holdings().items() if key.venue in known and amount}
+    held |= {PositionKey(name): amount for name, amount in first.items() if PositionKey(name).venue in new}
+    return held, {key: cost for key, cost in book.ledger.open_notionals().items() if key in held}
+
+
+# ---------------------------------------------------------------------------------------------------- what they need
+def _options(settings: Settings, venue: VenueSettings, assets: list[str]) -> CEXOptions:
+    mode, key, secret = settings.mode, venue.key, venue.secret
+    if mode is Mode.SANDBOX:
+        key, secret = SecretStr(SANDBOX_KEY), SecretStr(SANDBOX_SECRET)
+    if mode.needs_keys and (key is None or secret is None):
+        raise ConfigError(f"mode {mode}: venue {venue.exchange} has no key, expected key_file and secret_file")
+    is_paper = mode is Mode.PAPER
+    return CEXOptions(
+        api_key=key,
+        api_secret=secret,
+        spot_assets=tuple(assets),
+        perp_symbols=tuple(f"{asset}USDT" for asset in assets),
+        leverage=venue.leverage,
+        network=_network(settings),
+        demo_trading=mode is Mode.TESTNET,
+        is_read_only=is_paper,
+        terms=_terms(_paper(settings)) if is_paper and key is None else None,
+    )
+
+
+def _network(settings: Settings) -> SandboxNetwork | None:
+    """The way to the sandbox: in its own mode always, on paper if one is named. Elsewhere it would be a mistake."""
+    sandbox = settings.sandbox
+    is_named = sandbox.port is not None or sandbox.ready_file is not None
+    if settings.mode is Mode.SANDBOX or (settings.mode is Mode.PAPER and is_named):
+        return _sandbox_network(sandbox)
+    return None
+
+
+def _sandbox_network(sandbox: SandboxSettings) -> SandboxNetwork:
+    if sandbox.port is not None and sandbox.ca_file is not None:
+        return SandboxNetwork(sandbox.port, sandbox.ca_file)
+    if sandbox.ready_file is None:
+        raise ConfigError("sandbox: found neither ready_file nor port and ca_file, expected one of the two")
+    try:
+        return sandbox_from_ready_file(orjson.loads(sandbox.ready_file.read_bytes()))
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"sandbox.ready_file {sandbox.ready_file}: {error}; start `basis-daemon sandbox exchange` first"
+        ) from error
+
+
+def _paper(settings: Settings) -> PaperSettings:
+    if settings.paper is None:
+        raise ConfigError("paper: found nothing, expected the section of config/paper.yaml, because mode is paper")
+    return settings.paper
+
+
+def _terms(paper: PaperSettings) -> Terms:
+    if paper.fees is None:
+        raise ConfigError("paper.fees: found nothing, expected fees of spot and perp, because a venue has no key")
+    fees = {Kind.SPOT: _fees(paper.fees.spot), Kind.PERP: _fees(paper.fees.perp)}
+    return Terms(fees, _tiers(paper.tiers))
+
+
+def _fees(fees: FeeSettings) -> Fees:
+    return Fees(fees.taker, fees.maker)
+
+
+def _tiers(rows: Sequence[TierSettings]) -> tuple[MarginTier, ...]:
+    """Brackets with the deduction that makes the requirement continuous from each to the next."""
+    tiers: list[MarginTier] = []
+    floor, rate, deduction = Decimal(0), Decimal(0), Decimal(0)
+    for row in rows:
+        deduction += floor * (row.maintenance - rate)
+        tiers.append(MarginTier(floor, row.notional_max, row.maintenance, deduction, row.leverage_max))
+        floor, rate = row.notional_max, row.maintenance
+    return tuple(tiers)
+
+
+def _note(alarm: Alarm) -> Note:
+    """What a venue notes goes to the log, and what it calls an alarm is one."""
+    log = get_logger("venue")
+
+    def note(event: str, facts: Mapping[str, object]) -> None:
+        said = {name: str(value) for name, value in facts.items()}
+        if event.endswith("_alarm"):
+            alarm(event, said)
+        else:
+            log.info(event, **said)
+
+    return note

@@ -1,0 +1,200 @@
+"""Processes of their own, broken while they enter: whatever was lost, killed or halted, book and venue agree after."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import orjson
+import pytest
+
+from basis_daemon.clock import SystemClock
+from basis_daemon.demo.outcome import Outcome
+from basis_daemon.demo.processes import Child
+from basis_daemon.web.client import LocalClient
+from tests.journeys.test_sigkill import WAIT_S, Drill
+
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
+
+ALIVE = "null"
+SPOT, PERP, TRANSFER = "/api/v3/order", "/fapi/v1/order", "/sapi/v1/asset/transfer"
+SHORT = "binanceusdm:perp:BTCUSDT"
+
+
+@pytest.fixture
+async def drill(tmp_path: Path) -> AsyncIterator[Drill]:
+    """A sandbox whose market is held, and room for daemons."""
+    arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", "7", "--days", "2")
+    sandbox = await Child.start("sandbox", arguments, tmp_path, SystemClock())
+    try:
+        ready = tmp_path / "exchange" / "ready.json"
+
+        async def is_ready() -> bool:
+            return ready.is_file()
+
+        await sandbox.until("listening", is_ready, WAIT_S)
+        async with LocalClient.at_port(orjson.loads(ready.read_bytes())["control_port"]) as exchange:
+            await exchange.post("/clock", {"hold": True})
+            yield Drill(tmp_path, sandbox, exchange)
+    finally:
+        send(sandbox, signal.SIGCONT)
+        await sandbox.stop(WAIT_S)
+
+
+def send(child: Child, number: signal.Signals) -> None:
+    """A signal to a process that may have ended."""
+    if child.exit_code is None:
+        child._process.send_signal(number)
+
+
+async def break_wire(drill: Drill, kind: str, **fields: object) -> None:
+    await drill.exchange.post("/faults", {"kind": kind, **fields})
+
+
+async def orders_at_venue(drill: Drill, count: int, daemon: Child) -> None:
+    """Let the market run until so many orders have arrived."""
+    await drill.exchange.post("/clock", {"resume": True})
+
+    async def is_so() -> bool:
+        (book,) = (await drill.exchange.get("/books"))["accounts"].values()
+        return sum(len(book["orders"][market]) for market in ("spot", "usdm")) >= count
+
+    await daemon.until(f"sending {count} orders", is_so, WAIT_S)
+
+
+async def in_phase(drill: Drill, daemon: Child, phase: str) -> None:
+    async with LocalClient.at_socket(drill.directory / "book" / "control.sock") as operator:
+
+        async def is_so() -> bool:
+            return bool((await operator.get("/status"))["live"]["phase"] == phase)
+
+        await daemon.until(phase, is_so, WAIT_S)
+
+
+async def looked_at(drill: Drill, daemon: Child, times: int) -> None:
+    """Return after so many looks at the market, each some 50 ms after the one before."""
+    looks = iter(range(times))
+
+    async def is_so() -> bool:
+        await drill.exchange.get("/status")
+        return next(looks, None) is None
+
+    await daemon.until("looked at", is_so, WAIT_S)
+
+
+async def judged(drill: Drill, daemon: Child, day_share: float) -> Outcome:
+    """Through the market to ``day_share``, a drain, and the judgement."""
+    try:
+        await drill.run_market_until(daemon, day_share)
+        clock = await drill.exchange.get("/status")
+    finally:
+        exit_code = await daemon.stop(WAIT_S)
+    return drill.outcome(clock, await drill.exchange.get("/books"), exit_code)
+
+
+def assert_confirmed(outcome: Outcome) -> None:
+    assert outcome.is_good, outcome.failed
+    document = outcome.document
+    assert (document["duplicate_orders"], document["in_doubt"], document["breaks"]) == (0, 0, 0)
+    assert document["breaks_opened"] == 0
+    assert document["orders_sent"] == document["venue_orders"]
+    assert document["positions"] == document["venue_positions"]
+
+
+@pytest.mark.feature("O04", part="process")
+@pytest.mark.feature("C03", part="process")
+async def test_answers_lost_on_the_transfer_and_on_both_legs_cost_nothing_but_time(drill: Drill) -> None:
+    """F01, F02, F14: the money had moved, one leg had filled, the other was cut off in its answer and then refused."""
+    daemon = await drill.daemon(ALIVE)
+    await break_wire(drill, "accept_then_drop", method="POST", path=TRANSFER)
+    await break_wire(drill, "accept_then_drop", method="POST", path=SPOT)
+    await break_wire(drill, "garbage", method="POST", path=PERP)
+    await break_wire(drill, "unavailable", method="POST", path=PERP)
+    outcome = await judged(drill, daemon, 0.3)
+    assert_confirmed(outcome)
+    assert outcome.document["positions"][SHORT] != "0"
+
+
+@pytest.mark.feature("O10", part="process")
+@pytest.mark.feature("R02", part="process")
+async def test_fills_told_twice_or_not_at_all_over_streams_that_die_are_each_booked_once(drill: Drill) -> None:
+    """F07, F23, F24, F27: every kind of stream trouble during the entry."""
+    daemon = await drill.daemon(ALIVE)
+    await break_wire(drill, "duplicate_fill", path="user", count=3)
+    await break_wire(drill, "gap_ws", path="usdm", count=3)
+    await orders_at_venue(drill, 1, daemon)
+    await break_wire(drill, "drop_fill", path="user", count=2)
+    await break_wire(drill, "close_ws", path="user-spot")
+    await break_wire(drill, "expire_listen_key")
+    await break_wire(drill, "poison_ws", path="user-usdm")
+    outcome = await judged(drill, daemon, 1.0)
+    assert_confirmed(outcome)
+    assert outcome.document["positions"][SHORT] != "0"
+
+
+async def test_a_venue_that_refuses_every_short_is_not_paid_for_each_attempt(drill: Drill) -> None:
+    """F21: each attempt buys, is refused, and sells again; the pauses between attempts double from 2 seconds on."""
+    daemon = await drill.daemon(ALIVE)
+    await break_wire(
+        drill, "reject", method="POST", path=PERP, code=-2019, message="Margin is insufficient.", count=999
+    )
+    outcome = await judged(drill, daemon, 0.5)
+    assert_confirmed(outcome)
+    assert outcome.document["decisions"]["ENTRY"] > 50
+    assert outcome.document["orders_sent"] <= 20
+
+
+@pytest.mark.feature("E05", part="process")
+async def test_told_to_leave_in_mid_entry_it_leaves_hedged_and_a_second_one_waits_its_turn(drill: Drill) -> None:
+    """F52, F54: one daemon per journal; the entry is cut between clips and completed by the next life."""
+    first = await drill.daemon(ALIVE)
+    second = await Child.start("second", ("run", "--config", "daemon1.yaml", "--arm"), drill.directory, SystemClock())
+    assert await second.ended(WAIT_S) == 1
+    assert "written by another process" in second.tail()
+    await orders_at_venue(drill, 1, first)
+    assert await first.stop(WAIT_S) == 0
+    await drill.exchange.post("/clock", {"hold": True})
+    cut = drill.outcome(await drill.exchange.get("/status"), await drill.exchange.get("/books"), 0)
+    assert_confirmed(cut)
+    outcome = await judged(drill, await drill.daemon(ALIVE), 0.5)
+    assert_confirmed(outcome)
+    assert outcome.document["orders_sent"] > cut.document["orders_sent"]
+
+
+@pytest.mark.feature("E05", part="process")
+async def test_a_venue_that_hangs_cannot_keep_it_and_the_order_on_the_wire_is_found_by_the_next_life(
+    drill: Drill,
+) -> None:
+    """F03, F33, F54: halted in the middle of an order, told to leave twice, and started again when the venue wakes."""
+    daemon = await drill.daemon(ALIVE)
+    await break_wire(drill, "delay_response_s", method="POST", path=PERP, seconds=30)
+    await orders_at_venue(drill, 2, daemon)
+    send(drill.sandbox, signal.SIGSTOP)
+    send(daemon, signal.SIGTERM)
+    await in_phase(drill, daemon, "draining")
+    send(daemon, signal.SIGTERM)
+    assert await daemon.ended(WAIT_S) == 0
+    send(drill.sandbox, signal.SIGCONT)
+    await drill.exchange.post("/clock", {"hold": True})
+    assert_confirmed(await judged(drill, await drill.daemon(ALIVE), 0.5))
+
+
+@pytest.mark.feature("R01")
+@pytest.mark.feature("O03", part="journey")
+async def test_killed_at_any_instant_of_entry_and_top_up_it_comes_back_to_the_same_book(drill: Drill) -> None:
+    """F45 to F47: four lives of at most some half a second of market, each ended by SIGKILL wherever it is."""
+    instants = Random(20)  # noqa: S311 - seeded, so that a failure comes again
+    for life in range(4):
+        daemon = await drill.daemon(ALIVE)
+        if life == 0:
+            await orders_at_venue(drill, 1, daemon)
+        await drill.exchange.post("/clock", {"resume": True})
+        await looked_at(drill, daemon, times=instants.randrange(12))
+        send(daemon, signal.SIGKILL)
+        await daemon.ended(WAIT_S)
+        await drill.exchange.post("/clock", {"hold": True})
+    outcome = await judged(drill, await drill.daemon(ALIVE), 1.9)
+    assert_confirmed(outcome)
+    assert outcome.document["positions"][SHORT] != "0"
