@@ -158,6 +158,7 @@ class RecordKind(StrEnum):
     ORDER_STATE = "order_state"
     TRADE = "trade"
     CASH_FLOW = "cash_flow"
+    FOREIGN_ORDER = "foreign_order"
     OPENING = "opening"
     BREAK = "break"
     GROUP = "group"

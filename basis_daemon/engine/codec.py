@@ -73,6 +73,16 @@ class BreakRow:
     found: Break
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignOrderRow:
+    """An order at one of our accounts that is not ours: adopted while it is open, with its owner."""
+
+    account: str
+    order_id: str
+    owner: str
+    is_open: bool
+
+
 class GuardState(StrEnum):
     """The guard's latched states: it only tightens, an operator rearms."""
 
@@ -134,6 +144,7 @@ class SnapshotRow:
     last_decision: dict[str, DecisionRow]
     breaks: tuple[Break, ...]
     breaks_opened: int
+    foreign_orders: dict[str, ForeignOrderRow]
     guard: GuardRow
     trade_count: int
     last_trade_time: dict[str, datetime]

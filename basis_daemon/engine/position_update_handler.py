@@ -10,10 +10,13 @@ from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import CashFlow, entry_of_opening
 from basis_daemon.domain.position import AccountReport, Break, BreakKind, PositionBook, find_breaks
 from basis_daemon.domain.trade import TRANSITIONS, Trade
-from basis_daemon.engine.codec import BreakRow, TradeRow
+from basis_daemon.engine.codec import BreakRow, ForeignOrderRow, TradeRow
 from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import EPOCH
+
+EXTERNAL = "external"
+"""Owner of whatever happens at an account that no intent of ours stands behind."""
 
 MISSES_TO_BREAK = 2
 """The same difference must be read this often, in a row and each time after asking for what happened."""
@@ -66,7 +69,8 @@ class PositionUpdateHandler:
         for account in {key.venue for key in trade.deltas}:
             self._changes[account] = self._changes.get(account, 0) + 1
         if known is None:
-            self._alarm("fill of an order that is not ours", {"trade_id": trade.trade_id, "order_id": trade.order_id})
+            facts = {"trade_id": trade.trade_id, "order_id": trade.order_id, "owner": EXTERNAL}
+            self._alarm("fill of an order that is not ours", facts)
         if was_dead:
             self._alarm("fill of an order believed dead", {"trade_id": trade.trade_id, "order_id": trade.order_id})
         if state.is_overfilled(trade.order_id):
@@ -131,6 +135,7 @@ class PositionUpdateHandler:
         if report.is_partial or not is_settled:
             return found
         self._reports[report.account] = report
+        self._adopt_foreign(report)
         off = {item.key: item for item in found}
         for key in [k for k in (*self._misses, *state.breaks) if k.venue == report.account and k not in off]:
             self._misses.pop(key, None)
@@ -144,6 +149,17 @@ class PositionUpdateHandler:
                 self._alarm("book and venue differ", {"key": key, "difference": str(item.difference)})
         self._publish()
         return found
+
+    def _adopt_foreign(self, report: AccountReport) -> None:
+        """Orders of another hand at our account: adopted and told once; their fills are booked like any other."""
+        state, seen = self._state, set(report.open_order_ids)
+        for order_id in sorted(seen - state.orders.keys() - state.foreign_orders.keys()):
+            row = ForeignOrderRow(report.account, order_id, EXTERNAL, is_open=True)
+            self._recorder.record(row, order_id)
+            self._alarm("order of another hand", {"account": report.account, "order_id": order_id, "owner": EXTERNAL})
+        gone = [r for r in state.foreign_orders.values() if r.account == report.account and r.order_id not in seen]
+        for row in gone:
+            self._recorder.record(ForeignOrderRow(row.account, row.order_id, row.owner, is_open=False), row.order_id)
 
     def publish(self) -> PositionBook:
         """Publish again after a change of order states (doubt) that moved no money."""

@@ -11,6 +11,7 @@ from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import (
     BreakRow,
     DecisionRow,
+    ForeignOrderRow,
     GroupRow,
     GuardRow,
     MemoryRow,
@@ -22,10 +23,22 @@ from basis_daemon.engine.codec import (
 from basis_daemon.engine.state import BookState
 from basis_daemon.ports import Journal, Record, RecordKind
 
-Row = BreakRow | DecisionRow | GroupRow | GuardRow | MemoryRow | OrderStateRow | PlanRow | TradeRow | CashFlow
+Row = (
+    BreakRow
+    | DecisionRow
+    | ForeignOrderRow
+    | GroupRow
+    | GuardRow
+    | MemoryRow
+    | OrderStateRow
+    | PlanRow
+    | TradeRow
+    | CashFlow
+)
 _KINDS: dict[type, RecordKind] = {
     BreakRow: RecordKind.BREAK,
     DecisionRow: RecordKind.DECISION,
+    ForeignOrderRow: RecordKind.FOREIGN_ORDER,
     GroupRow: RecordKind.GROUP,
     GuardRow: RecordKind.GUARD,
     MemoryRow: RecordKind.MEMORY,
@@ -109,6 +122,8 @@ class Recorder:
                 state.cash_flow(row)
             case BreakRow():
                 state.move_break(row)
+            case ForeignOrderRow():
+                state.move_foreign(row)
             case PlanRow():
                 state.plans[row.plan_id] = row
             case MemoryRow():
@@ -118,8 +133,6 @@ class Recorder:
                 state.last_decision[row.strategy] = row
             case GuardRow():
                 state.guard = row
-            case GroupRow():
-                pass
 
     def _row(self, kind: RecordKind, payload: str, correlation: str, causation: str) -> Record:
         return Record(kind, self.state.market_time, str(correlation), str(causation), payload)

@@ -16,6 +16,7 @@ from basis_daemon.domain.trade import IN_DOUBT, TERMINAL, TRANSITIONS, OrderStat
 from basis_daemon.engine.codec import (
     BreakRow,
     DecisionRow,
+    ForeignOrderRow,
     GuardRow,
     GuardState,
     MemoryRow,
@@ -78,6 +79,7 @@ class BookState:
         self.last_decision: dict[str, DecisionRow] = {}
         self.breaks: dict[PositionKey, Break] = {}
         self.breaks_opened = 0
+        self.foreign_orders: dict[str, ForeignOrderRow] = {}
         self.guard = GuardRow(GuardState.ACTIVE, "")
         self.last_valuation = ""
         self.trade_count = 0
@@ -184,12 +186,12 @@ class BookState:
                 self.open_account(opening.event_id.removeprefix(opening_id("")), opening)
             case RecordKind.BREAK:
                 self.move_break(load(BreakRow, text))
+            case RecordKind.FOREIGN_ORDER:
+                self.move_foreign(load(ForeignOrderRow, text))
             case RecordKind.GUARD:
                 self.guard = load(GuardRow, text)
             case RecordKind.VALUATION:
                 self.last_valuation = text
-            case RecordKind.SNAPSHOT | RecordKind.GENERATION | RecordKind.OPERATOR | RecordKind.GROUP:
-                pass
 
     def move_break(self, row: BreakRow) -> None:
         """Open or close a break."""
@@ -198,6 +200,13 @@ class BookState:
             self.breaks[row.found.key] = row.found
         else:
             self.breaks.pop(row.found.key, None)
+
+    def move_foreign(self, row: ForeignOrderRow) -> None:
+        """Adopt an order of another hand, or let it go once it is no longer open."""
+        if row.is_open:
+            self.foreign_orders[row.order_id] = row
+        else:
+            self.foreign_orders.pop(row.order_id, None)
 
     def dump(self) -> str:
         """The whole state as JSON text for a snapshot row; ended orders and plans are left to the journal."""
@@ -216,6 +225,7 @@ class BookState:
                 last_decision=self.last_decision,
                 breaks=tuple(self.breaks.values()),
                 breaks_opened=self.breaks_opened,
+                foreign_orders=self.foreign_orders,
                 guard=self.guard,
                 trade_count=self.trade_count,
                 last_trade_time=self.last_trade_time,
@@ -237,8 +247,8 @@ class BookState:
         state.plans = {plan.plan_id: plan for plan in row.plans}
         state.breaks = {found.key: found for found in row.breaks}
         for name in (
-            "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "guard",
-            "trade_count", "last_trade_time", "last_valuation", "openings",
+            "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "foreign_orders",
+            "guard", "trade_count", "last_trade_time", "last_valuation", "openings",
         ):  # fmt: skip
             setattr(state, name, getattr(row, name))
         return state

@@ -43,6 +43,10 @@ def status(view: BookView) -> Json:
             for found in state.breaks.values()
         ],
         "breaks_opened": state.breaks_opened,
+        "foreign_orders": [
+            {"account": row.account, "order_id": row.order_id, "owner": row.owner}
+            for row in state.foreign_orders.values()
+        ],
         "open_orders": len(state.open_orders()),
         "orders": len(state.orders),
         "trades": state.trade_count,

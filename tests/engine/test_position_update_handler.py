@@ -15,7 +15,7 @@ from basis_daemon.domain.position import AccountReport, BreakKind
 from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus
 from basis_daemon.ports import RecordKind
 from basis_daemon.venues.paper.faults import Fault, FaultKind
-from tests.engine.support import Rig, agrees
+from tests.engine.support import Rig, agrees, folded
 from tests.venues.paper_support import (
     CASH,
     COIN,
@@ -78,12 +78,27 @@ def test_a_fee_in_a_third_asset_is_a_posting_of_its_own() -> None:
     assert rig.state.ledger.total(Cause.TRADE, "BTC") == D("0.5")
 
 
+@pytest.mark.feature("R03", part="cex")
 def test_a_fill_that_is_not_ours_raises_the_alarm_and_is_booked() -> None:
     rig = Rig.adopted()
     rig.stage.venue.trade_by_hand(PERP, Side.BUY, D("0.3"))
     assert [what for what, _ in rig.alarms] == ["fill of an order that is not ours"]
     assert rig.held(PERP) == D("0.3")
     assert agrees(rig)
+
+
+@pytest.mark.feature("R03", part="cex")
+async def test_an_order_of_another_hand_is_adopted_with_its_owner_until_it_is_gone() -> None:
+    rig = Rig.adopted()
+    seen = await rig.report("binance")
+    theirs = replace(seen, open_order_ids=("manual-1",))
+    for _ in range(2):
+        rig.handler.observe(theirs, is_settled=True)
+    assert [(what, values["owner"]) for what, values in rig.alarms] == [("order of another hand", "external")]
+    assert folded(rig).foreign_orders == rig.state.foreign_orders
+    assert rig.state.foreign_orders["manual-1"].account == "binance"
+    rig.handler.observe(seen, is_settled=True)
+    assert rig.state.foreign_orders == {} == folded(rig).foreign_orders
 
 
 async def test_a_fill_of_an_order_believed_dead_raises_the_alarm_and_is_booked() -> None:

@@ -13,7 +13,7 @@ from basis_daemon.domain.errors import IllegalTransitionError, JournalError
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.engine.codec import DecisionRow, GuardRow, GuardState, MemoryRow, PlanRow
+from basis_daemon.engine.codec import DecisionRow, ForeignOrderRow, GuardRow, GuardState, MemoryRow, PlanRow
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import BookState, recover
 from basis_daemon.ports import RecordKind
@@ -33,6 +33,7 @@ ACTIONS = (
     "by_hand",
     "break",
     "heal",
+    "foreign",
     "guard",
     "memory",
     "decision",
@@ -55,6 +56,7 @@ def visible(state: BookState, *, ended: bool) -> dict[str, Any]:
         "memories": state.memories,
         "decisions": (state.decisions, state.last_decision),
         "breaks": (state.breaks, state.breaks_opened),
+        "foreign": state.foreign_orders,
         "guard": state.guard,
         "trades": (state.trade_count, state.last_trade_time),
         "valuation": state.last_valuation,
@@ -71,6 +73,10 @@ def _write(rig: Rig, number: int, action: str) -> None:
     match action:
         case "guard":
             rig.guard.tighten(GuardState.REDUCING, f"drill {number}")
+        case "foreign":
+            recorder.record(
+                ForeignOrderRow("binance", f"theirs-{number % 3}", "external", is_open=number % 2 == 1), "s"
+            )
         case "memory":
             recorder.record(MemoryRow("s", f'{{"seen": {number}}}'), "s")
         case "decision":
