@@ -12,7 +12,7 @@ from typing import Any
 
 from basis_daemon.domain.errors import ReconciliationError, VenueUnreachableError
 from basis_daemon.domain.instrument import Instrument, PositionKey
-from basis_daemon.domain.market import BookTick, FundingSettled, MarkTick, StreamChanged
+from basis_daemon.domain.market import MarketEvent, StreamChanged
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Trade
@@ -192,9 +192,10 @@ class Supervisor:
 
     def deliver(self, event: FeedEvent) -> None:
         """Stop 1 to 2: every event of every feed comes through here, synchronously."""
-        if isinstance(event, (BookTick, MarkTick, FundingSettled)):
+        if isinstance(event, MarketEvent):
             self._mailbox.put(event)
-            self._valuer.see(event.venue_time)
+            if event.venue_time >= self._valuer.next_at:
+                self._valuer.due.set()
         elif isinstance(event, Trade):
             self._handler.process_trades([event])
             for engine in self.engines:

@@ -18,6 +18,7 @@ from basis_daemon.engine.picture import Survey
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.reconciler import Reconciler, market_floor
 from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.state import EPOCH
 from basis_daemon.ports import RecordKind
 
 ONE = Decimal(1)
@@ -59,7 +60,10 @@ class ValuationRow:
 
 
 class Valuer:
-    """Values the book each ``step`` of market time, when no plan runs and every venue agrees with the book."""
+    """Values the book each ``step`` of market time, when no plan runs and every venue agrees with the book.
+
+    Whoever sees market time reach ``next_at`` sets ``due``.
+    """
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class Valuer:
         self.due = asyncio.Event()
         text = recorder.state.last_valuation
         self.last = load(ValuationRow, text) if text else None
-        self._next_at = market_floor(self.last.time, step) + step if self.last else None
+        self.next_at = market_floor(self.last.time, step) + step if self.last else EPOCH
 
     @property
     def unit_value(self) -> Decimal:
@@ -90,11 +94,6 @@ class Valuer:
     def unit_value_high(self) -> Decimal:
         """Its highest so far."""
         return self.last.unit_value_high if self.last else ONE
-
-    def see(self, stamp: datetime) -> None:
-        """Market time has reached ``stamp``; cheap, called for every market event."""
-        if self._next_at is None or stamp >= self._next_at:
-            self.due.set()
 
     async def value_now(self) -> bool:
         """Journal a valuation; False when something moved, a venue was silent, or a price is missing: try again."""
@@ -121,7 +120,7 @@ class Valuer:
             posted=tuple(Posted(c, a, s, amount) for (c, a, s), amount in state.ledger.totals().items()),
         )
         self._journal(valuation, exposure.margins, sites)
-        self._next_at = market_floor(market.time, self._step) + self._step
+        self.next_at = market_floor(market.time, self._step) + self._step
         self.due.clear()
         return True
 

@@ -229,8 +229,9 @@ async def test_the_dead_mans_switch_cancels_when_it_is_not_renewed(clients: Clie
     exchange._heartbeat()
     assert (await clients.perp.fetch_order(order["id"], PERP))["status"] == "open"
     await arm({"symbol": "BTCUSDT", "countdownTime": 1})
-    await clients.perp.fetch_time()
+    exchange.set_skew(1_000)
     exchange._heartbeat()
+    exchange.set_skew(0)
     assert (await clients.perp.fetch_order(order["id"], PERP))["status"] == "canceled"
 
 

@@ -202,7 +202,7 @@ class SandboxExchange:
     def _dead_mans_switches(self) -> None:
         for account in self.venue.accounts.values():
             for symbol, due in list(account.cancel_at_real.items()):
-                if due <= time.time():
+                if due <= self.gateway.real_ms() / 1000:
                     del account.cancel_at_real[symbol]
                     self.world.usdm.cancel_all(account, symbol)
 
