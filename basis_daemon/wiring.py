@@ -16,6 +16,7 @@ from pathlib import Path
 
 from basis_daemon import __version__
 from basis_daemon.clock import SystemClock
+from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.risk import RiskLimits
 from basis_daemon.domain.trade import Trade
@@ -68,6 +69,7 @@ async def run_daemon(settings: Settings, *, arm: bool) -> int:
     redactor = Redactor((*settings.secrets, SANDBOX_SECRET))
     logging = configure_logging(clock.wall, redactor, sys.stderr, settings.log.level, settings.log.format)
     try:
+        _make_home(settings.data_dir)
         journal = SqliteJournal.open(settings.journal_file, _identity(settings), _run(settings), clock)
         try:
             with correlated(run_id=f"{settings.book.name}:{journal.generation}", config_hash=config_hash(settings)):
@@ -94,6 +96,14 @@ async def _live(settings: Settings, journal: SqliteJournal, clock: SystemClock, 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.supervisor.request_stop)
         await daemon.supervisor.run(tree, arm=arm)
+
+
+def _make_home(directory: Path) -> None:
+    """The book's own directory, readable by its user alone."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"data_dir {directory}: {error.strerror}; correct the path or its permissions") from error
 
 
 def _rows(path: Path, after: int) -> Sequence[StoredRecord]:

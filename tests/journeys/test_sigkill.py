@@ -47,7 +47,6 @@ class Drill:
             "sandbox.kill_at": kill_at,
         }
         (self.directory / f"{name}.yaml").write_text(written_over(SANDBOX_CONFIG, changes), encoding="utf-8")
-        (self.directory / "book").mkdir(exist_ok=True)
         child = await Child.start(name, ("run", "--config", f"{name}.yaml", "--arm"), self.directory, self.clock)
         async with LocalClient.at_socket(self.directory / "book" / "control.sock") as operator:
 
