@@ -9,6 +9,7 @@ from tests.venue_contract import VenueContract, VenueUnderTest
 from tests.venues.rig import PERP_BTC, SPOT_BTC, AccountUnderTest, Rig
 
 
+@pytest.mark.feature("Q04", part="sandbox")
 class TestBinance(VenueContract):
     @pytest.fixture(params=[SPOT_BTC, PERP_BTC], ids=["spot", "perp"])
     def account(self, listening: Rig, request: pytest.FixtureRequest) -> VenueUnderTest:
