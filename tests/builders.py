@@ -14,7 +14,8 @@ from basis_daemon.domain.instrument import Instrument, Kind, MarginTier, Positio
 from basis_daemon.domain.market import Age, BookTick, DecisionIds, FundingSettled, Level, MarketSnapshot, MarkTick
 from basis_daemon.domain.order import Order, OrderOperation, Side
 from basis_daemon.domain.position import PositionBook
-from basis_daemon.strategies.basis import BtcBasis
+from basis_daemon.strategies import STRATEGIES
+from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.strategies.memory import BasisMemory, HourBar
 from basis_daemon.strategies.parameters import BasisParameters, BasisVenue
 
@@ -147,9 +148,14 @@ class Scene:
         return replace(self, risk=replace(self.risk, **_named(changes)))
 
     @property
-    def strategy(self) -> BtcBasis:
+    def asset(self) -> str:
+        """What is held and shorted."""
+        return self.parameters.asset
+
+    @property
+    def strategy(self) -> BasisStrategy:
         """The book that is asked."""
-        return BtcBasis(self.parameters)
+        return STRATEGIES[f"{self.asset.lower()}_basis"](self.parameters)
 
     @property
     def memory(self) -> BasisMemory:
@@ -158,7 +164,7 @@ class Scene:
         memory = strategy.initial_memory()
         for venue in self.parameters.venues:
             rates = self.rates.get(venue.name, (RICH,) * 30)
-            for event in settlements(venue.perp_key("BTC"), list(rates), self.time):
+            for event in settlements(venue.perp_key(self.asset), list(rates), self.time):
                 memory = strategy.fold(memory, event)
         return self.remember(memory)
 
@@ -169,11 +175,11 @@ class Scene:
         cost: dict[PositionKey, Decimal] = {}
         for venue in self.parameters.venues:
             at = self.holdings.get(venue.name, Holding())
-            held[venue.spot_key("BTC")] = at.base
-            held[venue.perp_key("BTC")] = -at.short
+            held[venue.spot_key(self.asset)] = at.base
+            held[venue.perp_key(self.asset)] = -at.short
             held[venue.cash_key] = held.get(venue.cash_key, D(0)) + at.cash
             held[venue.margin_key] = held.get(venue.margin_key, D(0)) + at.margin_wallet
-            cost[venue.perp_key("BTC")] = -at.short * (self.price if at.entry is None else at.entry)
+            cost[venue.perp_key(self.asset)] = -at.short * (self.price if at.entry is None else at.entry)
         return PositionBook(1, self.time, held, cost)
 
     @property
@@ -185,9 +191,9 @@ class Scene:
         names: list[str] = ["account:wallet"]
         mark = self.price if self.mark is None else self.mark
         for venue in self.parameters.venues:
-            spot, perp = venue.spot_key("BTC"), venue.perp_key("BTC")
-            instruments[spot] = spot_instrument(spot)
-            instruments[perp] = perp_instrument(perp, mm=self.mm, quantity_step=D(self.perp_step))
+            spot, perp = venue.spot_key(self.asset), venue.perp_key(self.asset)
+            instruments[spot] = spot_instrument(spot, self.asset)
+            instruments[perp] = perp_instrument(perp, self.asset, self.mm, quantity_step=D(self.perp_step))
             books[spot] = book_tick(spot, self.price, self.time, self.depth, self.half_spread)
             books[perp] = book_tick(perp, mark, self.time, self.depth, self.half_spread)
             marks[perp] = mark_tick(perp, mark, self.time, self.predicted)

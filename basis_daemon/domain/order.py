@@ -17,6 +17,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from basis_daemon.domain.errors import InvalidOrderError
 from basis_daemon.domain.instrument import Kind, PositionKey
 
+LEGS_OF_A_PAIR = 2
+
 
 class OrderOperation(StrEnum):
     """Everything that an order can ask of a venue."""
@@ -51,7 +53,7 @@ class OrderOperation(StrEnum):
 
 
 class ExecutionMode(StrEnum):
-    """How the orders of one group run."""
+    """How the orders of one group run; a parallel group is pairs, of which each second leg follows its first."""
 
     SEQUENTIAL = "sequential"
     PARALLEL = "parallel"
@@ -265,8 +267,8 @@ class Order(BaseModel):
 
     @property
     def closes_a_gap(self) -> bool:
-        """True for what hedges or undoes the first leg of a parallel group: until it is done, the book stands naked."""
-        return self.execution_mode is ExecutionMode.PARALLEL and self.sequence_in_group > 0
+        """True for what hedges or undoes the first leg of a pair: until it is done, the book stands naked."""
+        return self.execution_mode is ExecutionMode.PARALLEL and self.sequence_in_group % LEGS_OF_A_PAIR != 0
 
     def is_expired(self, market_time: datetime) -> bool:
         """True when the order may no longer be sent."""

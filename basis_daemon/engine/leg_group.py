@@ -19,8 +19,6 @@ from basis_daemon.ports import Clock
 
 _BP = Decimal(10_000)
 _NS = Decimal(1_000_000_000)
-UNDO_PLACE = 2
-"""Behind the two legs: an order that takes the first one back."""
 MISSES_MAX = 3
 """So many clips without any fill end a group: the band is too narrow for the market, the next decision looks again."""
 
@@ -174,7 +172,7 @@ class LegGroup:
             "clip": self._clip,
             "attempt": self._attempt,
             "side": side,
-            "sequence_in_group": UNDO_PLACE if is_undo else leg.sequence_in_group,
+            "sequence_in_group": leg.sequence_in_group + is_undo,  # what takes the first leg back closes the gap too
             "amount": quantity,
             "max_slippage_bp": band_bp,
             "reduce_only": leg.reduce_only or (is_undo and leg.instrument.kind == "perp"),

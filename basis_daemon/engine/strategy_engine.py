@@ -219,7 +219,7 @@ class EventDrivenStrategyEngine:
         self._move(row, PlanState.RUNNING, assessment.trigger)
         try:
             state = await self._venue_manager.execute_orders(
-                assessment.time, orders, row.plan_id, is_defence=assessment.urgency > 0
+                assessment.time, orders, row.plan_id, is_defence=assessment.urgency > 0, scope=self._scope
             )
         except PlanRefusedError as error:
             why = str(error)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from basis_daemon.domain.errors import PlanRefusedError
+from basis_daemon.domain.errors import BasisError, PlanRefusedError
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import BookTick
-from basis_daemon.domain.order import ExecutionMode, OnFail, Order, TimeInForce, order_id
+from basis_daemon.domain.order import LEGS_OF_A_PAIR, ExecutionMode, OnFail, Order, TimeInForce, order_id
 from basis_daemon.domain.plan import Batch, PlanState, batches
 from basis_daemon.domain.trade import DEAD, OrderState
 from basis_daemon.engine.leg_group import Desk, GroupEnd, LegBudget, LegGroup
 from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
-from basis_daemon.ports import Clock
+from basis_daemon.ports import Clock, TaskScope
 
-PAIR = 2
 SETTLED = frozenset({OrderState.FILLED, OrderState.SETTLED, OrderState.CLAIMED, OrderState.FINAL})
 RESTING = frozenset({TimeInForce.GTC, TimeInForce.POST_ONLY})
 """An order meant to rest is settled once the venue has it; anything else only when all of it was done."""
@@ -57,8 +57,9 @@ class VenueManager:
         """The plan's batches; raises PlanRefusedError before anything is sent for what could not be executed whole."""
         cut = batches(orders)
         for batch in cut:
-            if batch.mode is ExecutionMode.PARALLEL and len(batch.orders) != PAIR:
-                raise PlanRefusedError(f"group {batch.group_id}: {len(batch.orders)} parallel legs, expected {PAIR}")
+            if batch.mode is ExecutionMode.PARALLEL and len(batch.orders) % LEGS_OF_A_PAIR:
+                legs = f"{len(batch.orders)} parallel legs, expected pairs"
+                raise PlanRefusedError(f"group {batch.group_id}: {legs}")
         for order in orders:
             if not self._interfaces.can_route(order):
                 raise PlanRefusedError(f"order {order.order_id}: no interface for {order.operation} at {order.venue}")
@@ -67,34 +68,62 @@ class VenueManager:
         return cut
 
     async def execute_orders(
-        self, timestamp: datetime, orders: Sequence[Order], plan_id: str, *, is_defence: bool = False
+        self,
+        timestamp: datetime,
+        orders: Sequence[Order],
+        plan_id: str,
+        *,
+        is_defence: bool = False,
+        scope: TaskScope | None = None,
     ) -> PlanState:
         """DONE when every batch settled as asked; ABORTED as soon as one did not: the next decision repairs.
 
-        A guard that tightens meanwhile ends an ordinary plan before its next order; defence goes on.
+        A guard that tightens meanwhile ends an ordinary plan before its next order; defence goes on. ``scope`` is the
+        parent of pairs that run side by side; without one they run one after another.
         """
         cut = self.check(orders)
         if is_defence:
             self._defence.add(plan_id)
         try:
             for batch in cut:
-                if plan_id in self._stopped or not await self._run_batch(batch, timestamp, plan_id):
+                if plan_id in self._stopped or not await self._run_batch(batch, timestamp, plan_id, scope):
                     return PlanState.ABORTED
             return PlanState.DONE
         finally:
             self._stopped.discard(plan_id)
             self._defence.discard(plan_id)
 
-    async def _run_batch(self, batch: Batch, timestamp: datetime, plan_id: str) -> bool:
+    async def _run_batch(self, batch: Batch, timestamp: datetime, plan_id: str, scope: TaskScope | None) -> bool:
         if batch.mode is ExecutionMode.PARALLEL:
-            return await self._run_legs(batch, timestamp, plan_id)
+            pairs = list(zip(batch.orders[::2], batch.orders[1::2], strict=True))
+            if len(pairs) == 1 or scope is None:
+                return all([await self._run_legs(*pair, timestamp, plan_id) for pair in pairs])
+            return await self._run_side_by_side(pairs, timestamp, plan_id, scope)
         for order in batch.orders:
             if not await self._run_single(order, timestamp, plan_id):
                 return False
         return True
 
-    async def _run_legs(self, batch: Batch, timestamp: datetime, plan_id: str) -> bool:
-        lead, follow = batch.orders
+    async def _run_side_by_side(
+        self, pairs: Sequence[tuple[Order, Order]], timestamp: datetime, plan_id: str, scope: TaskScope
+    ) -> bool:
+        """Every pair at once, so that one slow venue keeps none of them waiting; true when all of them were hedged."""
+        ends: list[asyncio.Future[bool]] = []
+
+        async def run(lead: Order, follow: Order, end: asyncio.Future[bool]) -> None:
+            try:
+                end.set_result(await self._run_legs(lead, follow, timestamp, plan_id))
+            except BasisError as error:
+                end.set_exception(error)
+
+        for lead, follow in pairs:
+            ends.append(asyncio.get_running_loop().create_future())
+            scope.spawn(f"pair {lead.order_id}", run(lead, follow, ends[-1]))
+        await asyncio.wait(ends)
+        are_hedged = [end.result() for end in ends]
+        return all(are_hedged)
+
+    async def _run_legs(self, lead: Order, follow: Order, timestamp: datetime, plan_id: str) -> bool:
         desk = Desk(
             runner=self._runner,
             clock=self._clock,

@@ -15,12 +15,12 @@ from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Settings
 from basis_daemon.strategies import STRATEGIES
 from basis_daemon.strategies.basis import BasisStrategy
-from basis_daemon.strategies.parameters import RANGES, BasisParameters, BasisVenue
+from basis_daemon.strategies.parameters import QUOTE, RANGES, SHOCKS, BasisParameters, BasisVenue
 
-FAMILIES: Mapping[str, Mapping[str, object]] = {"btc_basis": {"asset": "BTC"}}
+FAMILIES: Mapping[str, Mapping[str, object]] = {"btc_basis": {"asset": "BTC"}, "eth_basis": {"asset": "ETH"}}
 """Parameters that make the kind what it is; the file cannot change them."""
 
-WEIGHTS = "w"
+WEIGHTS, CLASS = "w", "share_class"
 _MADE_HERE = frozenset({"asset", "venues"})
 _UNITS = {
     "_s": "s", "_h": "h", "_bp": "bp", "_usdt": "USDT", "_apr": "per year on equity", "_funding": "days",
@@ -80,6 +80,8 @@ def parameters_schema() -> Node:
         shape = "integer" if properties[name].get("type") == "integer" else "number"
         properties[name] = {"type": shape, "default": properties[name]["default"], "minimum": Decimal(low),
                             "maximum": Decimal(high), "unit": unit_of(name)}  # fmt: skip
+    each = ", ".join(f"{plain(move)} for {asset}" for asset, move in SHOCKS.items())
+    properties["shock"]["description"] = f"the adverse move that distances are counted in, by default {each}"
     weight = {"type": "number", "minimum": 0, "maximum": 1, "unit": "of the book"}
     weights = {"type": "object", "additionalProperties": weight, "description": "share of each enabled venue"}
     return {"type": "object", "additionalProperties": False, "properties": {WEIGHTS: weights, **properties}}
@@ -97,6 +99,7 @@ def _parameter_faults(key: str, kind: str, params: Tree, venues: Tree, where: Wh
         unknown_key(f"{key}.{name}", known, where(f"{key}.{name}"), schema) for name in params if name not in known
     ]
     faults += _weight_faults(f"{key}.{WEIGHTS}", params.get(WEIGHTS), venues, where)
+    faults += _class_faults(f"{key}.{CLASS}", params.get(CLASS, QUOTE), where)
     for name, (low, high) in RANGES.items():
         value = params.get(name)
         if (
@@ -117,6 +120,16 @@ def _parameter_faults(key: str, kind: str, params: Tree, venues: Tree, where: Wh
     except ConfigError as error:
         return [Fault(key, "parameters that contradict each other", str(error), "change one of them", where(key))]
     return []
+
+
+def _class_faults(key: str, found: object, where: Where) -> list[Fault]:
+    """A class counted in the asset itself keeps its core on chain, which no venue here reaches."""
+    if found == QUOTE:
+        return []
+    remedy = (
+        f"write {QUOTE}: a book counted in its own coin keeps that coin on Aave, and no venue here lends or borrows"
+    )
+    return [Fault(key, found_text(found), QUOTE, remedy, where(key))]
 
 
 def _weight_faults(key: str, weights: object, venues: Tree, where: Where) -> list[Fault]:

@@ -1,6 +1,6 @@
 """Basis books: long spot, short perp of one asset, USDT class. The rules in their order; the first that acts wins.
 
-A family is a parameter set: ``BtcBasis`` is BTC with its shock; ETH is another set of defaults on the same rules.
+A family is an asset with its shock: ``BtcBasis`` and ``EthBasis`` are the same rules over other parameters.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 from basis_daemon.domain.decision import Assessment, Exposure, InputUsed, ReasonCode, Rejected, RiskView
+from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.margin import ZERO
 from basis_daemon.domain.market import MarketSnapshot
@@ -87,9 +89,14 @@ class Decision:
 class BasisStrategy:
     """One book of one asset. Holds its parameters and what follows from them; everything else is handed in."""
 
-    def __init__(self, parameters: BasisParameters, name: str) -> None:
-        self._parameters, self._name = parameters, name
+    asset: ClassVar[str]
+
+    def __init__(self, parameters: BasisParameters, name: str = "") -> None:
         asset, venues = parameters.asset, parameters.venues
+        if asset != self.asset:
+            msg = f"{type(self).__name__}: parameters are of {asset}, expected {self.asset}"
+            raise ConfigError(msg)
+        self._parameters, self._name = parameters, name or f"{asset.lower()}_basis"
         venue_of = {venue.perp_key(asset): venue.name for venue in venues}
         self._teaching = Teaching(venue_of, parameters.funding_halflife_h, parameters.k_confirm)
         self._instruments = frozenset({*venue_of, *(venue.spot_key(asset) for venue in venues)})
@@ -184,10 +191,15 @@ class BasisStrategy:
 
 
 class BtcBasis(BasisStrategy):
-    """BTC spot against BTCUSDT perps; the default shock is that of BTC."""
+    """BTC spot against BTCUSDT perps."""
 
-    def __init__(self, parameters: BasisParameters, name: str = "btc_basis") -> None:
-        super().__init__(parameters, name)
+    asset: ClassVar[str] = "BTC"
+
+
+class EthBasis(BasisStrategy):
+    """ETH spot against ETHUSDT perps, USDT class."""
+
+    asset: ClassVar[str] = "ETH"
 
 
 def _own(memory: object) -> BasisMemory:

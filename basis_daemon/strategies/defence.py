@@ -6,7 +6,7 @@ reduces risk, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from basis_daemon.domain.decision import ReasonCode, Rejected
@@ -14,7 +14,7 @@ from basis_daemon.domain.instrument import PositionKey, round_down
 from basis_daemon.domain.margin import ZERO, short_distance, weight_drift
 from basis_daemon.domain.order import Side
 from basis_daemon.strategies.ladder import EMERGENCY, HOUR_S, REDUCE, Form, MarginSite, Repair, Source, repair
-from basis_daemon.strategies.orders import Leg, Single, Step, cents_down, cents_up
+from basis_daemon.strategies.orders import Leg, Move, Pair, SideBySide, Single, Step, cents_down, cents_up
 from basis_daemon.strategies.parameters import BP
 from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave, proceeds_of, route
 from basis_daemon.strategies.view import WALLET_CASH, Act, BookView, VenueView, brief
@@ -28,7 +28,7 @@ REASONS: Mapping[int, ReasonCode] = {
 
 # ------------------------------------------------------------------------------------------- nearest liquidation
 def nearest_liquidation(view: BookView) -> Act | Rejected:
-    """Rule 2: the worst site whose repair is not void; all sites at level 3 together, as groups of one plan."""
+    """Rule 2: the worst site whose repair is not void; all sites at level 3 together, side by side in one plan."""
     looked: list[str] = []
     acts: list[Act] = []
     for venue in _by_severity(view):
@@ -42,9 +42,19 @@ def nearest_liquidation(view: BookView) -> Act | Rejected:
     if not acts:
         return Rejected(ReasonCode.LIQ_TOPUP, "; ".join(looked) or "no short is open")
     first = acts[0]
-    steps = tuple(step for act in acts for step in act.steps)
     note = "; ".join(act.note for act in acts)
-    return Act(first.reason, note, steps, first.urgency, page=first.page)
+    return Act(first.reason, note, _side_by_side(acts), first.urgency, page=first.page)
+
+
+def _side_by_side(acts: Sequence[Act]) -> tuple[Step, ...]:
+    """The steps of one act as they are; of several: what buys back alone, then all pairs at once, then their money."""
+    steps = tuple(step for act in acts for step in act.steps)
+    pairs = tuple(step for step in steps if isinstance(step, Pair))
+    if len(pairs) < 2:  # noqa: PLR2004  one pair has nobody beside it
+        return steps
+    alone = (step for step in steps if isinstance(step, Single))
+    moves = (step for step in steps if isinstance(step, Move))
+    return (*alone, SideBySide(pairs), *moves)
 
 
 def _by_severity(view: BookView) -> list[VenueView]:
@@ -105,10 +115,11 @@ def _cash_sources(view: BookView, venue: VenueView) -> tuple[Source, ...]:
         return tuple(sources)
     if view.wallet > 0 and not stale("account:wallet"):
         sources.append(Source(WALLET_CASH, cents_down(view.wallet), own.route_eta_h))
-    for other in view.fresh:
-        if other is not venue and other.venue.network is not None:
-            spare = cents_down(other.free_margin - own.withdrawal_fee_usdt)
-            sources.append(Source(other.venue.margin_key, spare, own.route_eta_h))
+    others = [other for other in view.fresh if other is not venue and other.venue.network is not None]
+    spare = [(other.venue.cash_key, other.cash) for other in others]
+    spare += [(other.venue.margin_key, other.free_margin) for other in others]
+    fee = own.withdrawal_fee_usdt
+    sources += [Source(key, cents_down(amount - fee), own.route_eta_h) for key, amount in spare if amount > fee]
     return tuple(sources)
 
 

@@ -1,8 +1,9 @@
 """The margin ladder of strategies.md 2.2a, shared by every book with perps: what to do about one account, and how much.
 
-Level 1 waits for money in time, level 2 waits for none, level 3 is marketable. Money that is margin within the leg
-budget counts as there: it is drawn at every level before a leg is sold. Nothing here knows orders: the answer is an
-amount and a form, and each strategy turns it into its own legs.
+Level 1 waits for money in time, level 2 waits for none, level 3 is marketable. What no source in time can restore is
+acted on one level worse, unless a release is under way or sigma, and with it the time that is left, is unknown. Money
+that is margin within the leg budget counts as there: it is drawn at every level before a leg is sold. Nothing here
+knows orders: the answer is an amount and a form, and each strategy turns it into its own legs.
 """
 
 from __future__ import annotations
@@ -98,9 +99,13 @@ def repair(site: MarginSite, ladder: Ladder, unhedged_max_s: Decimal) -> Repair 
     instant = _drawn(site, unhedged_max_s / HOUR_S)
     x = top_up_from_long(site.m_star, site.notional, site.margin + _sum(instant))
     in_time = _drawn(site, horizon)
-    level = acted_level(measured, is_restorable=_restores(site, in_time) or _can_release(site, horizon, x))
+    has_source = _restores(site, in_time) or _can_release(site, horizon, x)
+    is_under_way = site.level_in_flight >= measured
+    level = acted_level(measured, is_restorable=has_source or is_under_way or hours is None)
     if site.level_in_flight >= level:
         return f"level {level} at z {site.z:.4f}: level {site.level_in_flight} is under way"
+    if level == TOP_UP and not has_source:
+        return f"level {level} at z {site.z:.4f}: no source restores m*, and without sigma no time to act sooner"
     cash = in_time if level == TOP_UP else instant
     if _restores(site, cash):
         return Repair(level, Form.CASH, _sum(cash), cash)

@@ -41,6 +41,13 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Pairs of several accounts at once; none waits for another."""
+
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Single:
     """One leg alone."""
 
@@ -58,7 +65,7 @@ class Move:
     network: str = INTERNAL
 
 
-Step = Pair | Single | Move
+Step = Pair | SideBySide | Single | Move
 
 
 def cents_down(amount: Decimal) -> Decimal:
@@ -75,8 +82,8 @@ def legs_of(steps: Iterable[Step]) -> list[Leg]:
     """Every trade of the steps."""
     legs: list[Leg] = []
     for step in steps:
-        if isinstance(step, Pair):
-            legs += [step.lead, step.follow]
+        if isinstance(step, Pair | SideBySide):
+            legs += [leg for pair in _pairs_of(step) for leg in (pair.lead, pair.follow)]
         elif isinstance(step, Single):
             legs.append(step.leg)
     return legs
@@ -137,20 +144,25 @@ def orders_of(steps: Sequence[Step], desk: Desk) -> list[Order]:
         elif isinstance(step, Single):
             orders.append(desk.order(len(orders), _trade_fields(step.leg, step.slippage_bp, desk)))
         else:
-            orders.extend(_pair_orders(step, len(orders), desk))
+            orders.extend(_pair_orders(_pairs_of(step), len(orders), desk))
     return orders
 
 
-def _pair_orders(pair: Pair, first: int, desk: Desk) -> list[Order]:
+def _pairs_of(step: Pair | SideBySide) -> tuple[Pair, ...]:
+    return (step,) if isinstance(step, Pair) else step.pairs
+
+
+def _pair_orders(pairs: Sequence[Pair], first: int, desk: Desk) -> list[Order]:
     group = {
         "group_id": desk.new_id(f"{desk.strategy}/group", first),
         "execution_mode": ExecutionMode.PARALLEL,
         "on_fail": OnFail.COMPLETE_MARKETABLE,
         "timeout_s": desk.unhedged_max_s,
     }
+    legs = [(leg, pair.slippage_bp) for pair in pairs for leg in (pair.lead, pair.follow)]
     return [
-        desk.order(first + place, _trade_fields(leg, pair.slippage_bp, desk) | group | {"sequence_in_group": place})
-        for place, leg in enumerate((pair.lead, pair.follow))
+        desk.order(first + place, _trade_fields(leg, slip, desk) | group | {"sequence_in_group": place})
+        for place, (leg, slip) in enumerate(legs)
     ]
 
 

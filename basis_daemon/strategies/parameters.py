@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import pairwise
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,8 @@ D = Decimal
 BP = D("1e-4")
 QUOTE = "USDT"
 ONE = D(1)
+SHOCKS = {"BTC": D("0.20"), "ETH": D("0.25")}
+"""The adverse move that distances are counted in, by asset."""
 
 RANGES: dict[str, tuple[str, str]] = {
     "decision_interval_s": ("1", "60"),
@@ -93,12 +95,14 @@ class BasisVenue(BaseModel):
 class BasisParameters(BaseModel):
     """A frozen parameter set. Raises ConfigError naming key, value and range; a family is another set of defaults.
 
-    ``uses_prediction`` is off where no predicted funding was recorded (replay).
+    ``share_class`` is what the return is measured in; ``shock`` is by default that of the asset. ``uses_prediction`` is
+    off where no predicted funding was recorded (replay).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     asset: str = "BTC"
+    share_class: Literal["USDT"] = "USDT"
     venues: tuple[BasisVenue, ...]
     decision_interval_s: Decimal = D(15)
     delta_soft: Decimal = D("0.010")
@@ -113,7 +117,7 @@ class BasisParameters(BaseModel):
     slip_emergency_bp: Decimal = D(100)
     venue_cap: Decimal = D("0.50")
     m_star: Decimal = D("0.40")
-    shock: Decimal = D("0.20")
+    shock: Decimal = SHOCKS["BTC"]
     z_open: Decimal = D("1.5")
     z_topup: Decimal = ONE
     z_reduce: Decimal = D("0.5")
@@ -127,6 +131,12 @@ class BasisParameters(BaseModel):
     min_basis_bp: Decimal = D(-10)
     max_drawdown: Decimal = D("0.05")
     uses_prediction: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_the_shock_of_its_asset(cls, given: dict[str, object]) -> dict[str, object]:
+        asset = given.get("asset")
+        return {"shock": SHOCKS[asset], **given} if isinstance(asset, str) else given
 
     @model_validator(mode="after")
     def _is_within_ranges(self) -> Self:

@@ -158,6 +158,29 @@ async def _plan(rig: Rig, orders: list[Order]) -> None:
     await rig.manager.execute_orders(START, orders, "plan")
 
 
+async def test_pairs_of_one_group_run_side_by_side_and_none_waits_for_another() -> None:
+    rig = Rig.adopted(terms=PaperTerms(uplink_s=0.5, downlink_s=0.25))
+    lead, follow = pair("0.4")
+    second = [
+        order.model_copy(update={"order_id": f"{place:032x}", "leg": place, "sequence_in_group": place})
+        for place, order in enumerate((lead, follow), start=2)
+    ]
+    ends: list[PlanState] = []
+    async with TaskTree("test") as tree:
+
+        async def plan() -> None:
+            ends.append(await rig.manager.execute_orders(START, [lead, follow, *second], "plan", scope=tree))
+
+        tree.spawn("plan", plan())
+        await rig.clock.advance(0.4)
+        assert len(rig.witnesses["binance"].sent) == 2  # both first legs are on the wire before either has filled
+        await rig.clock.advance(30)
+    assert ends == [PlanState.DONE]
+    assert [order.closes_a_gap for order in rig.witnesses["binance"].sent] == [False, False]
+    assert all(order.closes_a_gap for order in rig.witnesses["binanceusdm"].sent)
+    assert agrees(rig)
+
+
 async def test_the_seconds_of_a_naked_leg_are_recorded() -> None:
     rig = Rig.adopted(terms=PaperTerms(uplink_s=0.5, downlink_s=0.25))
     async with TaskTree("test") as tree:

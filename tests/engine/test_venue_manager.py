@@ -132,7 +132,7 @@ def _three_legs() -> list[Order]:
     [
         (_repeated(), "order ids repeat"),
         (_torn(), "do not stand together"),
-        (_three_legs(), "3 parallel legs, expected 2"),
+        (_three_legs(), "3 parallel legs, expected pairs"),
         ([trade_order(COIN, Side.BUY, "0.1", venue="okx", instrument="okx:spot:BTC")], "no interface for spot_trade"),
         ([trade_order(PERP, Side.SELL, "0.1", stop_loss=D(70_000))], "keeps brackets"),
         (pair(execution_mode=ExecutionMode.ATOMIC), "cannot be atomic"),

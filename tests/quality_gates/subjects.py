@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from basis_daemon.strategies import STRATEGIES
-from basis_daemon.strategies.basis import BtcBasis
+from basis_daemon.strategies.basis import BtcBasis, EthBasis
 from basis_daemon.strategies.parameters import BasisParameters, BasisVenue
 from tests.quality_gates.pictures import basis_pictures
 from tests.quality_gates.strategy import Subject
@@ -20,7 +20,10 @@ def basis_parameters(asset: str) -> BasisParameters:
     return BasisParameters(asset=asset, venues=(venue,), venue_cap=ONE)
 
 
-SUBJECTS: tuple[Subject, ...] = (Subject("btc_basis", lambda: BtcBasis(basis_parameters("BTC")), basis_pictures),)
+SUBJECTS: tuple[Subject, ...] = (
+    Subject("btc_basis", lambda: BtcBasis(basis_parameters("BTC")), basis_pictures),
+    Subject("eth_basis", lambda: EthBasis(basis_parameters("ETH")), basis_pictures),
+)
 
 
 def registered() -> Mapping[str, object]:

@@ -20,12 +20,14 @@ from basis_daemon.domain.market import FundingSettled
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.strategies.memory import BasisMemory
-from tests.builders import PERP, D, Holding, Scene, executed, mark_tick, parameters
+from basis_daemon.strategies.parameters import SHOCKS
+from tests.builders import BINANCE, D, Holding, Scene, executed, mark_tick, parameters
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 ANY_TIME = frozenset({ReasonCode.LIQ_TOPUP, ReasonCode.LIQ_REDUCE, ReasonCode.LIQ_EMERGENCY, ReasonCode.DELTA})
 MINUTES = (0, 20, 40, 59)
 SLIP_BP, CAPITAL = D("1.5"), D(100_000)
+STEPS = {"BTC": "0.001", "ETH": "0.01"}
 
 
 @dataclass(frozen=True)
@@ -65,32 +67,46 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def candles(window: str, market: str) -> dict[datetime, tuple[Decimal, ...]]:
-    return {
-        moment(row["timestamp"]): _path(*(D(row[name]) for name in ("open", "high", "low", "close")))
-        for row in rows(window, "candles_1h.csv")
-        if (row["venue"], row["market"], row["symbol"]) == ("bybit", market, "BTCUSDT")
-    }
+@dataclass(frozen=True)
+class Stress:
+    """All prices times ``factor`` from an instant on: a squeeze worse than the recorded one."""
+
+    factor: Decimal
+    since: datetime
+
+
+def candles(window: str, market: str, asset: str, stress: Stress | None) -> dict[datetime, tuple[Decimal, ...]]:
+    found = {}
+    for row in rows(window, "candles_1h.csv"):
+        if (row["venue"], row["market"], row["symbol"]) == ("bybit", market, f"{asset}USDT"):
+            at = moment(row["timestamp"])
+            factor = stress.factor if stress is not None and at >= stress.since else D(1)
+            found[at] = _path(*(D(row[name]) * factor for name in ("open", "high", "low", "close")))
+    return found
 
 
 def _path(first: Decimal, high: Decimal, low: Decimal, last: Decimal) -> tuple[Decimal, ...]:
     return (first, low, high, last) if last >= first else (first, high, low, last)
 
 
-def settled(window: str) -> dict[datetime, FundingSettled]:
+def settled(window: str, asset: str) -> dict[datetime, FundingSettled]:
     return {
         moment(row["timestamp"]): FundingSettled(
-            PERP, moment(row["timestamp"]), D(row["funding_rate"]), int(row["interval_hours"])
+            BINANCE.perp_key(asset), moment(row["timestamp"]), D(row["funding_rate"]), int(row["interval_hours"])
         )
         for row in rows(window, "funding.csv")
-        if (row["venue"], row["symbol"]) == ("bybit", "BTCUSDT")
+        if (row["venue"], row["symbol"]) == ("bybit", f"{asset}USDT")
     }
 
 
-def replay(window: str, start: datetime, *, opened: bool = False) -> Run:
+def replay(
+    window: str, start: datetime, *, opened: bool = False, asset: str = "BTC", stress: Stress | None = None
+) -> Run:
     """The window from ``start`` on, after its lead-in has taught funding and marks."""
-    spot, perp, funding = candles(window, "spot"), candles(window, "perp"), settled(window)
-    scene = Scene(parameters(uses_prediction=False), {"binance": Holding(cash=CAPITAL)}, rates={"binance": ()})
+    spot, perp = (candles(window, market, asset, stress) for market in ("spot", "perp"))
+    funding, chosen = settled(window, asset), parameters(asset=asset, uses_prediction=False)
+    holdings = {"binance": Holding(cash=CAPITAL)}
+    scene = Scene(chosen, holdings, rates={"binance": ()}, perp_step=STEPS[asset])
     memory, run = scene.strategy.initial_memory(), Run()
     for stamp in sorted(set(spot) & set(perp)):
         if stamp < start:
@@ -112,13 +128,15 @@ def _taught(
     if settlement is not None:
         memory = scene.strategy.fold(memory, settlement)
     for minute, mark in zip(MINUTES, path, strict=True):
-        memory = scene.strategy.fold(memory, mark_tick(PERP, mark, stamp + timedelta(minutes=minute)))
+        memory = scene.strategy.fold(
+            memory, mark_tick(BINANCE.perp_key(scene.asset), mark, stamp + timedelta(minutes=minute))
+        )
     return memory
 
 
 def _opened(scene: Scene, spot: Decimal, perp: Decimal) -> Scene:
     """The pair at m* as if it had always stood, without the cost of an entry."""
-    quantity = round_down(CAPITAL / D("1.4") / spot, D("0.001"))
+    quantity = round_down(CAPITAL / D("1.4") / spot, D(scene.perp_step))
     margin = D("0.4") * quantity * perp
     held = Holding(CAPITAL - quantity * spot - margin, margin, quantity, quantity, perp)
     return scene.but(holdings={"binance": held})
@@ -134,7 +152,7 @@ def _step(
         run.funding += cash
         scene = scene.holding(margin_wallet=held.margin_wallet + cash)
         memory = strategy.fold(memory, settlement)
-    memory = strategy.fold(memory, mark_tick(PERP, point.perp, point.at))
+    memory = strategy.fold(memory, mark_tick(BINANCE.perp_key(scene.asset), point.perp, point.at))
     known = memory
     scene = scene.but(time=point.at, price=point.spot, mark=point.perp, remember=lambda _: known)
     _measure(scene, run)
@@ -156,7 +174,7 @@ def _decided(scene: Scene, memory: BasisMemory, point: Point, run: Run) -> tuple
             fee = scene.market.instruments[order.instrument].taker_fee
             run.costs += order.quantity * order.ref_price * (fee + SLIP_BP / 10_000)
     after = executed(scene, orders, SLIP_BP)
-    ended = PlanEnded("btc_basis", 1, found.reason, PlanState.DONE, point.at, found.targets, found.weights)
+    ended = PlanEnded(scene.strategy.name, 1, found.reason, PlanState.DONE, point.at, found.targets, found.weights)
     return after, scene.strategy.fold(memory, ended)
 
 
@@ -164,9 +182,9 @@ def _measure(scene: Scene, run: Run) -> None:
     exposure = scene.exposure
     assert exposure.equity_usdt is not None
     run.equity = exposure.equity_usdt
-    share = exposure.net_delta.get("BTC", D(0)) * scene.price / exposure.equity_usdt
+    share = exposure.net_delta.get(scene.asset, D(0)) * scene.price / exposure.equity_usdt
     run.delta_max = max(run.delta_max, abs(share))
     for state in exposure.margins:
         if state.quantity:
-            z = ((1 + state.margin / state.notional) / (1 + state.maintenance_rate) - 1) / D("0.2")
+            z = ((1 + state.margin / state.notional) / (1 + state.maintenance_rate) - 1) / SHOCKS[scene.asset]
             run.z_min = min(run.z_min, z)

@@ -88,16 +88,8 @@ def test_money_that_comes_too_late_is_not_waited_for() -> None:
     venue = BINANCE.model_copy(update={"network": "ethereum", "route_eta_h": D(1)})
     scene = paired(m=D("0.2")).but(parameters=parameters(venue), wallet=D(50_000))
     assert [order.venue for order in scene.orders()] == ["wallet", "binance"]  # sigma unknown: any source will do
-
-    def wild(sigma: str) -> Scene:
-        return scene.but(
-            remember=lambda memory: replace(
-                memory, venues={n: replace(v, variance=D(sigma) ** 2) for n, v in memory.venues.items()}
-            )
-        )
-
-    assert wild("0.02").orders()[0].venue == "wallet"  # a quarter of (.188 / .06)^2 h is 2.5 h
-    assert wild("0.04").orders()[0].instrument == PERP  # 0.6 h: the long leg here is sold instead
+    assert with_sigma(scene, "0.02").orders()[0].venue == "wallet"  # a quarter of (.188 / .06)^2 h is 2.5 h
+    assert with_sigma(scene, "0.04").orders()[0].instrument == PERP  # 0.6 h: the long leg here is sold instead
 
 
 def test_a_level_under_way_is_not_repeated_but_a_worse_one_acts_at_once() -> None:
@@ -114,10 +106,22 @@ def test_a_higher_maintenance_tier_brings_every_level_nearer() -> None:
     assert paired(m=D("0.22"), mm="0.02").assess().reason is R.LIQ_TOPUP
 
 
-def test_without_a_long_leg_the_short_is_bought_back_to_the_restore_level() -> None:
+def with_sigma(scene: Scene, sigma: str) -> Scene:
+    """The scene where hourly returns of the mark are known to spread so far."""
+    return scene.but(
+        remember=lambda memory: replace(
+            memory, venues={n: replace(v, variance=D(sigma) ** 2) for n, v in memory.venues.items()}
+        )
+    )
+
+
+@pytest.mark.parametrize(("sigma", "reason"), [(None, R.LIQ_REDUCE), ("0.01", R.LIQ_EMERGENCY)])
+def test_without_a_long_leg_the_short_is_bought_back_to_the_restore_level(
+    sigma: str | None, reason: ReasonCode
+) -> None:
     scene = paired(m=D("0.1")).holding(base=D(0)).but(parameters=parameters(delta_hard=D("0.1")))
-    found = scene.assess()
-    assert found.reason is R.LIQ_EMERGENCY  # nothing can restore m*: one level worse
+    scene = scene if sigma is None else with_sigma(scene, sigma)
+    assert scene.assess().reason is reason  # nothing can restore m*: one level worse, once the time left is known
     (perp,) = scene.orders()
     assert perp.reduce_only
     y = (D("0.2322") - D("0.1")) * 60_000 / (D("0.2322") - D("0.0015"))
