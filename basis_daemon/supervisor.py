@@ -17,6 +17,7 @@ from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.codec import PlanRow
+from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness
 from basis_daemon.engine.mailbox import Mailbox
 from basis_daemon.engine.order_runner import OrderRunner
@@ -71,6 +72,7 @@ class Parts:
     mailbox: Mailbox
     freshness: Freshness
     valuer: Valuer
+    fence: Fence
 
 
 class Supervisor:
@@ -89,6 +91,7 @@ class Supervisor:
         self._mailbox = parts.mailbox
         self._freshness = parts.freshness
         self._valuer = parts.valuer
+        self._fence = parts.fence
         self._rhythm = rhythm
         self._clock = clock
         self._alarm = alarm
@@ -158,6 +161,7 @@ class Supervisor:
         await self._end_doubt()
         for reconciler in self._reconcilers.values():
             await self._settle_account(reconciler)
+            self._fence.check_start(reconciler.account, reconciler.open_order_ids)
         for engine in self.engines:
             engine.is_open = True
 

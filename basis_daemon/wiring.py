@@ -21,9 +21,11 @@ from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.risk import RiskLimits
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.codec import GuardState
+from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
 from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.last_hop import Collars, LastHop
 from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.mailbox import Mailbox
 from basis_daemon.engine.order_runner import OrderRunner
@@ -48,7 +50,7 @@ from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import Metrics, Redactor, configure_logging, correlated, get_logger
 from basis_daemon.web.control import ControlServer, Desk
-from basis_daemon.wiring_venues import SANDBOX_SECRET, Venue, make_venues
+from basis_daemon.wiring_venues import SANDBOX_SECRET, Venue, account_leases, make_venues
 
 VALUATION_STEP = timedelta(hours=1)
 _NS = 1_000_000_000
@@ -83,6 +85,8 @@ async def run_daemon(settings: Settings, *, arm: bool) -> int:
 
 async def _live(settings: Settings, journal: SqliteJournal, clock: SystemClock, *, arm: bool) -> None:
     async with TaskTree("daemon") as tree, AsyncExitStack() as stack:
+        for lease in account_leases(settings):
+            stack.enter_context(lease)
         daemon = _assemble(settings, journal, clock, tree)
         desk = Desk(
             rows=lambda after: _rows(settings.journal_file, after),
@@ -117,6 +121,7 @@ class _Core:
     """What every strategy's engine shares."""
 
     settings: Settings
+    journal_name: str
     clock: SystemClock
     alarm: Alarm
     recorder: Recorder
@@ -134,10 +139,14 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
     handler = PositionUpdateHandler(recorder, monitor, alarm)
     freshness = Freshness(mailbox, FreshnessLimits(settings.freshness.quote_s, settings.freshness.account_s))
     venues = make_venues(settings, strategies, recorder.state, clock, alarm)
-    manager = _routes(venues, handler, strategies)
+    guard = Guard(recorder, alarm)
+    last_hop = LastHop(recorder, guard, clock, alarm, _collars(settings), mailbox)
+    manager = _routes(venues, handler, strategies, last_hop)
     runner = OrderRunner(recorder, handler, manager, clock, alarm, _probe(settings))
-    guard = Guard(recorder)
-    core = _Core(settings, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner)
+    name = _journal_name(settings, journal)
+    fence = Fence(recorder, guard, name)
+    handler.on_foreign = fence.meet
+    core = _Core(settings, name, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner)
     sources = [source for venue in venues for source in venue.sources]
     reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm) for source in sources]
     desks = [_risk_desk(core, strategy, lambda: supervisor.phase is Phase.ARMED) for strategy in strategies]
@@ -157,6 +166,7 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
         mailbox=mailbox,
         freshness=freshness,
         valuer=valuer,
+        fence=fence,
     )
     rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s, settings.journal.snapshot_rows)
     supervisor = Supervisor(parts, rhythm, clock, alarm, _tell_phase)
@@ -187,14 +197,13 @@ def _picture_maker(core: _Core, desk: RiskDesk) -> PictureMaker:
 
 
 def _engine(core: _Core, strategy: BasisStrategy, desk: RiskDesk, pictures: PictureMaker) -> EventDrivenStrategyEngine:
-    book = core.settings.book.name
     execution = VenueManager(
         recorder=core.recorder,
         runner=core.runner,
         interfaces=core.manager,
         clock=core.clock,
         budget=_leg_budget(core.settings, strategy),
-        book=book,
+        book=core.journal_name,
         quotes=core.mailbox.books,
         is_halted=core.guard.forbids,
     )
@@ -206,13 +215,13 @@ def _engine(core: _Core, strategy: BasisStrategy, desk: RiskDesk, pictures: Pict
         gate=desk.gate,
         clock=core.clock,
         alarm=core.alarm,
-        book=book,
+        book=core.journal_name,
     )
 
 
 # ------------------------------------------------------------------------------------------------------- the venues
 def _routes(
-    venues: Sequence[Venue], handler: PositionUpdateHandler, strategies: list[BasisStrategy]
+    venues: Sequence[Venue], handler: PositionUpdateHandler, strategies: list[BasisStrategy], last_hop: LastHop
 ) -> VenueInterfaceManager:
     """The routing table, complete for what the strategies need."""
 
@@ -220,7 +229,7 @@ def _routes(
         handler.process_trades([trade])
 
     routes = [route for venue in venues for route in venue.routes(on_trade)]
-    return VenueInterfaceManager((), _needed(strategies), routes)
+    return VenueInterfaceManager((), _needed(strategies), routes, let_out=last_hop.let_out)
 
 
 def _needed(strategies: list[BasisStrategy]) -> set[tuple[OrderOperation, str]]:
@@ -253,6 +262,17 @@ def _risk_limits(
     )
 
 
+def _collars(settings: Settings) -> Collars:
+    guard = settings.guard
+    return Collars(
+        order_notional_max_usdt=guard.order_notional_max_usdt,
+        orders_per_minute_max=guard.orders_per_minute_max,
+        notional_per_minute_max_usdt=guard.notional_per_minute_max_usdt,
+        price_collar_bp=guard.price_collar_bp,
+        source_max_s=settings.freshness.quote_s,
+    )
+
+
 def _leg_budget(settings: Settings, strategy: BasisStrategy) -> LegBudget:
     p, execution = strategy.parameters, settings.execution
     return LegBudget(
@@ -274,6 +294,11 @@ def _identity(settings: Settings) -> Identity:
     )
     fingerprint = hashlib.sha256(json.dumps(accounts).encode()).hexdigest()
     return Identity(settings.book.name, JournalMode(settings.mode.value), fingerprint)
+
+
+def _journal_name(settings: Settings, journal: SqliteJournal) -> str:
+    """What order ids are made of: two journals of one book, on two machines or after a loss, have two names."""
+    return f"{settings.book.name}@{journal.created.isoformat()}"
 
 
 def _run(settings: Settings) -> Run:

@@ -20,6 +20,7 @@ from basis_daemon.settings.model import FeeSettings, PaperSettings, SandboxSetti
 from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.telemetry import get_logger
 from basis_daemon.venues.cex.binance import BINANCE
+from basis_daemon.venues.cex.lease import AccountLease
 from basis_daemon.venues.cex.network import SandboxNetwork, sandbox_from_ready_file
 from basis_daemon.venues.cex.options import CEXOptions, Fees, Note, Terms
 from basis_daemon.venues.cex.venue import CEXVenue
@@ -51,6 +52,19 @@ def make_venues(
         exchange = CEXVenue(EXCHANGES[venue.exchange], _options(settings, venue, assets), clock, _note(alarm))
         is_paper = settings.mode is Mode.PAPER
         found.append(_on_paper(exchange, _paper(settings), book, clock) if is_paper else _at_exchange(exchange))
+    return found
+
+
+def account_leases(settings: Settings) -> list[AccountLease]:
+    """What this process must hold before it speaks for an account; simulated accounts belong to it anyway."""
+    if settings.mode is Mode.PAPER:
+        return []
+    found = []
+    for name, venue in settings.enabled_venues.items():
+        network = _network(settings)
+        where = settings.mode.value if network is None else f"127.0.0.1:{network.port}"
+        key = venue.key.get_secret_value() if venue.key is not None else SANDBOX_KEY
+        found.append(AccountLease(name, venue.exchange, where, key))
     return found
 
 

@@ -58,7 +58,7 @@ def test_every_mode_has_the_same_accounts_and_routes(mode: str, environ: dict[st
         ("binance", expected),
         ("binanceusdm", expected),
     ]
-    table = VenueInterfaceManager((), (), venue.routes(lambda _: None)).operations
+    table = VenueInterfaceManager((), (), venue.routes(lambda _: None), let_out=lambda _: None).operations
     for account, trade in (("binance", OrderOperation.SPOT_TRADE), ("binanceusdm", OrderOperation.PERP_TRADE)):
         assert {trade, OrderOperation.TRANSFER, OrderOperation.CANCEL} <= table[account]
 

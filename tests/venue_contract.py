@@ -17,7 +17,8 @@ import pytest
 from basis_daemon.domain.errors import ErrorClass, InvalidOrderError, OrderRejectedError, OutcomeUnknownError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey, round_down
 from basis_daemon.domain.market import BookTick
-from basis_daemon.domain.order import Order, OrderOperation, OrderType, Side, TimeInForce, order_id
+from basis_daemon.domain.order import Order, OrderOperation, OrderType, Side, TimeInForce
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
 from basis_daemon.ports import AccountSource, ExecutionInterface, Finding
 

@@ -25,6 +25,10 @@ class InvalidOrderError(BasisError, ValueError):
     """The order breaks the operation table or an invariant; build another one."""
 
 
+class LastHopError(InvalidOrderError):
+    """The order was stopped at the last look before the wire: nothing left, and it must not be sent again."""
+
+
 class PlanRefusedError(BasisError):
     """Nothing of the list of orders was sent; the next decision starts over."""
 
@@ -60,6 +64,10 @@ class ReconciliationError(BasisError):
 
 class IntegrityError(BasisError):
     """Something that cannot be true was observed (overfill, repeated sequence, broken chain); halt and page."""
+
+
+class SecondDaemonError(BasisError):
+    """Another daemon trades an account of ours; two would trade against each other, so this one does not begin."""
 
 
 class JournalError(BasisError):

@@ -6,7 +6,6 @@ Quantities are in ``amount_unit``, prices in quote per base, slippage in basis p
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -170,12 +169,6 @@ FIELDS_BY_OPERATION: dict[OrderOperation, frozenset[str]] = {
     O.UNWRAP_REWARD: frozenset({"token_in"}),
 }
 assert FIELDS_BY_OPERATION.keys() == set(OrderOperation), "every operation needs its row of required fields"  # noqa: S101  a table that lags its enum must stop the import
-
-
-def order_id(account: str, epoch: int, strategy: str, decision: int, leg: int, clip: int, attempt: int) -> str:
-    """32 lower-case hex, equal for equal parts, accepted as client id by every venue we trade."""
-    parts = "|".join((account, str(epoch), strategy, str(decision), str(leg), str(clip), str(attempt)))
-    return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
 class Order(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from basis_daemon.domain.errors import BasisError
 from basis_daemon.domain.order import Order
 from basis_daemon.engine.codec import GuardRow, GuardState
+from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
 
 _ORDER = (GuardState.ACTIVE, GuardState.REDUCING, GuardState.HALTED)
@@ -17,8 +18,9 @@ class GuardLatchedError(BasisError):
 class Guard:
     """Holds the latch in the journal, so that a restart cannot loosen it."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, alarm: Alarm) -> None:
         self._recorder = recorder
+        self._alarm = alarm
 
     @property
     def state(self) -> GuardState:
@@ -31,9 +33,10 @@ class Guard:
         return self._recorder.state.guard.why
 
     def tighten(self, state: GuardState, why: str) -> None:
-        """Move towards HALTED; asking for a looser state changes nothing."""
+        """Move towards HALTED and page; asking for a looser state, or for the same again, changes nothing."""
         if _ORDER.index(state) > _ORDER.index(self.state):
             self._recorder.record(GuardRow(state, why), "guard")
+            self._alarm("page", {"guard": state.value, "why": why})
 
     def rearm(self, why: str) -> None:
         """Operator only: back to ACTIVE. Raises GuardLatchedError while orders are in doubt or breaks are open."""

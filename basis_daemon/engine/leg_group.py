@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from basis_daemon.domain.instrument import Instrument, round_down
 from basis_daemon.domain.market import BookTick
-from basis_daemon.domain.order import Order, Side, order_id
+from basis_daemon.domain.order import Order, Side
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import GroupRow
 from basis_daemon.engine.order_runner import OrderRunner

@@ -25,6 +25,10 @@ Alarm = Callable[[str, Mapping[str, str]], None]
 """(what happened, the values that say so); never blocks."""
 
 
+def _ignore(client_id: str) -> None:
+    """Nobody asks whose orders these are."""
+
+
 class PositionUpdateHandler:
     """The only writer of the book. Its changes are one synchronous critical section; the network is never inside it."""
 
@@ -33,6 +37,7 @@ class PositionUpdateHandler:
         self._state = recorder.state
         self._monitor = monitor
         self._alarm = alarm
+        self.on_foreign: Callable[[str], None] = _ignore
         self._reports: dict[str, AccountReport] = {}
         self._misses: dict[PositionKey, tuple[int, Decimal]] = {}
         self._changes: dict[str, int] = {}
@@ -71,6 +76,7 @@ class PositionUpdateHandler:
         if known is None:
             facts = {"trade_id": trade.trade_id, "order_id": trade.order_id, "owner": EXTERNAL}
             self._alarm("fill of an order that is not ours", facts)
+            self.on_foreign(trade.order_id)
         if was_dead:
             self._alarm("fill of an order believed dead", {"trade_id": trade.trade_id, "order_id": trade.order_id})
         if state.is_overfilled(trade.order_id):
@@ -157,6 +163,7 @@ class PositionUpdateHandler:
             row = ForeignOrderRow(report.account, order_id, EXTERNAL, is_open=True)
             self._recorder.record(row, order_id)
             self._alarm("order of another hand", {"account": report.account, "order_id": order_id, "owner": EXTERNAL})
+            self.on_foreign(order_id)
         gone = [r for r in state.foreign_orders.values() if r.account == report.account and r.order_id not in seen]
         for row in gone:
             self._recorder.record(ForeignOrderRow(row.account, row.order_id, row.owner, is_open=False), row.order_id)

@@ -46,6 +46,11 @@ class Reconciler:
         """The venue part of its position keys."""
         return self._source.account
 
+    @property
+    def open_order_ids(self) -> tuple[str, ...]:
+        """Client ids of what was open at the venue when it last answered."""
+        return self.last.open_order_ids if self.last is not None else ()
+
     async def adopt(self) -> None:
         """First start: the venue's word becomes the opening book. Raises VenueUnreachableError."""
         report = await self._source.fetch_report()

@@ -55,6 +55,7 @@ class Recorder:
     def __init__(self, state: BookState, journal: Journal) -> None:
         self.state = state
         self._journal = journal
+        self._unspent: dict[str, Order] = {}
         self.rows_since_snapshot = 0
 
     @property
@@ -86,6 +87,11 @@ class Recorder:
             rows.append(self._row(RecordKind.INTENT, dump(order), plan_id, order.parent_id or plan_id))
         self._count(len(rows))
         await self._journal.append_durable(rows)
+        self._unspent |= {order.order_id: order for order in orders}
+
+    def spend_intent(self, order_id: str) -> Order | None:
+        """The durable intent behind this id, once: an intent is spent by its send. None without one."""
+        return self._unspent.pop(order_id, None)
 
     def move(self, order: Order, state: OrderState, at: datetime | None = None, why: str = "") -> None:
         """Advance one order and record it; raises IllegalTransitionError."""

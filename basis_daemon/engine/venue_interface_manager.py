@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from basis_daemon.domain.errors import ConfigError, PlanRefusedError
@@ -21,8 +21,14 @@ class VenueInterfaceManager:
         interfaces: Iterable[ExecutionInterface],
         needed: Iterable[Route] = (),
         shared: Iterable[tuple[str, ExecutionInterface]] = (),
+        *,
+        let_out: Callable[[Order], None],
     ) -> None:
-        """``shared`` names further accounts that an interface serves: one key moves money of several wallets."""
+        """``shared`` names further accounts that an interface serves: one key moves money of several wallets.
+
+        ``let_out`` sees every order last of all and raises LastHopError to keep it.
+        """
+        self._let_out = let_out
         table: dict[Route, ExecutionInterface] = {}
         for account, interface in (*((each.account, each) for each in interfaces), *shared):
             for operation in interface.operations:
@@ -52,5 +58,7 @@ class VenueInterfaceManager:
         return (order.operation, order.venue) in self._table
 
     async def route_order(self, order: Order, timestamp: datetime) -> Trade:
-        """Execute once at the order's venue; returns and raises what its interface does."""
-        return await self.interface(order).execute_order(order, timestamp)
+        """Execute once at the order's venue; returns and raises what its interface does, LastHopError before that."""
+        interface = self.interface(order)
+        self._let_out(order)
+        return await interface.execute_order(order, timestamp)

@@ -9,7 +9,8 @@ from datetime import datetime
 from basis_daemon.domain.errors import BasisError, PlanRefusedError
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import BookTick
-from basis_daemon.domain.order import LEGS_OF_A_PAIR, ExecutionMode, OnFail, Order, TimeInForce, order_id
+from basis_daemon.domain.order import LEGS_OF_A_PAIR, ExecutionMode, OnFail, Order, TimeInForce
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.plan import Batch, PlanState, batches
 from basis_daemon.domain.trade import DEAD, OrderState
 from basis_daemon.engine.leg_group import Desk, GroupEnd, LegBudget, LegGroup

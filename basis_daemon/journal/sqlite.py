@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -90,6 +91,11 @@ class SqliteJournal:
     @property
     def generation(self) -> int:
         return self._generation
+
+    @property
+    def created(self) -> datetime:
+        """When the file was made, to the microsecond; copies keep it."""
+        return self._reader.header.created
 
     @property
     def failure(self) -> str | None:

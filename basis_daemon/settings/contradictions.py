@@ -9,6 +9,7 @@ from basis_daemon.settings.families import strategy_parameters
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Settings
 from basis_daemon.settings.paper import paper_faults
+from basis_daemon.strategies.parameters import BasisParameters
 
 
 def contradictions(settings: Settings, where: Where) -> list[Fault]:
@@ -32,12 +33,27 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
         if order_max < clip:
             why = f"{plain(clip)} USDT or more, the clip_usdt of {key}: else the gate refuses every clip"
             faults.append(_fault("risk.order_notional_max_usdt", f"{plain(order_max)} USDT", why, where))
+        faults += _guard_faults(settings, parameters, key, where)
         for venue in parameters.venues:
             leverage = settings.venues[venue.name].leverage
             if leverage * parameters.m_star < 1:
                 needed = plain((1 / parameters.m_star).to_integral_value(rounding="ROUND_CEILING"))
                 why = f"{needed} or more, because m_star of {key} is {plain(parameters.m_star)}"
                 faults.append(_fault(f"venues.{venue.name}.leverage", plain(Decimal(leverage)), why, where))
+    return faults
+
+
+def _guard_faults(settings: Settings, parameters: BasisParameters, key: str, where: Where) -> list[Fault]:
+    """The guard stands behind the strategy: where it came first, the strategy's own defence would never act."""
+    guard, risk, faults = settings.guard, settings.risk, []
+    collar, slip = guard.price_collar_bp, parameters.slip_emergency_bp
+    if collar <= slip:
+        why = f"more than {plain(slip)} bp, the slip_emergency_bp of {key}: else the last hop keeps every defence"
+        faults.append(_fault("guard.price_collar_bp", f"{plain(collar)} bp", why, where))
+    least, found = risk.order_notional_max_usdt, guard.order_notional_max_usdt
+    if found < least:
+        why = f"{plain(least)} USDT or more, the risk.order_notional_max_usdt: else the last hop keeps approved plans"
+        faults.append(_fault("guard.order_notional_max_usdt", f"{plain(found)} USDT", why, where))
     return faults
 
 

@@ -214,6 +214,21 @@ class RiskSettings(_Section):
     price_band_bp: Number = _number("150", "5", "1000", "bp", "limit price against mid; above slip_emergency")
 
 
+class GuardSettings(_Section):
+    """The backstop over all strategies; it only tightens, and only an operator's rearm loosens it again."""
+
+    order_notional_max_usdt: Number = _number(
+        "1000000", "10", "50000000", "USDT", "one order at the last hop; larger ones are kept"
+    )
+    orders_per_minute_max: int = _count(300, 10, 6000, "orders", "out of the last hop, clips too; one more halts")
+    notional_per_minute_max_usdt: Number = _number(
+        "10000000", "100", "1000000000", "USDT", "out of the last hop; more halts"
+    )
+    price_collar_bp: Number = _number(
+        "500", "50", "2000", "bp", "an order's worst price against index and other books; above slip_emergency"
+    )
+
+
 class FreshnessSettings(_Section):
     """How old an input may be before it is stale; a stale input forbids new risk (strategies.md 1.4)."""
 
@@ -274,6 +289,8 @@ class Settings(BaseSettings):
     """Strategy instances by name."""
     risk: RiskSettings = RiskSettings()
     """Limits before every plan."""
+    guard: GuardSettings = GuardSettings()
+    """The backstop."""
     freshness: FreshnessSettings = FreshnessSettings()
     """Ages at which inputs are stale."""
     execution: ExecutionSettings = ExecutionSettings()

@@ -11,7 +11,8 @@ from typing import Any
 from basis_daemon.domain.decision import Exposure, ReasonCode, Target
 from basis_daemon.domain.instrument import Kind, PositionKey, round_down, round_up
 from basis_daemon.domain.market import MarketSnapshot
-from basis_daemon.domain.order import ExecutionMode, OnFail, Order, OrderOperation, OrderType, Side, order_id
+from basis_daemon.domain.order import ExecutionMode, OnFail, Order, OrderOperation, OrderType, Side
+from basis_daemon.domain.order_ids import order_id
 
 ZERO = Decimal(0)
 INTERNAL = "internal"

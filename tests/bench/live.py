@@ -7,7 +7,8 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.instrument import Instrument, PositionKey
-from basis_daemon.domain.market import BookTick, MarketEvent
+from basis_daemon.domain.market import BookTick, MarketEvent, MarkTick
 from basis_daemon.ports import FeedEvent, Journal
 from basis_daemon.supervisor import Phase
 from basis_daemon.tasks import TaskTree
@@ -28,7 +29,7 @@ from tests.bench.stack import Stack, assemble
 from tests.bench.trigger import SPOT, Trigger
 
 API_KEY, API_SECRET = "sandbox-key", "sandbox-secret"
-ACCOUNT = "binance"
+ACCOUNT, PERP = "binance", PositionKey("binanceusdm:perp:BTCUSDT")
 START_TIMEOUT_S, TRIAL_TIMEOUT_S = 30.0, 10.0
 """They end a hang; nothing is measured by them."""
 KNOCK_S = 0.5
@@ -77,22 +78,31 @@ async def exchange_process(directory: Path) -> AsyncIterator[ExchangeProcess]:
 
 
 class _Watched:
-    """A feed that tells when its ticks come by; otherwise the real one."""
+    """A feed that tells when its ticks come by; otherwise the real one.
+
+    With the first tick it also brings the index of a perp that is not traded here: the last hop wants a second source.
+    """
 
     def __init__(self, inner: CEXFeed) -> None:
         self._inner = inner
         self.on_tick: Callable[[], None] = lambda: None
 
     async def start(self) -> Mapping[PositionKey, Instrument]:
-        return await self._inner.start()
+        loaded = await self._inner.start()
+        return {**loaded, PERP: replace(loaded[SPOT], key=PERP)}
 
     async def history(self) -> Sequence[MarketEvent]:
         return await self._inner.history()
 
     async def run(self, sink: Callable[[FeedEvent], None]) -> None:
+        is_marked: list[bool] = []
+
         def watched(event: FeedEvent) -> None:
             if isinstance(event, BookTick):
                 self.on_tick()
+                if not is_marked:
+                    is_marked.append(True)
+                    sink(_mark_of(event))
             sink(event)
 
         await self._inner.run(watched)
@@ -103,6 +113,10 @@ class _Watched:
     def counts(self) -> Counter[str]:
         """Frames that it refused, by what was wrong."""
         return sum((account.counts for account in self._inner.accounts), Counter[str]())
+
+
+def _mark_of(tick: BookTick) -> MarkTick:
+    return MarkTick(PERP, tick.venue_time, tick.received_ns, tick.mid, tick.mid, Decimal(0), tick.venue_time)
 
 
 @dataclass(slots=True)

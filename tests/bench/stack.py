@@ -12,9 +12,11 @@ from basis_daemon.domain.margin import Ladder
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.risk import RiskLimits
 from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
 from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.last_hop import Collars, LastHop
 from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.mailbox import Mailbox
 from basis_daemon.engine.order_runner import OrderRunner
@@ -34,6 +36,13 @@ from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 D = Decimal
 BOOK = "bench"
 NEVER_S, NEVER_ROWS = D(1_000_000), 10**9
+_COLLARS = Collars(
+    order_notional_max_usdt=D(10**9),
+    orders_per_minute_max=10**9,
+    notional_per_minute_max_usdt=D(10**15),
+    price_collar_bp=D(500),
+    source_max_s=NEVER_S,
+)
 
 
 def silent(_what: str, _values: Mapping[str, str]) -> None:
@@ -71,17 +80,22 @@ def assemble(
         handler.process_trades([trade])
 
     interfaces = [interface(on_trade)] if interface is not None else []
-    manager = VenueInterfaceManager(interfaces)
+    guard = Guard(recorder, alarm)
+    hop = LastHop(recorder, guard, clock, alarm, _COLLARS, mailbox)
+    manager = VenueInterfaceManager(interfaces, let_out=hop.let_out)
     runner = OrderRunner(recorder, handler, manager, clock, alarm, lambda _point: None)
     reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm)] if source is not None else []
     operations = {one.account: one.operations for one in interfaces}
-    floor = _Floor(recorder, mailbox, monitor, freshness, clock, manager, runner, alarm, operations)
+    floor = _Floor(recorder, mailbox, monitor, freshness, clock, manager, runner, alarm, guard, operations)
     floor.is_armed = lambda: supervisor.phase is Phase.ARMED
     made = [_engine(strategy, floor) for strategy in strategies]
     engines = [engine for engine, _ in made]
     survey = made[0][1].survey
     valuer = Valuer(recorder=recorder, reconcilers=reconcilers, survey=survey, alarm=alarm, step=timedelta(days=30))
-    parts = Parts([feed(mailbox)], reconcilers, engines[:1], recorder, handler, runner, mailbox, freshness, valuer)
+    fence = Fence(recorder, guard, "bench")
+    parts = Parts(
+        [feed(mailbox)], reconcilers, engines[:1], recorder, handler, runner, mailbox, freshness, valuer, fence
+    )
     supervisor = Supervisor(parts, Rhythm(NEVER_S, D(1), NEVER_ROWS), clock, alarm, on_phase)
     return Stack(supervisor, engines, mailbox, handler, valuer)
 
@@ -98,18 +112,18 @@ class _Floor:
     manager: VenueInterfaceManager
     runner: OrderRunner
     alarm: Alarm
+    guard: Guard
     operations: Mapping[str, frozenset[OrderOperation]]
     is_armed: Callable[[], bool] = bool
 
 
 def _engine(strategy: Strategy, floor: _Floor) -> tuple[EventDrivenStrategyEngine, PictureMaker]:
-    guard = Guard(floor.recorder)
     desk = RiskDesk(
         limits=_limits(floor.operations),
         ladder=Ladder(D("1.5"), D("1.1"), D(1), D("0.5"), D("0.25")),
         permissions=Permissions(floor.operations, strategy.declared_keys, floor.is_armed),
         recorder=floor.recorder,
-        guard=guard,
+        guard=floor.guard,
         clock=floor.clock,
     )
     pictures = PictureMaker(
@@ -129,7 +143,7 @@ def _engine(strategy: Strategy, floor: _Floor) -> tuple[EventDrivenStrategyEngin
         budget=LegBudget(D(25_000), D("0.1"), D(20), D(20), D(100)),
         book=BOOK,
         quotes=floor.mailbox.books,
-        is_halted=guard.forbids,
+        is_halted=floor.guard.forbids,
     )
     engine = EventDrivenStrategyEngine(
         strategy=strategy,

@@ -9,7 +9,8 @@ from decimal import Decimal
 from basis_daemon.domain.decision import Assessment, Exposure, PlanEnded, ReasonCode, RiskView
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import DecisionIds, MarketSnapshot
-from basis_daemon.domain.order import Order, OrderOperation, OrderType, Side, TimeInForce, order_id
+from basis_daemon.domain.order import Order, OrderOperation, OrderType, Side, TimeInForce
+from basis_daemon.domain.order_ids import order_id
 
 SPOT, CASH = PositionKey("binance:spot:BTC"), PositionKey("binance:spot:USDT")
 QUANTITY = Decimal("0.001")

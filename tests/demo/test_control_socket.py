@@ -30,7 +30,7 @@ class Office:
     guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
-        self.guard = Guard(self.story.recorder)
+        self.guard = Guard(self.story.recorder, lambda _what, _facts: None)
 
     @property
     def desk(self) -> Desk:

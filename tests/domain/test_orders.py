@@ -21,8 +21,8 @@ from basis_daemon.domain.order import (
     Order,
     OrderOperation,
     Side,
-    order_id,
 )
+from basis_daemon.domain.order_ids import EPOCH_MAX, OrderOrigin, journal_digits, order_id, origin_of
 from basis_daemon.domain.plan import PlanState, advance_plan, batches
 from basis_daemon.domain.trade import TERMINAL, TRANSITIONS, OrderState, advance
 from tests.builders import D
@@ -122,6 +122,24 @@ def test_equal_parts_give_equal_ids_and_other_parts_other_ids(
     assert len(order_id(*one)) == 32
     if "|" not in one[0] + one[2] + other[0] + other[2]:
         assert (order_id(*one) == order_id(*other)) is (one == other)
+
+
+@given(ids)
+def test_whose_order_an_id_is_can_be_read_without_a_journal(parts: tuple[str, int, str, int, int, int, int]) -> None:
+    assert origin_of(order_id(*parts)) == OrderOrigin(journal_digits(parts[0]), parts[1])
+
+
+@pytest.mark.parametrize(
+    "client_id", ["", "manual-1", "web_ba515d", "ba515d", "0" * 32, "0" * 14 + "ba515d" + "A" * 12]
+)
+def test_an_id_of_another_hand_has_no_origin_with_us(client_id: str) -> None:
+    assert origin_of(client_id) is None
+
+
+@pytest.mark.parametrize("epoch", [-1, EPOCH_MAX + 1])
+def test_an_epoch_that_would_not_fit_into_an_id_is_refused(epoch: int) -> None:
+    with pytest.raises(ValueError, match=f"epoch {epoch}, expected 0 to {EPOCH_MAX}"):
+        order_id("journal", epoch, "s", 1, 0, 0, 0)
 
 
 # ------------------------------------------------------------------------------------------------- keys and steps

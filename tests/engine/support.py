@@ -12,6 +12,7 @@ from basis_daemon.domain.order import ExecutionMode, OnFail, Order, OrderOperati
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.last_hop import Collars, LastHop
 from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.mailbox import Mailbox
 from basis_daemon.engine.order_runner import OrderRunner
@@ -42,6 +43,14 @@ BUDGET = LegBudget(
     depth_band_bp=D(20),
     unhedged_max_s=D(20),
     slippage_emergency_bp=D(100),
+)
+
+COLLARS = Collars(
+    order_notional_max_usdt=D(1_000_000),
+    orders_per_minute_max=300,
+    notional_per_minute_max_usdt=D(10_000_000),
+    price_collar_bp=D(500),
+    source_max_s=D(5),
 )
 
 
@@ -85,6 +94,7 @@ class Rig:
         budget: LegBudget = BUDGET,
         stage: Stage | None = None,
         journal: MemoryJournal | None = None,
+        collars: Collars = COLLARS,
     ) -> None:
         self.stage = stage or Stage(terms=terms)
         self.clock, self.faults = self.stage.clock, self.stage.faults
@@ -97,11 +107,12 @@ class Rig:
         self.probes: list[str] = []
         self.handler = PositionUpdateHandler(self.recorder, self.monitor, self.alarm)
         self.witnesses = {name: Witness(a, self.journal) for name, a in self.stage.venue.accounts.items()}
-        self.interfaces = VenueInterfaceManager(self.witnesses.values())
+        self.guard = Guard(self.recorder, self.alarm)
+        self.last_hop = LastHop(self.recorder, self.guard, self.clock, self.alarm, collars, self.mailbox)
+        self.interfaces = VenueInterfaceManager(self.witnesses.values(), let_out=self.last_hop.let_out)
         self.runner = OrderRunner(
             self.recorder, self.handler, self.interfaces, self.clock, self.alarm, self.probes.append
         )
-        self.guard = Guard(self.recorder)
         self.manager = VenueManager(
             recorder=self.recorder,
             runner=self.runner,
@@ -117,9 +128,9 @@ class Rig:
             self.quote(key)
 
     @classmethod
-    def adopted(cls, *, terms: PaperTerms | None = None, budget: LegBudget = BUDGET) -> Rig:
+    def adopted(cls, *, terms: PaperTerms | None = None, budget: LegBudget = BUDGET, collars: Collars = COLLARS) -> Rig:
         """A rig whose book holds what the venue holds."""
-        rig = cls(terms=terms, budget=budget)
+        rig = cls(terms=terms, budget=budget, collars=collars)
         for account in rig.stage.venue.accounts:
             rig.handler.adopt(rig.stage.venue.exchange.report(account))
         return rig

@@ -50,7 +50,7 @@ class Slow:
 async def test_a_transfer_found_under_way_is_asked_about_until_it_has_arrived() -> None:
     """The answer that it is pending ends the doubt, not the transfer: its money would never be booked."""
     rig, wallet = Rig.adopted(), Slow()
-    interfaces = VenueInterfaceManager([wallet])
+    interfaces = VenueInterfaceManager([wallet], let_out=rig.last_hop.let_out)
     runner = OrderRunner(rig.recorder, rig.handler, interfaces, rig.clock, rig.alarm, rig.probes.append)
     order = transfer_order(CASH, FUTURES, "10")
 

@@ -12,7 +12,8 @@ import pytest
 from basis_daemon.domain.decision import Assessment, Exposure, LiquidationSite, PlanEnded, ReasonCode, RiskView
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import FundingSettled, MarketSnapshot
-from basis_daemon.domain.order import Order, order_id
+from basis_daemon.domain.order import Order
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.position import PositionBook
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import DecisionRow, load

@@ -17,6 +17,7 @@ from basis_daemon.domain.market import DecisionIds, MarketEvent, MarketSnapshot
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.valuation import Valuer
@@ -102,6 +103,7 @@ class Life:
             mailbox=rig.mailbox,
             freshness=freshness,
             valuer=valuer,
+            fence=Fence(rig.recorder, rig.guard, "test"),
         )
         self.supervisor = Supervisor(parts, Rhythm(D(1000), D(drain_s), 1000), rig.clock, rig.alarm, self._become)
 

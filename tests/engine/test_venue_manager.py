@@ -151,19 +151,21 @@ async def test_what_could_not_be_executed_whole_is_refused_before_anything_is_se
 def test_two_interfaces_for_one_route_are_a_configuration_error() -> None:
     stage = Stage()
     with pytest.raises(ConfigError, match="at binance has two interfaces"):
-        VenueInterfaceManager([stage.wallet, stage.futures, stage.wallet])
+        VenueInterfaceManager([stage.wallet, stage.futures, stage.wallet], let_out=lambda _: None)
 
 
 def test_a_needed_route_without_interface_is_a_configuration_error_that_names_it() -> None:
     stage = Stage()
     needed = [(OrderOperation.PERP_TRADE, FUTURES), (OrderOperation.SUPPLY, "aave_v3")]
     with pytest.raises(ConfigError, match="no interface for supply at aave_v3"):
-        VenueInterfaceManager([stage.wallet, stage.futures], needed)
+        VenueInterfaceManager([stage.wallet, stage.futures], needed, let_out=lambda _: None)
 
 
 def test_routes_lead_to_the_account_of_the_order() -> None:
     stage = Stage()
-    table = VenueInterfaceManager([stage.wallet, stage.futures], [(OrderOperation.SPOT_TRADE, WALLET)])
+    table = VenueInterfaceManager(
+        [stage.wallet, stage.futures], [(OrderOperation.SPOT_TRADE, WALLET)], let_out=lambda _: None
+    )
     assert table.interface(trade_order(COIN, Side.BUY, "1")).account == WALLET
     assert table.interface(trade_order(PERP, Side.BUY, "1")).account == FUTURES
     stranger = trade_order(COIN, Side.BUY, "1", venue="okx", instrument="okx:spot:BTC")

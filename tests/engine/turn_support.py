@@ -14,6 +14,7 @@ from basis_daemon.domain.market import BookTick, FundingSettled, MarketEvent, Ma
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.risk import RiskLimits
 from basis_daemon.engine.codec import DecisionRow, PlanRow, load
+from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
 from basis_daemon.engine.leg_group import LegBudget
@@ -143,6 +144,7 @@ class Room:
             mailbox=rig.mailbox,
             freshness=self.freshness,
             valuer=self.valuer,
+            fence=Fence(rig.recorder, rig.guard, "test"),
         )
 
     def _desk(self, strategy: BtcBasis, is_armed: Callable[[], bool]) -> RiskDesk:

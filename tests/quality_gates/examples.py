@@ -17,8 +17,8 @@ from basis_daemon.domain.order import (
     OrderOperation,
     OrderType,
     Side,
-    order_id,
 )
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
 
 NOON = datetime(2026, 5, 9, 12, tzinfo=UTC)

@@ -122,7 +122,7 @@ def _lenient_table(interfaces: Iterable[ExecutionInterface], needed: Iterable[Ro
     """Asks for nothing at start and finds out when an order comes."""
     del needed
     by_account = {interface.account: interface for interface in interfaces}
-    return VenueInterfaceManager(by_account.values())
+    return VenueInterfaceManager(by_account.values(), let_out=lambda _: None)
 
 
 def test_routes_are_checked() -> None:

@@ -90,6 +90,10 @@ def test_a_value_out_of_its_range_or_kind_is_refused_with_range_and_unit(
          "4 or more, because m_star of strategies.btc.params is 0.25"),
         ("venue_cap: 1.0\nreconcile: {interval_s: 20}", "reconcile.interval_s",
          "less than 20 s, the freshness.account_s: else every account goes stale between two looks"),
+        ("venue_cap: 1.0\nguard: {price_collar_bp: 100}", "guard.price_collar_bp",
+         "more than 100 bp, the slip_emergency_bp of strategies.btc.params: else the last hop keeps every defence"),
+        ("venue_cap: 1.0\nguard: {order_notional_max_usdt: 1000}", "guard.order_notional_max_usdt",
+         "250000 USDT or more, the risk.order_notional_max_usdt: else the last hop keeps approved plans"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_live_together_are_refused(tmp_path: Path, new: str, key: str, expected: str) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basis_daemon.domain.decision import ReasonCode
-from basis_daemon.domain.order import ExecutionMode, OnFail, OrderOperation, OrderType, Side, order_id
+from basis_daemon.domain.order import ExecutionMode, OnFail, OrderOperation, OrderType, Side
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.plan import batches
 from tests.builders import (
     BINANCE,

@@ -11,7 +11,8 @@ from basis_daemon.clock import ManualClock
 from basis_daemon.domain.instrument import Instrument, MarginTier, PositionKey
 from basis_daemon.domain.ledger import Ledger, entry_of_cash_flow, entry_of_opening, entry_of_trade
 from basis_daemon.domain.market import BookTick, FundingSettled, Level, MarkTick
-from basis_daemon.domain.order import Order, OrderOperation, OrderType, Side, TimeInForce, order_id
+from basis_daemon.domain.order import Order, OrderOperation, OrderType, Side, TimeInForce
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Trade
 from basis_daemon.ports import FeedEvent

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from basis_daemon.domain.errors import ConfigError, ErrorClass, InvalidOrderError, OrderRejectedError
 from basis_daemon.domain.instrument import Instrument, PositionKey
-from basis_daemon.domain.order import AmountUnit, Order, OrderOperation, OrderType, Side, TimeInForce, order_id
+from basis_daemon.domain.order import AmountUnit, Order, OrderOperation, OrderType, Side, TimeInForce
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.cex.depth import impact

@@ -9,7 +9,8 @@ import pytest
 
 from basis_daemon.domain.errors import ErrorClass, InvalidOrderError, OrderRejectedError, OutcomeUnknownError
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.order import Order, OrderOperation, order_id
+from basis_daemon.domain.order import Order, OrderOperation
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.trade import OrderState, TradeStatus
 from basis_daemon.ports import AccountChanged, Finding
 from basis_daemon.venues.cex.transfer import TransferExecutionInterface
