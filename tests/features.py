@@ -1,8 +1,10 @@
-"""Writes which rows of the feature table the tests proved, and reads it back only while it is true.
+"""Writes which rows of the feature table and which faults the tests proved, and reads it back only while it is true.
 
     @pytest.mark.feature("R04", part="cex")
+    @pytest.mark.fault("F01", "accept_then_drop")
 
-marks a test as proof of row R04, or of one part of it where a row needs several. At the end of a run the outcomes go
+marks a test as proof of row R04, or of one part of it where a row needs several; and of the behaviour that is required
+under fault F01 and under the scripted fault `accept_then_drop`. At the end of a run the outcomes go
 to `.features.json` with the commit and a digest of the sources they were taken on. The digest decides: a commit id
 alone would let an edit that is not committed yet pass for tested. Runs over the same sources add up (a later outcome
 of a test replaces the earlier one), so `pytest tests/domain` followed by `pytest tests/journeys` is as good as one run;
@@ -26,11 +28,12 @@ OUTCOMES_FILE = ROOT / ".features.json"
 WHOLE = ""
 """The part under which a mark without a part is kept."""
 
-_PROPERTY = "feature"
+_PROPERTY, _FAULT = "feature", "fault"
 _PHASES: tuple[str, ...] = ("setup", "call", "teardown")
 _WORST_FIRST = ("failed", "skipped", "passed")
 _FEATURE_ID = re.compile(r"[A-Z]{1,3}\d{1,3}")
 _PART = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_FAULT_NAME = re.compile(r"F\d{2}|[a-z0-9][a-z0-9_]*")
 
 _EXAMPLE = "feature('R04') or feature('R04', part='cex')"
 
@@ -45,6 +48,25 @@ def load_feature_outcomes(path: Path = OUTCOMES_FILE) -> dict[str, dict[str, str
     A part is as good as its worst test: one failure makes it failed, one skip (or expected failure) makes it skipped.
     Raises StaleFeaturesError when the file is absent, unreadable or of other sources than those on disk now.
     """
+    outcomes: dict[str, dict[str, str]] = {}
+    for test in _tests(path).values():
+        for feature_id, part in test["features"]:
+            parts = outcomes.setdefault(feature_id, {})
+            parts[part] = _worse(parts.get(part, "passed"), test["outcome"])
+    return outcomes
+
+
+def load_fault_outcomes(path: Path = OUTCOMES_FILE) -> dict[str, dict[str, str]]:
+    """Outcome by fault and test: `{"F01": {"tests/venues/test_x.py::test_y": "passed"}}`. Raises as the features do."""
+    outcomes: dict[str, dict[str, str]] = {}
+    for nodeid, test in _tests(path).items():
+        for fault in test["faults"]:
+            outcomes.setdefault(fault, {})[nodeid] = test["outcome"]
+    return outcomes
+
+
+def _tests(path: Path) -> dict[str, dict[str, Any]]:
+    """Marks and outcome of every marked test, as long as they are of the sources on disk."""
     if not path.exists():
         message = f"{path.name} is absent: no test run has written it yet; run `make test`"
         raise StaleFeaturesError(message)
@@ -57,12 +79,8 @@ def load_feature_outcomes(path: Path = OUTCOMES_FILE) -> dict[str, dict[str, str
         found = f"commit {stored['commit']}, sources {stored['sources'][:12]}"
         message = f"{path.name} is stale: it is of {found}; now {commit_id()}, sources {now[:12]}; run `make test`"
         raise StaleFeaturesError(message)
-    outcomes: dict[str, dict[str, str]] = {}
-    for test in stored["tests"].values():
-        for feature_id, part in test["features"]:
-            parts = outcomes.setdefault(feature_id, {})
-            parts[part] = _worse(parts.get(part, "passed"), test["outcome"])
-    return outcomes
+    tests: dict[str, dict[str, Any]] = stored["tests"]
+    return tests
 
 
 def commit_id() -> str:
@@ -97,11 +115,12 @@ class FeatureOutcomes:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the worst of set-up, call and tear-down. A worker's reports arrive here too, marks included."""
         features = [value for name, value in report.user_properties if name == _PROPERTY]
+        faults = [value for name, value in report.user_properties if name == _FAULT]
         crashed = report.failed and report.when not in _PHASES  # xdist's word for a worker that died; it has no marks
-        if not features and not crashed:
+        if not features and not faults and not crashed:
             return
-        test = self._tests.setdefault(report.nodeid, {"features": [], "outcome": "passed"})
-        test["features"] = features or test["features"]
+        test = self._tests.setdefault(report.nodeid, {"features": [], "faults": [], "outcome": "passed"})
+        test["features"], test["faults"] = features or test["features"], faults or test["faults"]
         test["outcome"] = _worse(test["outcome"], report.outcome)
 
     def pytest_sessionfinish(self) -> None:
@@ -112,8 +131,10 @@ class FeatureOutcomes:
             stored = _read(self._path)
             tests = stored["tests"] if stored and stored["sources"] == self._sources else {}
             for nodeid, test in self._tests.items():
-                known = tests.get(nodeid, {"features": []})
-                tests[nodeid] = {**test, "features": test["features"] or known["features"]}
+                known = tests.get(nodeid, {"features": [], "faults": []})
+                tests[nodeid] = {
+                    **test, **{marks: test[marks] or known[marks] for marks in ("features", "faults")},
+                }  # fmt: skip
             written = {"commit": commit_id(), "sources": self._sources, "tests": dict(sorted(tests.items()))}
             scratch = self._path.with_name(f"{self._path.name}.new")
             scratch.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
@@ -131,6 +152,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in item.iter_markers("feature"):
             item.user_properties.append((_PROPERTY, _feature(item, mark)))
+        for mark in item.iter_markers("fault"):
+            item.user_properties += [(_FAULT, fault) for fault in _faults(item, mark)]
 
 
 def _feature(item: pytest.Item, mark: pytest.Mark) -> tuple[str, str]:
@@ -146,6 +169,14 @@ def _feature(item: pytest.Item, mark: pytest.Mark) -> tuple[str, str]:
         message = f"{item.nodeid}: found feature{mark.args}{mark.kwargs}, expected {_EXAMPLE}"
         raise pytest.UsageError(message)
     return mark.args[0], part or WHOLE
+
+
+def _faults(item: pytest.Item, mark: pytest.Mark) -> tuple[str, ...]:
+    well_formed = mark.args and not mark.kwargs
+    if not well_formed or not all(isinstance(name, str) and _FAULT_NAME.fullmatch(name) for name in mark.args):
+        message = f"{item.nodeid}: found fault{mark.args}{mark.kwargs}, expected fault('F01', 'accept_then_drop')"
+        raise pytest.UsageError(message)
+    return mark.args
 
 
 def _worse(one: str, other: str) -> str:

@@ -1,4 +1,4 @@
-"""`python -m tests.quality_gates`: judge the gates of a category, or say which rows of the feature table are proved."""
+"""`python -m tests.quality_gates`: judge the gates of a category, or say which features and faults are proved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.features import StaleFeaturesError, load_feature_outcomes
+from tests.features import StaleFeaturesError, load_fault_outcomes, load_feature_outcomes
+from tests.quality_gates.fault_map import UnknownFaultError, faults_as_json, load_faults, print_faults
 from tests.quality_gates.feature_rows import Proof, UnknownFeatureError, load_rows, print_rows, rows_as_json
 from tests.quality_gates.gate import Verdict, judge
 from tests.quality_gates.register import GATES, missing_strategies
@@ -33,10 +34,19 @@ def main(
     category: Annotated[Chosen, typer.Option(help="Which gates to judge.")] = Chosen.ALL,
     *,
     features: Annotated[bool, typer.Option("--features", help="Print which feature rows the tests proved.")] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Print which tests prove the behaviour under each fault.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Exit 0: everything judged holds. 1: a gate or a proved feature failed. 2: the outcomes on file are not of now."""
-    status = _features(as_json=as_json) if features else _gates(category, as_json=as_json)
+    """Exit 0: everything judged holds. 1: a gate or a proved feature failed, or a fault in scope has no passing test.
+
+    2: the outcomes on file are not of now.
+    """
+    if faults:
+        status = _faults(as_json=as_json)
+    else:
+        status = _features(as_json=as_json) if features else _gates(category, as_json=as_json)
     raise typer.Exit(status)
 
 
@@ -95,6 +105,19 @@ def _features(*, as_json: bool) -> int:
     else:
         print_rows(_console(), rows)
     return EXIT_FAILED if any(row.proof is Proof.FAILED for row in rows) else 0
+
+
+def _faults(*, as_json: bool) -> int:
+    try:
+        rows = load_faults(load_fault_outcomes())
+    except (StaleFeaturesError, UnknownFaultError) as error:
+        print(json.dumps({"error": str(error)}) if as_json else f"cannot say what is proved: {error}")
+        return EXIT_NOT_JUDGED
+    if as_json:
+        print(json.dumps(faults_as_json(rows), indent=1, ensure_ascii=False))
+    else:
+        print_faults(_console(), rows)
+    return 0 if all(row.is_proved for row in rows if row.is_counted) else EXIT_FAILED
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 from basis_daemon.domain.errors import OutcomeUnknownError, VenueUnreachableError
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.market import BookTick, StreamChanged
+from basis_daemon.domain.market import BookTick, FundingSettled, StreamChanged
 from basis_daemon.domain.order import ExecutionMode, Side
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.ports import Finding
@@ -133,3 +133,29 @@ async def test_a_gap_in_the_first_frames_does_not_leave_a_market_without_a_book_
     await rig.until(lambda: states() == [True, False, True])
     await rig.exchange.advance(60)
     await rig.until(lambda: any(tick.instrument == PERP_BTC for tick in rig.of(BookTick)))
+
+
+@pytest.mark.feature("D02")
+@pytest.mark.fault("F13", "429")
+async def test_a_settlement_does_not_queue_behind_valuations_for_what_is_left_of_the_budget(listening: Rig) -> None:
+    """Valuations of a fast market spend what everybody may: a rate that came 8 s late was more than a day of it late."""
+    await listening.feed.history()
+    spend(listening, "fapi", 0.9)
+
+    await listening.exchange.advance(8 * 3600 + 60)
+    await listening.until(lambda: bool(listening.of(FundingSettled)))
+    assert not listening.noted("request_waited")
+
+
+async def test_a_settlement_that_the_venue_did_not_tell_is_asked_for_again_also_when_the_next_is_due(
+    listening: Rig,
+) -> None:
+    await listening.feed.history()
+    listening.arm("unavailable", path="/fapi/v1/fundingRate")
+    await listening.exchange.advance(8 * 3600 + 60)
+    await listening.until(lambda: bool(listening.noted("funding_unanswered")))
+    await listening.exchange.advance(8 * 3600)
+
+    await listening.until(lambda: len(listening.of(FundingSettled)) >= 2)
+    first, second = listening.of(FundingSettled)
+    assert second.venue_time - first.venue_time == timedelta(hours=8)

@@ -12,7 +12,7 @@ from basis_daemon.clock import ManualClock
 from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.cex.binance import BINANCE
-from basis_daemon.venues.cex.limiter import REQUEST, Request, WeightLimiter
+from basis_daemon.venues.cex.limiter import BREAK_FIRST_S, REQUEST, TROUBLES_MAX, Request, WeightLimiter
 
 CLOCK_START = datetime(2026, 1, 1, tzinfo=UTC)
 FAPI, SAPI = "fapiPrivate", "sapi"
@@ -92,6 +92,7 @@ async def test_what_others_on_the_ip_spent_is_learnt_from_the_venue(limiter: Wei
         await acquire(limiter, 30)
 
 
+@pytest.mark.fault("F13", "429")
 @pytest.mark.parametrize(
     ("status", "headers", "pause_s"), [(429, {"Retry-After": "7"}, 7), (418, {}, 120), (429, {}, 30)]
 )
@@ -121,3 +122,59 @@ async def test_a_request_larger_than_the_budget_is_refused_and_does_not_wait_for
     with pytest.raises(VenueUnreachableError):
         async with asyncio.timeout(5):
             await acquire(limiter, MOST + 1, urgent=True, wait_s=1)
+
+
+def fail(limiter: WeightLimiter, times: int) -> None:
+    for _ in range(times):
+        limiter.observe(FAPI, 503, {})
+
+
+@pytest.mark.fault("F14", "503")
+async def test_a_venue_that_fails_again_and_again_is_left_alone_except_by_what_reduces_risk(
+    limiter: WeightLimiter,
+) -> None:
+    fail(limiter, TROUBLES_MAX - 1)
+    await acquire(limiter, 1)
+
+    fail(limiter, 1)
+    with pytest.raises(VenueUnreachableError, match="5 failures of the venue in a row"):
+        await acquire(limiter, 1)
+    await acquire(limiter, 1, urgent=True)
+    await acquire(limiter, 1, section=SAPI)
+
+
+@pytest.mark.fault("F14", "garbage")
+async def test_one_request_goes_ahead_and_its_answer_says_whether_the_others_may_follow(
+    limiter: WeightLimiter, clock: ManualClock
+) -> None:
+    for _ in range(TROUBLES_MAX):
+        limiter.observe(FAPI, 200, {"Content-Type": "text/html; charset=utf-8"})
+    await clock.advance(BREAK_FIRST_S)
+    await acquire(limiter, 1)
+    with pytest.raises(VenueUnreachableError):  # half open: the first one's answer is not there yet
+        await acquire(limiter, 1)
+
+    fail(limiter, 1)
+    await clock.advance(BREAK_FIRST_S)
+    with pytest.raises(VenueUnreachableError):  # twice as long now
+        await acquire(limiter, 1)
+    await clock.advance(BREAK_FIRST_S)
+    await acquire(limiter, 1)
+    limiter.observe(FAPI, 200, {})
+    await acquire(limiter, 1)
+    fail(limiter, TROUBLES_MAX - 1)
+    await acquire(limiter, 1)
+
+
+async def test_whoever_waited_long_for_its_turn_is_told_of(clock: ManualClock) -> None:
+    told: list[str] = []
+    limiter = WeightLimiter(BINANCE.pools, clock, lambda event, _: told.append(event))
+    await acquire(limiter, ORDINARY)
+    async with TaskTree("test") as tree:
+        tree.spawn("patient", acquired(limiter))
+        await clock.advance(61)
+    assert told == ["request_waited"]
+
+
+async def acquired(limiter: WeightLimiter) -> None:
+    await acquire(limiter, 100, wait_s=120)

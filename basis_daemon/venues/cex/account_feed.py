@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
-from basis_daemon.domain.errors import IntegrityError
+from basis_daemon.domain.errors import IntegrityError, VenueUnreachableError
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import MarkTick, StreamChanged
 from basis_daemon.domain.position import AccountReport
@@ -88,9 +88,9 @@ class AccountFeed:
         if call is None or Stream.USER not in self.keepers or not self.keepers[Stream.USER].is_up:
             return
         try:
-            await self._desk.ask(self._desk.data, call, {}, read=lambda _: None)
-        except CallError as fault:
-            self._desk.note("login_not_kept", {"account": self.name, "text": fault.text})
+            await self._desk.learn(call, {}, read=lambda _: None)
+        except VenueUnreachableError as fault:
+            self._desk.note("login_not_kept", {"account": self.name, "text": str(fault)})
             self.keepers[Stream.USER].lose("the login could not be prolonged")
 
     # ------------------------------------------------------------------------------------- what the tap tells us
@@ -236,7 +236,7 @@ class AccountFeed:
         self._deliver(change)
 
     async def _subscribe(self, stream: Stream) -> None:
-        """Raises CallError, also when the dial takes too long."""
+        """Raises CallError, also when the dial takes too long; VenueUnreachableError when our budget forbids it."""
         desk = self._desk
         symbols = [listing.symbol for listing in desk.declared()]
         args = () if stream is Stream.USER else (symbols,)

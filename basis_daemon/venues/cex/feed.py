@@ -68,10 +68,7 @@ class CEXFeed:
         """Settled funding, oldest first. Raises VenueUnreachableError."""
         found: list[MarketEvent] = []
         for desk, account in zip(self._desks, self.accounts, strict=True):
-            try:
-                found += await account.funding.history(desk.options.funding_rows)
-            except CallError as fault:
-                raise VenueUnreachableError(f"{desk.name}: funding history: {fault.text}") from fault
+            found += await account.funding.history(desk.options.funding_rows)
         return found
 
     async def run(self, sink: Callable[[FeedEvent], None]) -> None:
@@ -125,8 +122,8 @@ class CEXFeed:
         for desk in self._desks:
             try:
                 await desk.measure_skew()
-            except CallError as fault:
-                desk.note("clock_unmeasured", {"account": desk.name, "text": fault.text})
+            except (CallError, VenueUnreachableError) as fault:
+                desk.note("clock_unmeasured", {"account": desk.name, "text": str(fault)})
 
     async def _keep_logins(self) -> None:
         for account in self.accounts:

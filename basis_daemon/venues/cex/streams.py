@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
+from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.market import StreamChanged
 from basis_daemon.ports import Clock
 from basis_daemon.venues.cex.outcome import CallError
@@ -112,6 +113,8 @@ class StreamKeeper:
                 await self.line.subscribe()
         except TimeoutError:
             return self._why
+        except VenueUnreachableError as fault:
+            return str(fault)
         except CallError as fault:
             if (
                 not self.is_up or self._lost.is_set()

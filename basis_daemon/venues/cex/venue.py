@@ -31,7 +31,7 @@ class CEXVenue:
         limiter: WeightLimiter | None = None,
     ) -> None:
         self._quirks, self._options, self._clock = quirks, options, clock
-        self._limiter = limiter or WeightLimiter(quirks.pools, clock)
+        self._limiter = limiter or WeightLimiter(quirks.pools, clock, note)
         self._session: aiohttp.ClientSession | None = None
         self.market_time = MarketTime()
         self.desks = {
