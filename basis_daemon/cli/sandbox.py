@@ -11,6 +11,8 @@ from rich.text import Text
 
 from basis_daemon.cli.answers import JsonOption, answer
 from basis_daemon.domain.errors import ConfigError
+from basis_daemon.sandbox.exchange.faults import REST_KINDS, STREAM_KINDS
+from basis_daemon.sandbox.exchange.market_events import EVENT_KINDS
 from basis_daemon.sandbox.exchange.options import ExchangeOptions
 from basis_daemon.sandbox.exchange.recorded import DataError
 from basis_daemon.sandbox.exchange.server import run_sandbox
@@ -33,7 +35,9 @@ def _group() -> None:
 
 @app.command(
     epilog="`basis-daemon sandbox exchange --seed 7 --days 10` generates a market; "
-    "`--data DIR --window 2024-03_funding_boom` replays a recorded one. Stop it with Ctrl-C."
+    "`--data DIR --window 2024-03_funding_boom` replays a recorded one. Stop it with Ctrl-C. "
+    f"Its control port scripts misbehaviour: POST /faults with a kind of {', '.join(REST_KINDS | STREAM_KINDS)}; POST "
+    f"/market with one of {', '.join(EVENT_KINDS)}; GET /faults explains them."
 )
 def exchange(  # noqa: PLR0913 - one parameter per option of the command
     *,

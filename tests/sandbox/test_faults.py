@@ -1,5 +1,7 @@
 """Scripted misbehaviour: what the client is told, and what the venue really did."""
 
+import asyncio
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -10,7 +12,7 @@ from basis_daemon.sandbox.exchange.faults import Fault, FaultBoard, parse_fault
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from tests.sandbox.conftest import KEYS, Clients
 
-PERP = "BTC/USDT:USDT"
+SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 MINE = {"clientOrderId": f"{1:032x}"}
 
 pytestmark = pytest.mark.feature("Y07", part="faults")
@@ -24,6 +26,9 @@ pytestmark = pytest.mark.feature("Y07", part="faults")
         (Fault("unavailable", code=-1008, message="Server is currently overloaded"), ccxt.OperationFailed, False),
         (Fault("reject", code=-1021, message="Timestamp is outside"), ccxt.InvalidNonce, False),
         (Fault("reject", code=-1003, message="Too many requests", status=429), ccxt.DDoSProtection, False),
+        (Fault("reject", code=-1003, message="Banned", status=418, retry_after_s=9), ccxt.DDoSProtection, False),
+        (Fault("executed_unknown"), ccxt.OperationFailed, True),
+        (Fault("executed_unknown", code=-1007, status=408), ccxt.RequestTimeout, True),
     ],
 )
 async def test_the_clients_error_and_the_venues_truth(
@@ -46,8 +51,9 @@ async def test_the_clients_error_and_the_venues_truth(
             await clients.perp.fetch_order(None, PERP, MINE)
 
 
-async def test_a_truncated_answer_hides_a_placed_order(clients: Clients, exchange: SandboxExchange) -> None:
-    exchange.faults.arm(Fault("garbage", method="POST", path="/order"))
+@pytest.mark.parametrize("form", ["truncated", "empty", "object"])
+async def test_a_garbled_answer_hides_a_placed_order(clients: Clients, exchange: SandboxExchange, form: str) -> None:
+    exchange.faults.arm(Fault("garbage", method="POST", path="/order", form=form))
     order = await clients.perp.create_order(PERP, "market", "sell", "0.1", None, MINE)
     assert order["id"] is None
     assert (await clients.perp.fetch_order(None, PERP, MINE))["filled"] == "0.100"
@@ -82,9 +88,9 @@ async def test_a_venue_whose_clock_is_off_refuses_stamps_until_the_client_follow
 def test_a_fault_is_used_up_and_matches_by_path_and_method() -> None:
     board = FaultBoard()
     board.arm(Fault("reject", count=2, method="POST", path="/order"))
-    assert board.take(("reject",), "/fapi/v1/income", "POST") is None
-    assert board.take(("reject",), "/fapi/v1/order", "GET") is None
-    assert [board.take(("reject",), "/fapi/v1/order", "POST") is not None for _ in range(3)] == [True, True, False]
+    assert board.take({"reject": ""}, "/fapi/v1/income", "POST") is None
+    assert board.take({"reject": ""}, "/fapi/v1/order", "GET") is None
+    assert [board.take({"reject": ""}, "/fapi/v1/order", "POST") is not None for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -93,8 +99,81 @@ def test_a_fault_is_used_up_and_matches_by_path_and_method() -> None:
         ({"kind": "explode"}, "unknown fault kind 'explode'; known: accept_then_drop"),
         ({"kind": "reject", "when": 3}, r"unknown fault fields \['when'\]"),
         ({"kind": "reject", "count": 0}, "at least one use, found count 0"),
+        ({"kind": "garbage", "form": "pretty"}, "form is one of truncated, empty, html, object, found 'pretty'"),
+        ({"kind": "price_ws", "text": "high"}, "text of price_ws is one of nan, zero"),
+        ({"kind": "lie_account", "amount": "much"}, "fault field amount is 'much', expected a number"),
     ],
 )
 def test_a_fault_that_means_nothing_is_refused(body: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_fault(body)
+
+
+async def test_a_late_request_is_carried_out_within_its_receive_window_and_refused_beyond_it(
+    clients: Clients, exchange: SandboxExchange
+) -> None:
+    store = exchange.venue.accounts[KEYS["apiKey"]].store("usdm")
+    clients.perp.timeout = 300
+    for number, window in enumerate((5_000, 400)):
+        exchange.faults.arm(Fault("late_request", method="POST", path="/order", seconds=0.6))
+        mine: dict[str, Any] = {"clientOrderId": f"{number:032x}", "recvWindow": window}
+        with pytest.raises(ccxt.RequestTimeout):
+            await clients.perp.create_order(PERP, "market", "sell", "0.1", None, mine)
+        assert not store.has_open(mine["clientOrderId"])
+    async with asyncio.timeout(10):
+        while exchange.clock.outstanding:
+            await clients.perp.fetch_time()
+    assert [order.client_id for order in store.orders.values()] == [f"{0:032x}"]
+    assert exchange.faults.injected == {"late_request": 2}
+
+
+async def test_a_page_of_html_means_that_nothing_was_carried_out(clients: Clients, exchange: SandboxExchange) -> None:
+    exchange.faults.arm(Fault("bad_gateway", method="POST", path="/order"))
+    with pytest.raises(ccxt.ExchangeNotAvailable):
+        await clients.perp.create_order(PERP, "market", "sell", "0.1", None, MINE)
+    assert not exchange.venue.accounts[KEYS["apiKey"]].store("usdm").orders
+
+
+async def test_a_venue_may_tell_balances_late_or_wrong(clients: Clients, exchange: SandboxExchange) -> None:
+    async def btc() -> str:
+        return str((await clients.spot.fetch_balance())["BTC"]["total"])
+
+    before = await btc()
+    exchange.faults.arm(Fault("stale_account", path="/api/v3/account", count=2))
+    await clients.spot.create_order(SPOT, "limit", "sell", "0.1", "50000", {"timeInForce": "IOC"})
+    assert [await btc() == before for _ in range(3)] == [True, True, False]
+    true = await btc()
+    exchange.faults.arm(Fault("lie_account", path="/api/v3/account", asset="BTC", amount=Decimal(2)))
+    assert Decimal(await btc()) - Decimal(true) == 2
+    assert await btc() == true
+    exchange.faults.arm(Fault("lie_account", path="/account", asset="BTCUSDT", amount=Decimal(-1)))
+    await clients.perp.create_order(PERP, "market", "buy", "0.1", None)
+    rows = (await clients.perp.fetch_balance())["info"]["positions"]
+    assert [row["positionAmt"] for row in rows if row["symbol"] == "BTCUSDT"] == ["-0.900"]
+
+
+async def test_frames_come_twice_in_the_wrong_order_and_with_prices_that_cannot_be(
+    session: aiohttp.ClientSession, exchange: SandboxExchange
+) -> None:
+    channels = "btcusdt@markPrice@1s/btcusdt@depth@100ms"
+    async with session.ws_connect(f"wss://fstream.binance.com/ws/{channels}") as socket:
+
+        async def frames(kind: str, word: str = "") -> list[dict[str, Any]]:
+            path = {"price_ws": "mark" if word in ("leap", "nan") else "usdm"}.get(kind, "usdm")
+            exchange.faults.arm(parse_fault({"kind": kind, "path": path} | ({"text": word} if word else {})))
+            exchange.hub.flush()
+            await exchange.advance(180)
+            said: list[dict[str, Any]] = []
+            while not said or said[-1]["E"] < exchange.venue.now_ms or said[-1]["e"] != "markPriceUpdate":
+                said.append(await socket.receive_json())
+            return said
+
+        await frames("gap_ws")
+        stamps = [f["E"] for f in await frames("duplicate_ws") if f["e"] == "depthUpdate"]
+        assert len(stamps) - len(set(stamps)) == 1
+        kinds = [f["e"] for f in await frames("reorder_ws")]
+        assert kinds[:2] == ["markPriceUpdate", "depthUpdate"]
+        assert "NaN" in [f.get("p") for f in await frames("price_ws", "nan")]
+        crossed, after = [f for f in await frames("price_ws", "crossed") if f["e"] == "depthUpdate"][:2]
+        assert float(crossed["b"][0][0]) > float(crossed["a"][-1][0])
+        assert after["b"][0] == [crossed["b"][0][0], "0"]

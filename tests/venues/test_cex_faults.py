@@ -138,7 +138,7 @@ async def test_a_gap_in_the_first_frames_does_not_leave_a_market_without_a_book_
 @pytest.mark.feature("D02")
 @pytest.mark.fault("F13", "429")
 async def test_a_settlement_does_not_queue_behind_valuations_for_what_is_left_of_the_budget(listening: Rig) -> None:
-    """Valuations of a fast market spend what everybody may: a rate that came 8 s late was more than a day of it late."""
+    """Valuations of a fast market spend what everybody may: a rate that came 8 s late was days late."""
     await listening.feed.history()
     spend(listening, "fapi", 0.9)
 

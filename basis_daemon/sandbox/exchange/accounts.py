@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from basis_daemon.sandbox.exchange.instruments import Market
+from basis_daemon.sandbox.exchange.instruments import TIERS, Market, Tiers
 from basis_daemon.sandbox.exchange.money import ZERO
 from basis_daemon.sandbox.exchange.orders import AlgoOrder, OrderStore
 
@@ -56,6 +57,12 @@ class Position:
     leverage: int = DEFAULT_LEVERAGE
     margin_type: str = "CROSSED"
     updated_ms: int = 0
+    ladders: Mapping[str, Tiers] = field(default_factory=lambda: TIERS)
+
+    @property
+    def tiers(self) -> Tiers:
+        """The margin tiers of its symbol as the venue has them now."""
+        return self.ladders[self.symbol]
 
     @property
     def entry_price(self) -> Decimal:
@@ -107,20 +114,21 @@ class Account:
     pays_fees_in_bnb: bool = False
     hedge_mode: bool = False
     spot_updated_ms: int = 0
+    ladders: Mapping[str, Tiers] = field(default_factory=lambda: TIERS)
     cancel_at_real: dict[str, float] = field(default_factory=dict)
 
     def holding(self, asset: str) -> Holding:
         return self.spot.setdefault(asset, Holding())
 
     def position(self, symbol: str) -> Position:
-        return self.positions.setdefault(symbol, Position(symbol))
+        return self.positions.setdefault(symbol, Position(symbol, ladders=self.ladders))
 
     def store(self, market: Market) -> OrderStore:
         return self.stores.setdefault(market, OrderStore())
 
 
-def open_account(number: int, spec: AccountSpec, at_ms: int) -> Account:
-    account = Account(number, spec.api_key, spec.api_secret, at_ms, spot_updated_ms=at_ms)
+def open_account(number: int, spec: AccountSpec, at_ms: int, ladders: Mapping[str, Tiers]) -> Account:
+    account = Account(number, spec.api_key, spec.api_secret, at_ms, spot_updated_ms=at_ms, ladders=ladders)
     for asset, amount in spec.spot:
         account.holding(asset).free = amount
     account.wallet = {"USDT": ZERO, "BNB": ZERO} | dict(spec.usdm)

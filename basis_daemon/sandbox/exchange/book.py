@@ -48,7 +48,6 @@ class Book:
     """
 
     def __init__(self, instrument: Instrument, profile: DepthProfile, seed: int) -> None:
-        self.instrument = instrument
         self.update_id = 1_000_000
         self.stamp_ms = 0
         self.followed = 0
@@ -59,12 +58,25 @@ class Book:
         self._due: int | None = None
         self._profile = profile
         self._salt = _mix(seed ^ int.from_bytes(f"{instrument.market}{instrument.symbol}".encode()[-8:]))
+        self._published: tuple[Levels, Levels] = ({}, {})
+        self._previous: tuple[Levels, Levels] = ({}, {})
+        self._outdated: tuple[list[str], list[str]] = ([], [])
+        self._measure(instrument)
+
+    def _measure(self, instrument: Instrument) -> None:
+        self.instrument = instrument
         self._tick_e8 = int(instrument.tick * E8)
         self._step_e8 = int(instrument.step * E8)
         self._price_form = _form(instrument, instrument.tick)
         self._quantity_form = _form(instrument, instrument.step)
-        self._published: tuple[Levels, Levels] = ({}, {})
-        self._previous: tuple[Levels, Levels] = ({}, {})
+
+    def relist(self, instrument: Instrument) -> None:
+        """The same market under other filters: empty until the next `refresh`; followers drop what they hold."""
+        bids, asks = self._published
+        self._outdated = ([self.price_text(p) for p in bids], [self.price_text(p) for p in asks])
+        self._measure(instrument)
+        self._published = self._previous = ({}, {})
+        self.close()
 
     @property
     def bids(self) -> Levels:
@@ -160,7 +172,10 @@ class Book:
     def difference(self) -> tuple[list[list[str]], list[list[str]]]:
         """What the last `publish` changed."""
         (bids, asks), (bids_now, asks_now) = self._previous, self._published
-        return self._changes(bids, bids_now), self._changes(asks, asks_now)
+        zero, (old_bids, old_asks) = _text(0, self._quantity_form), self._outdated
+        self._outdated = ([], [])
+        dropped = [[price, zero] for price in old_bids], [[price, zero] for price in old_asks]
+        return dropped[0] + self._changes(bids, bids_now), dropped[1] + self._changes(asks, asks_now)
 
     def _texts(self, levels: Levels, limit: int) -> list[list[str]]:
         return [[self.price_text(p), self.quantity_text(q)] for p, q in list(levels.items())[:limit]]

@@ -11,9 +11,10 @@ from aiohttp import web
 
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.clock import MODES, MarketClock, Mode
-from basis_daemon.sandbox.exchange.faults import FaultBoard, parse_fault
+from basis_daemon.sandbox.exchange.faults import REST_KINDS, STREAM_KINDS, FaultBoard, parse_fault
 from basis_daemon.sandbox.exchange.instruments import Market
 from basis_daemon.sandbox.exchange.margin import margin_of
+from basis_daemon.sandbox.exchange.market_events import EVENT_KINDS
 from basis_daemon.sandbox.exchange.money import ZERO, plain, text8
 from basis_daemon.sandbox.exchange.orders import Fill, Order, Refused
 from basis_daemon.sandbox.exchange.venue import Venue
@@ -37,6 +38,7 @@ class Driven(Protocol):
     async def advance(self, seconds: float) -> None: ...
     def set_skew(self, skew_ms: int) -> None: ...
     def expire_listen_keys(self) -> int: ...
+    def happen(self, body: Json) -> Json: ...
     def ask_to_stop(self) -> None: ...
 
 
@@ -51,7 +53,9 @@ def control_app(exchange: Driven) -> web.Application:
     app.router.add_get("/status", handler.status)
     app.router.add_get("/books", handler.books)
     app.router.add_post("/clock", handler.clock)
+    app.router.add_get("/faults", handler.known)
     app.router.add_post("/faults", handler.faults)
+    app.router.add_post("/market", handler.market)
     app.router.add_delete("/faults", handler.clear_faults)
     app.router.add_post("/shutdown", handler.shutdown)
     return app
@@ -90,6 +94,18 @@ class _Control:
             await self._exchange.advance(float(body["advance_s"]))
         return _json(self._exchange.status())
 
+    async def known(self, request: web.Request) -> web.Response:
+        """What can be armed with POST /faults and made to happen with POST /market, in words."""
+        events = {kind: {"means": means, "fields": fields} for kind, (means, fields) in EVENT_KINDS.items()}
+        return _json({"faults": REST_KINDS | STREAM_KINDS, "market": events})
+
+    async def market(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        try:
+            return _json(self._exchange.happen(body))
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+
     async def faults(self, request: web.Request) -> web.Response:
         body = await _body(request)
         try:
@@ -97,6 +113,7 @@ class _Control:
         except (ValueError, TypeError) as error:
             return _json({"error": str(error)}, 400)
         if fault.kind == "expire_listen_key":
+            self._exchange.faults.injected[fault.kind] += 1
             return _json({"expired": self._exchange.expire_listen_keys()})
         self._exchange.faults.arm(fault)
         return _json({"armed": [armed.kind for armed in self._exchange.faults.armed]})
@@ -157,6 +174,7 @@ def _order(order: Order) -> Json:
         "quantity": plain(order.quantity),
         "filled": plain(order.filled),
         "average": text8(order.average),
+        "foreign": order.request.foreign,
         "time": iso(order.created_ms),
     }
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,8 +17,9 @@ from basis_daemon.sandbox.exchange import rest_algo, rest_spot, rest_usdm, rest_
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.auth import admit, check_stamp, signed_part
 from basis_daemon.sandbox.exchange.clock import MarketClock
+from basis_daemon.sandbox.exchange.distortions import ACCOUNT_PATHS, HTML, garbled, lied
 from basis_daemon.sandbox.exchange.endpoint import Call, Endpoint
-from basis_daemon.sandbox.exchange.faults import REST_KINDS, Fault, FaultBoard
+from basis_daemon.sandbox.exchange.faults import NOT_EXECUTED, REST_KINDS, UNKNOWN_OUTCOME, Fault, FaultBoard
 from basis_daemon.sandbox.exchange.limits import Limits, TooManyRequestsError
 from basis_daemon.sandbox.exchange.listen_keys import ListenKeys
 from basis_daemon.sandbox.exchange.orders import Refused
@@ -34,7 +36,8 @@ TABLES: dict[str, Table] = {
     },
     "inverse": {(NO_INVERSE.method, NO_INVERSE.path): NO_INVERSE},
 }
-GARBAGE_BYTES = 20
+HTML_KIND, JSON_KIND = "text/html", "application/json"
+REFUSALS = ("reject", "unavailable")
 API_OF_HOST = {
     "api.binance.com": "spot",
     "api1.binance.com": "spot",
@@ -82,6 +85,7 @@ class Gateway:
         self._wake = wake
         self.listen_keys = ListenKeys()
         self.skew_ms = 0
+        self._told: dict[tuple[str, str], Any] = {}
 
     def real_ms(self) -> int:
         """Wall time as this venue believes it: signing stamps, receive windows and listen keys are judged by it."""
@@ -103,14 +107,14 @@ class Gateway:
         payload = "&".join(part for part in (query, body) if part)
         inquiry = Inquiry(api, endpoint, params, signed_part(payload), request.headers.get("X-MBX-APIKEY", ""))
         fault = self._faults.take(REST_KINDS, request.path, request.method)
+        if fault is not None and fault.kind == "bad_gateway":
+            return web.Response(status=502, body=HTML, content_type=HTML_KIND)
         answer = await self.run(inquiry, fault)
-        if fault is not None and fault.kind == "accept_then_drop":
-            if request.transport is not None:
-                request.transport.abort()
-        elif fault is not None and fault.kind == "garbage":
-            return web.Response(
-                status=200, body=orjson.dumps(answer.body)[:GARBAGE_BYTES], content_type="application/json"
-            )
+        if fault is not None and fault.kind == "accept_then_drop" and request.transport is not None:
+            request.transport.abort()
+        if fault is not None and fault.kind == "garbage":
+            broken, content_type = garbled(fault.form, orjson.dumps(answer.body))
+            return web.Response(status=200, body=broken, content_type=content_type)
         return _json(answer.status, answer.body, answer.headers)
 
     async def run(self, inquiry: Inquiry, fault: Fault | None = None) -> Answer:
@@ -120,7 +124,9 @@ class Gateway:
             self._clock.request_began(time.monotonic())
             self._wake()
         try:
-            answer = self._answer(inquiry, fault)
+            if fault is not None and fault.kind == "late_request":
+                await asyncio.sleep(fault.seconds)
+            answer = self._distorted(inquiry, self._answer(inquiry, fault), fault)
             self._hub.changes()
             self._hub.flush()
             if fault is not None and fault.kind == "delay_response_s":
@@ -130,6 +136,24 @@ class Gateway:
             if private:
                 self._clock.request_ended(time.monotonic())
                 self._wake()
+
+    def _distorted(self, inquiry: Inquiry, answer: Answer, fault: Fault | None) -> Answer:
+        """The answer as a fault lets it be told; what accounts hold is remembered, so that it can be told late."""
+        if answer.status != HTTPStatus.OK:
+            return answer
+        if fault is not None and fault.kind == "executed_unknown":
+            code = UNKNOWN_OUTCOME if fault.code == NOT_EXECUTED else fault.code
+            status = HTTPStatus.SERVICE_UNAVAILABLE if fault.status == HTTPStatus.BAD_REQUEST else fault.status
+            return Answer(status, {"code": code, "msg": fault.message})
+        if inquiry.endpoint.path not in ACCOUNT_PATHS:
+            return answer
+        told = inquiry.api_key, inquiry.endpoint.path
+        if fault is not None and fault.kind == "stale_account":
+            return Answer(answer.status, self._told.get(told, answer.body), answer.headers)
+        self._told[told] = answer.body
+        if fault is not None and fault.kind == "lie_account":
+            return Answer(answer.status, lied(answer.body, fault.asset, fault.amount), answer.headers)
+        return answer
 
     def _answer(self, inquiry: Inquiry, fault: Fault | None) -> Answer:
         real_ms, venue, endpoint = self.real_ms(), self._world.venue, inquiry.endpoint
@@ -151,6 +175,8 @@ class Gateway:
                 account.store(endpoint.places).refused.append(self._refused(inquiry.params, reject))
             if isinstance(reject, TooManyRequestsError):
                 headers = {"Retry-After": str(reject.retry_after_s)}
+            elif fault is not None and fault.retry_after_s:
+                headers = {"Retry-After": str(fault.retry_after_s)}
             return Answer(reject.status, {"code": reject.code, "msg": reject.message}, headers)
 
     def _refused(self, params: Mapping[str, str], reject: RejectError) -> Refused:
@@ -166,11 +192,9 @@ class Gateway:
 
 def _refuse(fault: Fault | None) -> None:
     """Raise what a scripted refusal says."""
-    if fault is not None and fault.kind in ("reject", "unavailable"):
+    if fault is not None and fault.kind in REFUSALS:
         raise RejectError(fault.code, fault.message, 503 if fault.kind == "unavailable" else fault.status)
 
 
 def _json(status: int, body: object, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=status, body=orjson.dumps(body), content_type="application/json", headers=dict(headers or {})
-    )
+    return web.Response(status=status, body=orjson.dumps(body), content_type=JSON_KIND, headers=dict(headers or {}))

@@ -10,6 +10,9 @@ from basis_daemon.sandbox.exchange.money import places_of
 
 Market = Literal["spot", "usdm"]
 Key = tuple[Market, str]
+TRADING, DELISTED = "TRADING", "DELISTED"
+HALTED: dict[Market, str] = {"spot": "BREAK", "usdm": "SETTLING"}
+"""The venue's words for a listed market in which nobody may trade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,15 @@ class Instrument:
     min_notional: Decimal
     price_up: Decimal
     price_down: Decimal
+    status: str = TRADING
+
+    @property
+    def trading(self) -> bool:
+        return self.status == TRADING
+
+    @property
+    def listed(self) -> bool:
+        return self.status != DELISTED
 
     @property
     def key(self) -> Key:
@@ -51,6 +63,9 @@ class Tier:
     leverage: int
     rate: Decimal
     amount: Decimal
+
+
+Tiers = tuple[Tier, ...]
 
 
 def _spot(symbol: str, base: str, tick: str, step: str, most: str) -> Instrument:
@@ -94,7 +109,7 @@ LISTED: tuple[Instrument, ...] = (
 )
 
 
-def _tiers(*rows: tuple[int, int, str]) -> tuple[Tier, ...]:
+def ladder(*rows: tuple[int, int, str]) -> Tiers:
     """Rows of (cap, leverage, rate); the deductible follows from continuity of the maintenance at each cap."""
     tiers: list[Tier] = []
     for number, (cap, leverage, rate) in enumerate(rows, start=1):
@@ -106,8 +121,8 @@ def _tiers(*rows: tuple[int, int, str]) -> tuple[Tier, ...]:
     return tuple(tiers)
 
 
-TIERS: dict[str, tuple[Tier, ...]] = {
-    "BTCUSDT": _tiers(
+TIERS: dict[str, Tiers] = {
+    "BTCUSDT": ladder(
         (50_000, 125, "0.004"),
         (600_000, 100, "0.005"),
         (3_000_000, 75, "0.0065"),
@@ -121,7 +136,7 @@ TIERS: dict[str, tuple[Tier, ...]] = {
         (1_200_000_000, 2, "0.25"),
         (1_800_000_000, 1, "0.5"),
     ),
-    "ETHUSDT": _tiers(
+    "ETHUSDT": ladder(
         (50_000, 100, "0.005"),
         (600_000, 75, "0.0065"),
         (3_000_000, 50, "0.01"),
@@ -140,13 +155,13 @@ LIQUIDATION_FEE = Decimal("0.0125")
 MAX_OPEN_ORDERS = 200
 
 
-def tier_of(symbol: str, notional: Decimal) -> Tier:
-    for tier in TIERS[symbol]:
+def tier_of(tiers: Tiers, notional: Decimal) -> Tier:
+    for tier in tiers:
         if notional <= tier.cap:
             return tier
-    return TIERS[symbol][-1]
+    return tiers[-1]
 
 
-def most_notional(symbol: str, leverage: int) -> Decimal:
+def most_notional(tiers: Tiers, leverage: int) -> Decimal:
     """The largest position notional the venue allows at `leverage`."""
-    return max(tier.cap for tier in TIERS[symbol] if tier.leverage >= leverage)
+    return max((tier.cap for tier in tiers if tier.leverage >= leverage), default=Decimal(0))

@@ -79,7 +79,7 @@ def resting_of(account: Account, symbol: str, besides: Order | None = None) -> R
 def symbol_margin(position: Position, mark: Decimal, resting: Resting) -> SymbolMargin:
     signed = position.quantity * mark
     notional = abs(signed)
-    tier = tier_of(position.symbol, notional)
+    tier = tier_of(position.tiers, notional)
     worst = max(abs(signed + resting.bids), abs(signed - resting.asks), notional)
     return SymbolMargin(
         notional=signed,
@@ -114,7 +114,7 @@ def liquidation_price(position: Position, state: MarginState) -> Decimal:
     own = state.symbols.get(position.symbol)
     if own is None or not position.quantity:
         return ZERO
-    tier = tier_of(position.symbol, abs(own.notional))
+    tier = tier_of(position.tiers, abs(own.notional))
     side = 1 if position.quantity > ZERO else -1
     others = state.wallet + state.unrealised - own.unrealised - (state.maintenance - own.maintenance)
     price = (others - position.cost + tier.amount) / (abs(position.quantity) * (tier.rate - side))

@@ -18,7 +18,10 @@ LIVE = ("NEW", "PARTIALLY_FILLED")
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What a client asked for, parsed but not judged. `price` is absent for market orders."""
+    """What a client asked for, parsed but not judged. `price` is absent for market orders.
+
+    `foreign` is what came through the control port: another hand at the account.
+    """
 
     symbol: str
     side: str
@@ -31,6 +34,7 @@ class OrderRequest:
     close_position: bool = False
     position_side: str = "BOTH"
     client_id: str = ""
+    foreign: bool = False
 
     @property
     def buy(self) -> bool:
@@ -105,7 +109,7 @@ class Order:
         self.filled += fill.quantity
         self.quote_filled += fill.quote
         self.updated_ms = fill.at_ms
-        self.status = "FILLED" if self.remaining == ZERO else "PARTIALLY_FILLED"
+        self.status = "FILLED" if self.remaining <= ZERO else "PARTIALLY_FILLED"
 
 
 @dataclass(frozen=True, slots=True)

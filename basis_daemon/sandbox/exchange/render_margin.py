@@ -53,13 +53,13 @@ _PLAIN_KEYS = ("availableBalance", "maxWithdrawAmount", "unrealizedProfit")
 
 def account_v2(account: Account, venue: Venue) -> Json:
     state = margin_of(account, venue.marks)
-    listed = {symbol: account.position(symbol) for symbol in venue.symbols("usdm")}
+    listed = {symbol: account.position(symbol) for symbol in venue.known("usdm")}
     rows = [
         _account_position(position, _margin(account, venue, state, symbol), venue.now_ms)
         | {
             "leverage": str(position.leverage),
             "entryPrice": entry_text(position),
-            "maxNotional": plain(most_notional(symbol, position.leverage)),
+            "maxNotional": plain(most_notional(position.tiers, position.leverage)),
             "isolated": position.margin_type == "ISOLATED",
         }
         for symbol, position in listed.items()
@@ -147,7 +147,7 @@ def position_v2(account: Account, venue: Venue, symbol: str, state: MarginState)
     position = account.position(symbol)
     return position_v3(account, venue, symbol, state) | {
         "leverage": str(position.leverage),
-        "maxNotionalValue": plain(most_notional(symbol, position.leverage)),
+        "maxNotionalValue": plain(most_notional(position.tiers, position.leverage)),
         "marginType": "cross" if position.margin_type == "CROSSED" else "isolated",
         "isAutoAddMargin": "false",
     }

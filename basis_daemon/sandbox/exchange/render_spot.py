@@ -17,7 +17,7 @@ STP = "EXPIRE_MAKER"
 def symbol_info(instrument: Instrument) -> Json:
     return {
         "symbol": instrument.symbol,
-        "status": "TRADING",
+        "status": instrument.status,
         "baseAsset": instrument.base,
         "baseAssetPrecision": 8,
         "quoteAsset": instrument.quote,

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from basis_daemon.sandbox.exchange.accounts import Account, IncomeRow, Position
-from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE, TIERS, Instrument, most_notional
+from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE, Instrument, Tiers, most_notional
 from basis_daemon.sandbox.exchange.margin import MARGIN_ASSET
 from basis_daemon.sandbox.exchange.money import ZERO, plain, text8
 from basis_daemon.sandbox.exchange.orders import AlgoOrder, Fill, Order
@@ -26,7 +26,7 @@ def symbol_info(instrument: Instrument) -> Json:
         "contractType": "PERPETUAL",
         "deliveryDate": PERPETUAL_DELIVERY_MS,
         "onboardDate": ONBOARD_MS,
-        "status": "TRADING",
+        "status": instrument.status,
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
         "baseAsset": instrument.base,
@@ -132,7 +132,7 @@ def trade_row(fill: Fill, instrument: Instrument) -> Json:
     }
 
 
-def brackets(symbol: str) -> Json:
+def brackets(symbol: str, tiers: Tiers) -> Json:
     return {
         "symbol": symbol,
         "notionalCoef": 1.0,
@@ -145,7 +145,7 @@ def brackets(symbol: str) -> Json:
                 "maintMarginRatio": float(tier.rate),
                 "cum": float(tier.amount),
             }
-            for tier in TIERS[symbol]
+            for tier in tiers
         ],
     }
 
@@ -169,7 +169,7 @@ def symbol_config(position: Position) -> Json:
         "marginType": position.margin_type,
         "isAutoAddMargin": False,
         "leverage": position.leverage,
-        "maxNotionalValue": plain(most_notional(position.symbol, position.leverage)),
+        "maxNotionalValue": plain(most_notional(position.tiers, position.leverage)),
     }
 
 

@@ -9,7 +9,7 @@ from basis_daemon.sandbox.exchange.endpoint import Call, Endpoint
 from basis_daemon.sandbox.exchange.money import text8
 from basis_daemon.sandbox.exchange.orders import Fill, Order
 from basis_daemon.sandbox.exchange.path import DAY_MS
-from basis_daemon.sandbox.exchange.rejects import RejectError, unknown_order
+from basis_daemon.sandbox.exchange.rejects import RejectError, invalid_symbol, unknown_order
 from basis_daemon.sandbox.exchange.settlement import FROM_FUTURES, TO_FUTURES
 
 Json = dict[str, Any]
@@ -30,8 +30,11 @@ def server_time(call: Call) -> Json:
 
 
 def exchange_info(call: Call) -> Json:
-    wanted = call.maybe("symbol")
-    symbols = [wanted] if wanted else call.venue.symbols("spot")
+    wanted, symbols = call.maybe("symbol"), call.venue.symbols("spot")
+    if wanted is not None:
+        if wanted not in symbols:
+            raise invalid_symbol()
+        symbols = [wanted]
     return {
         "timezone": "UTC",
         "serverTime": call.real_ms,

@@ -7,7 +7,7 @@ from typing import Any
 from basis_daemon.sandbox.exchange import render_margin
 from basis_daemon.sandbox.exchange import render_usdm as render
 from basis_daemon.sandbox.exchange.endpoint import Call, Endpoint
-from basis_daemon.sandbox.exchange.instruments import TIERS, most_notional
+from basis_daemon.sandbox.exchange.instruments import most_notional
 from basis_daemon.sandbox.exchange.margin import margin_of
 from basis_daemon.sandbox.exchange.money import plain
 from basis_daemon.sandbox.exchange.orders import Fill, Order
@@ -105,9 +105,14 @@ def balance(call: Call) -> list[Json]:
     return render_margin.balances(call.account, call.venue)
 
 
+def _held_in(call: Call) -> list[str]:
+    """Where a position may be: what is not listed any more can still be held."""
+    return [symbol_of(call)] if call.maybe("symbol") else call.venue.known("usdm")
+
+
 def position_risk_v2(call: Call) -> list[Json]:
     state = margin_of(call.account, call.venue.marks)
-    return [render_margin.position_v2(call.account, call.venue, symbol, state) for symbol in symbols_of(call)]
+    return [render_margin.position_v2(call.account, call.venue, symbol, state) for symbol in _held_in(call)]
 
 
 def position_risk_v3(call: Call) -> list[Json]:
@@ -115,31 +120,31 @@ def position_risk_v3(call: Call) -> list[Json]:
     state, orders = margin_of(call.account, call.venue.marks), call.account.store("usdm")
     return [
         render_margin.position_v3(call.account, call.venue, symbol, state)
-        for symbol in symbols_of(call)
+        for symbol in _held_in(call)
         if call.account.position(symbol).quantity or any(orders.resting(symbol))
     ]
 
 
 def leverage_bracket(call: Call) -> list[Json]:
-    return [render.brackets(symbol) for symbol in symbols_of(call)]
+    return [render.brackets(symbol, call.venue.tiers[symbol]) for symbol in symbols_of(call)]
 
 
 def set_leverage(call: Call) -> Json:
     symbol, leverage = symbol_of(call), call.maybe_integer("leverage")
     if leverage is None:
         raise missing("leverage")
-    if not 1 <= leverage <= TIERS[symbol][0].leverage:
+    if not 1 <= leverage <= call.venue.tiers[symbol][0].leverage:
         raise RejectError(-4028, f"Leverage {leverage} is not valid")
     position = call.account.position(symbol)
     held = abs(position.quantity * call.venue.marks[symbol])
-    if held > most_notional(symbol, leverage):
+    if held > most_notional(position.tiers, leverage):
         raise RejectError(-2027, "Exceeded the maximum allowable position at current leverage.")
     before, position.leverage = position.leverage, leverage
     state = margin_of(call.account, call.venue.marks)
     if leverage < before and state.margin_balance < state.position_initial + state.order_initial:
         position.leverage = before
         raise RejectError(-2019, "Margin is insufficient.")
-    return {"symbol": symbol, "leverage": leverage, "maxNotionalValue": plain(most_notional(symbol, leverage))}
+    return {"symbol": symbol, "leverage": leverage, "maxNotionalValue": plain(most_notional(position.tiers, leverage))}
 
 
 def set_margin_type(call: Call) -> Json:

@@ -18,6 +18,7 @@ from basis_daemon.sandbox.exchange.control import control_app, iso
 from basis_daemon.sandbox.exchange.faults import FaultBoard
 from basis_daemon.sandbox.exchange.gateway import Gateway
 from basis_daemon.sandbox.exchange.limits import Limits
+from basis_daemon.sandbox.exchange.market_events import MarketEvents
 from basis_daemon.sandbox.exchange.options import ExchangeOptions
 from basis_daemon.sandbox.exchange.sockets import Sockets
 from basis_daemon.sandbox.exchange.streams import Hub
@@ -49,6 +50,7 @@ class SandboxExchange:
             "usdm": Limits(options.usdm_weight_1m),
             "inverse": Limits(options.usdm_weight_1m),
         }
+        self._events = MarketEvents(self.world)
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self.gateway = Gateway(self.world, self.clock, self.hub, self.faults, limits, self._changed.set)
@@ -122,6 +124,7 @@ class SandboxExchange:
             "subscriptions": self.hub.subscriptions,
             "connections": self.hub.connections(),
             "faults": [fault.kind for fault in self.faults.armed],
+            "faults_injected": dict(self.faults.injected),
         }
 
     def hold(self) -> None:
@@ -149,9 +152,19 @@ class SandboxExchange:
         self.hub.flush()
         return len(expired)
 
+    def happen(self, body: dict[str, Any]) -> dict[str, Any]:
+        """An event of `market_events`, told to everybody at once; raises `ValueError` for what cannot be."""
+        self.world.observe(self.clock.now_ms(time.monotonic()))
+        changed = self._events.happen(body)
+        self.faults.injected[str(body["kind"])] += 1
+        self.hub.changes()
+        self.hub.flush()
+        return changed
+
     def set_skew(self, skew_ms: int) -> None:
         """Put the venue's wall clock ahead of (or behind) the real one."""
         self.gateway.skew_ms = skew_ms
+        self.faults.injected["skew"] += bool(skew_ms)
 
     def ask_to_stop(self) -> None:
         self._stopping.set()

@@ -75,6 +75,18 @@ class SpotEngine:
         self._finish(account, order, "CANCELED")
         return order
 
+    def overfill(self, account: Account, order: Order, quantity: Decimal) -> None:
+        """One more trade of an order that was filled already, at its average price; raises when it cannot be paid."""
+        price = from_ticks(int(order.average / order.instrument.tick), order.instrument)
+        holding = account.holding(order.instrument.quote if order.buy else order.instrument.base)
+        amount = (order.price if order.request.price is not None else price) * quantity if order.buy else quantity
+        if holding.free < amount:
+            raise spot_insufficient()
+        holding.free -= amount
+        holding.locked += amount
+        order.locked += amount
+        self._fill(account, order, price, in_steps(quantity, order.instrument), maker=False)
+
     def match_resting(self, account: Account) -> None:
         """Fill resting orders that the book now crosses, at their own price, as far as the depth goes."""
         for order in account.store("spot").resting():

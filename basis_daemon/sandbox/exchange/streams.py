@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 import orjson
 from aiohttp import WSCloseCode, web
@@ -17,7 +18,8 @@ from aiohttp import WSCloseCode, web
 from basis_daemon.sandbox.exchange import render_spot, render_usdm
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.book import Book
-from basis_daemon.sandbox.exchange.faults import FaultBoard
+from basis_daemon.sandbox.exchange.distortions import bad_depth, bad_mark
+from basis_daemon.sandbox.exchange.faults import PRICES, FaultBoard
 from basis_daemon.sandbox.exchange.money import text8
 from basis_daemon.sandbox.exchange.venue import AlgoEvent, Event, OrderEvent, SpotBalanceEvent, Venue
 
@@ -25,6 +27,8 @@ PATIENCE_S = 10.0
 MOST_BUFFERED = 4 * 1024 * 1024
 OP_TEXT, OP_PING = 0x81, 0x89
 LENGTH_IN_TWO, LENGTH_IN_EIGHT = 126, 127
+MARK_PRICES = tuple(word for word in PRICES if word != "crossed")
+BOOK_PRICES = tuple(word for word in PRICES if word != "leap")
 
 
 class Connection:
@@ -41,6 +45,8 @@ class Connection:
         self.account: Account | None = None
         self.subscription_id: int | None = None
         self.stalled = False
+        self.doubles_next = self.swaps_next = False
+        self._overtaken: bytes | None = None
         self.pinged = 0
         self.answered = 0
         self.lagging = False
@@ -52,8 +58,16 @@ class Connection:
         return self.answered < self.pinged and not self.lagging and not self.socket.closed
 
     def post(self, frame: bytes) -> None:
-        if not self.stalled:
-            self._outbox.append(frame)
+        if self.stalled:
+            return
+        if self.swaps_next:
+            self.swaps_next, self._overtaken = False, frame
+            return
+        self._outbox += [frame, frame] if self.doubles_next else [frame]
+        self.doubles_next = False
+        if self._overtaken is not None:
+            self._outbox.append(self._overtaken)
+            self._overtaken = None
 
     def reply(self, body: object) -> None:
         self._outbox.append(text_frame(orjson.dumps(body)))
@@ -108,6 +122,7 @@ class Hub:
         self._subscribers: dict[tuple[str, str], list[Connection]] = {}
         self._answer = asyncio.Event()
         self._arrival = asyncio.Event()
+        self._untrue: dict[str, list[list[str]]] = {}
         self.frames = 0
 
     def add(self, connection: Connection) -> None:
@@ -196,11 +211,10 @@ class Hub:
 
     def _post_market(self, kind: str) -> None:
         for (market, symbol), book in self._venue.books.items():
-            if market == kind and book.open:
-                if book.followed:
-                    self._post_book(book)
-                if market == "usdm":
-                    self._post_mark(symbol)
+            if market == kind and book.open and book.followed:
+                self._post_book(book)
+            if market == kind == "usdm" and (book.open or not book.instrument.trading):
+                self._post_mark(symbol)
 
     def _post_book(self, book: Book) -> None:
         market, previous, now_ms = book.instrument.market, book.update_id, self._venue.now_ms
@@ -210,7 +224,7 @@ class Hub:
         lower = book.instrument.symbol.lower()
         depth = self._subscribers.get((market, f"{lower}@depth"))
         if depth:
-            self._send(depth, f"{lower}@depth", _depth(book, previous, now_ms))
+            self._send(depth, f"{lower}@depth", self._depth(book, previous, now_ms))
         ticker = self._subscribers.get((market, f"{lower}@bookTicker"))
         if ticker:
             self._send(ticker, f"{lower}@bookTicker", _ticker(book, now_ms))
@@ -219,10 +233,25 @@ class Hub:
         lower = symbol.lower()
         own = self._subscribers.get(("usdm", f"{lower}@markPrice"))
         everyone = self._subscribers.get(("usdm", "!markPrice@arr"))
+        body = _mark(self._venue, symbol)
+        if fault := (own or everyone) and self._faults.take_stream("price_ws", "mark", MARK_PRICES):
+            body = bad_mark(body, fault.text)
         if own:
-            self._send(own, f"{lower}@markPrice", _mark(self._venue, symbol))
+            self._send(own, f"{lower}@markPrice", body)
         if everyone:
-            self._send(everyone, "!markPrice@arr", [_mark(self._venue, symbol)])
+            self._send(everyone, "!markPrice@arr", [body])
+
+    def _depth(self, book: Book, previous: int, now_ms: int) -> dict[str, Any]:
+        """The frame that tells of the last difference; a fault may add a price, and the next frame takes it back."""
+        body, market = _depth(book, previous, now_ms), book.instrument.market
+        name = f"{market}/{book.instrument.symbol}"
+        taken_back = [[price, "0"] for price, _ in self._untrue.pop(name, [])]
+        fault = self._faults.take_stream("price_ws", market, BOOK_PRICES)
+        if fault is not None:
+            bid, _, ask, _ = book.best()
+            body = bad_depth(body, fault.text, book.price_text(bid), book.price_text(ask))
+            self._untrue[name] = body["b"][:1]
+        return body | {"b": taken_back + body["b"]}
 
     def _send(self, receivers: Iterable[Connection], channel: str, body: object) -> None:
         raw = orjson.dumps(body)
@@ -282,7 +311,11 @@ class Hub:
                 connection.stalled = True
             poison = self._faults.take_stream("poison_ws", connection.kind)
             if poison:
-                connection.post(text_frame(poison.text.encode()))
+                connection.post(text_frame(poison.text.encode() * poison.repeat))
+            if self._faults.take_stream("duplicate_ws", connection.kind):
+                connection.doubles_next = True
+            if self._faults.take_stream("reorder_ws", connection.kind):
+                connection.swaps_next = True
             if self._faults.take_stream("close_ws", connection.kind):
                 connection.abort()
 
@@ -324,10 +357,10 @@ def _plain(channel: str) -> str:
     return "@".join(parts[:2])
 
 
-def _depth(book: Book, previous: int, now_ms: int) -> dict[str, object]:
+def _depth(book: Book, previous: int, now_ms: int) -> dict[str, Any]:
     bids, asks = book.difference()
     symbol = book.instrument.symbol
-    body: dict[str, object] = {"e": "depthUpdate", "E": now_ms, "s": symbol, "U": previous + 1, "u": book.update_id}
+    body: dict[str, Any] = {"e": "depthUpdate", "E": now_ms, "s": symbol, "U": previous + 1, "u": book.update_id}
     if book.instrument.market == "usdm":
         body |= {"T": now_ms, "pu": previous}
     return body | {"b": bids, "a": asks}
@@ -348,7 +381,7 @@ def _ticker(book: Book, now_ms: int) -> dict[str, object]:
     return body
 
 
-def _mark(venue: Venue, symbol: str) -> dict[str, object]:
+def _mark(venue: Venue, symbol: str) -> dict[str, Any]:
     mark, funding = venue.marks[symbol], venue.funding[symbol]
     index = text8(venue.index.get(symbol, mark))
     return {

@@ -121,6 +121,10 @@ class UsdmEngine:
         self._finish(account, order, "CANCELED")
         return order
 
+    def overfill(self, account: Account, order: Order, quantity: Decimal) -> Fill:
+        """One more trade of an order that was filled already, at its average price."""
+        return self.fill(account, order, order.average, quantity, maker=False)
+
     def cancel_all(self, account: Account, symbol: str | None, status: str = "CANCELED") -> int:
         resting = list(account.store("usdm").resting(symbol))
         for order in resting:
@@ -233,7 +237,7 @@ class UsdmEngine:
         if required <= ZERO:
             return
         total = abs(before.notional) + after.order_initial * position.leverage
-        if total > most_notional(order.symbol, position.leverage):
+        if total > most_notional(position.tiers, position.leverage):
             raise RejectError(-2027, "Exceeded the maximum allowable position at current leverage.")
         adverse = (price - mark) if order.buy else (mark - price)
         required += max(ZERO, adverse) * order.quantity

@@ -9,7 +9,7 @@ from itertools import count
 
 from basis_daemon.sandbox.exchange.accounts import Account, AccountSpec, FeeSchedule, open_account
 from basis_daemon.sandbox.exchange.book import Book, DepthProfile
-from basis_daemon.sandbox.exchange.instruments import LISTED, Instrument, Key, Market
+from basis_daemon.sandbox.exchange.instruments import LISTED, TIERS, Instrument, Key, Market, Tiers
 from basis_daemon.sandbox.exchange.money import ZERO
 from basis_daemon.sandbox.exchange.orders import AlgoOrder, Fill, Order
 from basis_daemon.sandbox.exchange.rejects import RejectError, invalid_symbol
@@ -87,6 +87,7 @@ class Venue:
             raise ValueError(
                 f"the sandbox exchange does not list {sorted(unknown)}; it knows {[i.key for i in LISTED]}"
             )
+        self.tiers: dict[str, Tiers] = {symbol: TIERS[symbol] for market, symbol in wanted if market == "usdm"}
         profile = depth or DepthProfile()
         self.books = {key: Book(instrument, profile, seed) for key, instrument in self.instruments.items()}
         self.marks: dict[str, Decimal] = {}
@@ -97,7 +98,7 @@ class Venue:
         for number, spec in enumerate(accounts, start=1):
             if spec.api_key in self.accounts:
                 raise ValueError(f"two sandbox accounts share the API key {spec.api_key!r}")
-            self.accounts[spec.api_key] = open_account(number, spec, start_ms)
+            self.accounts[spec.api_key] = open_account(number, spec, start_ms, self.tiers)
         self.sink: Sink = _nowhere
         self._order_ids = count(8_000_000_001)
         self._trade_ids = count(5_000_000_001)
@@ -109,8 +110,21 @@ class Venue:
             raise invalid_symbol()
         return found
 
-    def symbols(self, market: Market) -> list[str]:
+    def relist(self, instrument: Instrument) -> None:
+        """Other filters or another status for a listed market, for its book and for what rests in it."""
+        self.instruments[instrument.key] = instrument
+        self.books[instrument.key].relist(instrument)
+        for account in self.accounts.values():
+            for order in account.store(instrument.market).resting(instrument.symbol):
+                order.instrument = instrument
+
+    def known(self, market: Market) -> list[str]:
+        """What is listed, or was."""
         return [symbol for kind, symbol in self.instruments if kind == market]
+
+    def symbols(self, market: Market) -> list[str]:
+        """What is listed now."""
+        return [symbol for (kind, symbol), row in self.instruments.items() if kind == market and row.listed]
 
     def open_book(self, instrument: Instrument, closed: Callable[[], RejectError]) -> Book:
         book = self.books[instrument.key]

@@ -59,6 +59,18 @@ class World:
         else:
             self.venue.now_ms = max(self.venue.now_ms, now_ms)
 
+    def change_interval(self, symbol: str, hours: int) -> None:
+        """From now on funding settles every `hours` at full multiples of them, at the scripted rates in proportion."""
+        rates, now_ms, step = self._rates[symbol], self.venue.now_ms, hours * HOUR_MS
+        done = rates[: bisect_right(self._stamps[symbol], now_ms)]
+        coming, at_ms = rates[len(done) :], now_ms - now_ms % step + step
+        while coming and at_ms <= coming[-1].at_ms:
+            scripted = next(rate for rate in coming if rate.at_ms >= at_ms)
+            done.append(Rate(at_ms, nearest8(scripted.rate * hours / scripted.interval_hours), hours))
+            at_ms += step
+        self._rates[symbol], self._stamps[symbol] = done, [rate.at_ms for rate in done]
+        self.venue.funding[symbol] = self._funding_state(symbol, now_ms)
+
     def settled(self, symbol: str) -> list[Rate]:
         """Settlements up to now, oldest first."""
         return self._rates[symbol][: bisect_right(self._stamps[symbol], self.venue.now_ms)]
@@ -77,11 +89,12 @@ class World:
         venue = self.venue
         for key, book in venue.books.items():
             price = self.path.price_e8(key, at_ms)
-            if price is None:
+            if price is None or not book.instrument.trading:
                 book.close()
-                continue
-            book.refresh(price, at_ms)
-            self._set_price(key, price)
+            else:
+                book.refresh(price, at_ms)
+            if price is not None:
+                self._set_price(key, price)
         for symbol in self._rates:
             venue.funding[symbol] = self._funding_state(symbol, at_ms)
 
