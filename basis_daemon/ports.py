@@ -124,7 +124,25 @@ class AccountChanged:
     reason: str
 
 
-FeedEvent = MarketEvent | StreamChanged | AccountChanged | AccountReport | Trade
+@dataclass(frozen=True, slots=True)
+class InstrumentsChanged:
+    """The venue changed its terms: these instruments are now so."""
+
+    account: str
+    instruments: Mapping[PositionKey, Instrument]
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentDoubted:
+    """What the venue tells of an instrument cannot be believed: no new risk in it until an operator has looked."""
+
+    instrument: PositionKey
+    why: str
+
+
+FeedEvent = (
+    MarketEvent | StreamChanged | AccountChanged | InstrumentsChanged | InstrumentDoubted | AccountReport | Trade
+)
 
 
 class Feed(Protocol):
@@ -159,6 +177,7 @@ class RecordKind(StrEnum):
     TRADE = "trade"
     CASH_FLOW = "cash_flow"
     FOREIGN_ORDER = "foreign_order"
+    HALT = "halt"
     OPENING = "opening"
     BREAK = "break"
     GROUP = "group"

@@ -27,7 +27,7 @@ from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.rota import Rota
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
 from basis_daemon.engine.valuation import Valuer
-from basis_daemon.ports import AccountChanged, Clock, Feed, FeedEvent
+from basis_daemon.ports import AccountChanged, Clock, Feed, FeedEvent, InstrumentDoubted, InstrumentsChanged
 from basis_daemon.tasks import TaskTree
 
 START_TRIES = 5
@@ -211,6 +211,19 @@ class Supervisor:
             self._want(event.account)
         elif isinstance(event, StreamChanged):
             self._stream_changed(event)
+        elif isinstance(event, InstrumentsChanged | InstrumentDoubted):
+            self._instruments_changed(event)
+
+    def _instruments_changed(self, event: InstrumentsChanged | InstrumentDoubted) -> None:
+        """What the venue allows from now on, by which every order is cut; or what of it cannot be believed."""
+        if isinstance(event, InstrumentDoubted):
+            self._handler.halt(event.instrument, event.why)
+            return
+        known = self._recorder.state.instruments
+        for key, instrument in event.instruments.items():
+            what = "instrument closed at its venue" if instrument.is_halted else "terms changed at the venue"
+            self._alarm(what, {"instrument": key, "was": str(known.get(key)), "is": str(instrument)})
+        known.update(event.instruments)
 
     def _stream_changed(self, event: StreamChanged) -> None:
         self._freshness.stream_changed(event.account, event.stream, is_up=event.is_up)

@@ -90,7 +90,10 @@ class LiquidationSite:
 
 @dataclass(frozen=True, slots=True)
 class RiskView:
-    """What restricts a decision: open orders block repairs of their legs, doubt and breaks block new risk."""
+    """What restricts a decision: open orders block repairs of their legs, doubt and breaks block new risk.
+
+    ``halted_instruments`` take no new risk, each for the reason stated, until an operator has looked.
+    """
 
     sites: tuple[LiquidationSite, ...]
     unit_value: Decimal
@@ -103,6 +106,7 @@ class RiskView:
     is_killed: bool = False
     withdrawal_pending_usdt: Decimal = Decimal(0)
     halted_until: Mapping[str, datetime] = field(default_factory=dict)
+    halted_instruments: Mapping[PositionKey, str] = field(default_factory=dict)
 
     @property
     def drawdown(self) -> Decimal:

@@ -28,6 +28,10 @@ class DenyReason(StrEnum):
     STALE_INPUT = "stale_input", "A price or account that the order depends on is past its age limit or was never seen."
     EQUITY_UNKNOWN = "equity_unknown", "Something held has no price, so equity is unknown and no risk may be added."
     ACCOUNT_HALTED = "account_halted", "No new risk at this account for now (forced reduction, halted withdrawals)."
+    INSTRUMENT_HALTED = (
+        "instrument_halted",
+        "The venue takes no orders for the instrument, or it was halted here until an operator looks: no new risk.",
+    )
     DUPLICATE_ID = "duplicate_id", "The order id occurs twice in the plan or was used before."
     UNDECLARED_KEY = "undeclared_key", "The order touches a position key that its strategy never declared."
     UNSUPPORTED_OPERATION = "unsupported_operation", "No interface of this venue executes the operation."

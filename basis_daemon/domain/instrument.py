@@ -103,6 +103,7 @@ class Instrument:
 
     ``key`` is what the feed and the orders name: ``binance:spot:BTC`` trades the pair base/quote of that wallet,
     ``binanceusdm:perp:BTCUSDT`` the contract. Steps and minima are in base units, prices in quote per base.
+    ``funding_interval_h`` is None where the venue does not state it; ``is_halted``: it takes no orders for it now.
     """
 
     key: PositionKey
@@ -116,6 +117,8 @@ class Instrument:
     taker_fee: Decimal
     maker_fee: Decimal
     tiers: tuple[MarginTier, ...] = ()
+    funding_interval_h: int | None = None
+    is_halted: bool = False
 
     @property
     def quote_key(self) -> PositionKey:

@@ -45,8 +45,17 @@ def _restrictions(order: Order, effect: Effect, seen: GateInput) -> Iterator[tup
     yield DenyReason.UNRESOLVED_BREAK, bool(risk.breaks) and not is_defence, breaks
     yield DenyReason.ACCOUNT_HALTED, _is_ahead(halted, seen) and effect is Effect.ADDING, order.venue
     yield DenyReason.EQUITY_UNKNOWN, seen.exposure.equity_usdt is None and effect is Effect.ADDING, ""
+    yield DenyReason.INSTRUMENT_HALTED, bool(shut := _shut(order, seen)) and effect is Effect.ADDING, shut
     may_act_in_doubt = is_defence and seen.level >= DEFENCE_LEVEL_IN_DOUBT
     yield DenyReason.IN_DOUBT, bool(risk.in_doubt) and not may_act_in_doubt, ", ".join(risk.in_doubt)
+
+
+def _shut(order: Order, seen: GateInput) -> str:
+    """Why its instrument takes no new risk; empty when it does."""
+    instrument = seen.market.instruments.get(order.instrument)
+    if instrument is not None and instrument.is_halted:
+        return f"{order.instrument} is closed at its venue"
+    return seen.risk.halted_instruments.get(order.instrument, "")
 
 
 def _is_ahead(until: datetime | None, seen: GateInput) -> bool:

@@ -83,6 +83,15 @@ class ForeignOrderRow:
     is_open: bool
 
 
+@dataclass(frozen=True, slots=True)
+class HaltRow:
+    """No new risk in an instrument until an operator has looked, or (``is_on`` false) has looked and rearmed."""
+
+    instrument: PositionKey
+    why: str
+    is_on: bool
+
+
 class GuardState(StrEnum):
     """The guard's latched states: it only tightens, an operator rearms."""
 
@@ -150,6 +159,7 @@ class SnapshotRow:
     last_trade_time: dict[str, datetime]
     last_valuation: str
     openings: dict[str, datetime] = field(default_factory=dict)
+    halts: dict[PositionKey, str] = field(default_factory=dict)
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}

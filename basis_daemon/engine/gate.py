@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 
 from basis_daemon.domain.decision import Assessment, Exposure, RiskView
 from basis_daemon.domain.instrument import Kind, PositionKey
@@ -75,6 +76,7 @@ class RiskDesk:
             in_doubt=tuple(oid for oid in state.in_doubt() if state.orders[oid].order.strategy not in _busy(running)),
             breaks=book.breaks,
             is_killed=self._guard.state is not GuardState.ACTIVE,
+            halted_instruments=MappingProxyType(dict(state.halts)),
         )
 
     def gate(self, orders: Sequence[Order], picture: Picture, assessment: Assessment) -> tuple[str, ...]:

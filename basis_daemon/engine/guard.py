@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from basis_daemon.domain.errors import BasisError
 from basis_daemon.domain.order import Order
-from basis_daemon.engine.codec import GuardRow, GuardState
+from basis_daemon.engine.codec import GuardRow, GuardState, HaltRow
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
 
@@ -39,12 +39,17 @@ class Guard:
             self._alarm("page", {"guard": state.value, "why": why})
 
     def rearm(self, why: str) -> None:
-        """Operator only: back to ACTIVE. Raises GuardLatchedError while orders are in doubt or breaks are open."""
+        """Operator only: back to ACTIVE, and no instrument halted any more.
+
+        Raises GuardLatchedError while orders are in doubt or breaks are open.
+        """
         state = self._recorder.state
         if state.in_doubt() or state.breaks:
             doubt, broken = len(state.in_doubt()), len(state.breaks)
             raise GuardLatchedError(f"rearm refused: {doubt} orders in doubt, {broken} breaks open, expected none")
         self._recorder.record(GuardRow(GuardState.ACTIVE, why), "guard")
+        for instrument in tuple(state.halts):
+            self._recorder.record(HaltRow(instrument, why, is_on=False), instrument)
 
     def forbids(self, order: Order) -> bool:
         """True when this order must not leave: anything under HALTED, whatever adds risk under REDUCING."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from basis_daemon.domain.errors import IntegrityError
@@ -10,7 +11,7 @@ from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import CashFlow, entry_of_opening
 from basis_daemon.domain.position import AccountReport, Break, BreakKind, PositionBook, find_breaks
 from basis_daemon.domain.trade import TRANSITIONS, Trade
-from basis_daemon.engine.codec import BreakRow, ForeignOrderRow, TradeRow
+from basis_daemon.engine.codec import BreakRow, ForeignOrderRow, HaltRow, TradeRow
 from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import EPOCH
@@ -18,8 +19,11 @@ from basis_daemon.engine.state import EPOCH
 EXTERNAL = "external"
 """Owner of whatever happens at an account that no intent of ours stands behind."""
 
-MISSES_TO_BREAK = 2
-"""The same difference must be read this often, in a row and each time after asking for what happened."""
+MISSES_TO_BREAK = AGREEMENTS_TO_CLOSE = 2
+"""The same difference must be read this often, in a row and each time after asking for what happened; and a break is
+closed only by as many reports that agree: a venue that tells now this and now that does not make it come and go."""
+LAG_MAX_NS = 2_000_000_000
+"""Process time for which a balance may lag behind the fills: only what is still so then is a break."""
 
 Alarm = Callable[[str, Mapping[str, str]], None]
 """(what happened, the values that say so); never blocks."""
@@ -27,6 +31,15 @@ Alarm = Callable[[str, Mapping[str, str]], None]
 
 def _ignore(client_id: str) -> None:
     """Nobody asks whose orders these are."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Miss:
+    """The same difference, read ``times`` in a row since ``since_ns`` (monotonic)."""
+
+    times: int
+    difference: Decimal
+    since_ns: int
 
 
 class PositionUpdateHandler:
@@ -39,12 +52,13 @@ class PositionUpdateHandler:
         self._alarm = alarm
         self.on_foreign: Callable[[str], None] = _ignore
         self._reports: dict[str, AccountReport] = {}
-        self._misses: dict[PositionKey, tuple[int, Decimal]] = {}
+        self._misses: dict[PositionKey, _Miss] = {}
+        self._agreed: dict[PositionKey, int] = {}
         self._changes: dict[str, int] = {}
         self._is_inside = False
 
     def process_trades(self, trades: Iterable[Trade]) -> PositionBook:
-        """Book trades, each once, and publish the book; raises IntegrityError on what cannot be true (overfill).
+        """Book trades, each once, and publish the book; an order that got more than it asked for halts its instrument.
 
         What others traded before the account was adopted is in its opening balance already.
         """
@@ -81,7 +95,13 @@ class PositionUpdateHandler:
             self._alarm("fill of an order believed dead", {"trade_id": trade.trade_id, "order_id": trade.order_id})
         if state.is_overfilled(trade.order_id):
             asked, got = state.orders[trade.order_id].order.amount, state.orders[trade.order_id].cum_filled
-            raise IntegrityError(f"order {trade.order_id}: filled {got}, expected at most {asked}")
+            self.halt(trade.instrument, f"order {trade.order_id}: filled {got}, expected at most {asked}")
+
+    def halt(self, instrument: PositionKey, why: str) -> None:
+        """No new risk in this instrument until an operator rearms: what its venue says of it cannot be true."""
+        self._alarm("instrument halted", {"instrument": instrument, "why": why})
+        if instrument not in self._state.halts:
+            self._recorder.record(HaltRow(instrument, why, is_on=True), instrument)
 
     def process_cash_flows(self, flows: Iterable[CashFlow]) -> PositionBook:
         """Book funding and other money that moved without an order, each row of the venue once."""
@@ -101,6 +121,10 @@ class PositionUpdateHandler:
     def changes(self, account: str) -> int:
         """Counter of bookings of one account; equal before and after a query means that nothing moved in between."""
         return self._changes.get(account, 0)
+
+    def has_breaks(self, account: str) -> bool:
+        """True while a break of this account is open: one report that agrees does not close it."""
+        return any(key.venue == account for key in self._state.breaks)
 
     def adopt(self, report: AccountReport) -> None:
         """First start: what the venue holds becomes the opening balance, a perp at the venue's own cost."""
@@ -143,18 +167,29 @@ class PositionUpdateHandler:
         self._reports[report.account] = report
         self._adopt_foreign(report)
         off = {item.key: item for item in found}
-        for key in [k for k in (*self._misses, *state.breaks) if k.venue == report.account and k not in off]:
-            self._misses.pop(key, None)
-            if key in state.breaks:
-                self._recorder.record(BreakRow(is_open=False, found=state.breaks[key]), key)
+        for key in {k for k in (*self._misses, *state.breaks) if k.venue == report.account and k not in off}:
+            self._agree(key)
         for key, item in off.items():
-            before, difference = self._misses.get(key, (0, item.difference))
-            self._misses[key] = (before + 1 if difference == item.difference else 1, item.difference)
-            if self._misses[key][0] >= MISSES_TO_BREAK and key not in state.breaks:
-                self._recorder.record(BreakRow(is_open=True, found=item), key)
-                self._alarm("book and venue differ", {"key": key, "difference": str(item.difference)})
+            self._differ(key, item, report.received_ns)
         self._publish()
         return found
+
+    def _agree(self, key: PositionKey) -> None:
+        self._misses.pop(key, None)
+        self._agreed[key] = self._agreed.get(key, 0) + 1
+        if key in self._state.breaks and self._agreed[key] >= AGREEMENTS_TO_CLOSE:
+            self._recorder.record(BreakRow(is_open=False, found=self._state.breaks[key]), key)
+
+    def _differ(self, key: PositionKey, item: Break, seen_ns: int) -> None:
+        self._agreed.pop(key, None)
+        before = self._misses.get(key)
+        is_same = before is not None and before.difference == item.difference
+        miss = _Miss(before.times + 1, item.difference, before.since_ns) if before and is_same else None
+        self._misses[key] = miss = miss or _Miss(1, item.difference, seen_ns)
+        is_lasting = miss.times >= MISSES_TO_BREAK and seen_ns - miss.since_ns >= LAG_MAX_NS
+        if is_lasting and key not in self._state.breaks:
+            self._recorder.record(BreakRow(is_open=True, found=item), key)
+            self._alarm("book and venue differ", {"key": key, "difference": str(item.difference)})
 
     def _adopt_foreign(self, report: AccountReport) -> None:
         """Orders of another hand at our account: adopted and told once; their fills are booked like any other."""

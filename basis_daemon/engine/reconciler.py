@@ -80,7 +80,7 @@ class Reconciler:
         is_settled = not was_open and self._is_settled(report, before)
         found = self._handler.observe(report, is_settled=is_settled)
         self._answered(report)
-        self.is_clean = is_settled and not found
+        self.is_clean = is_settled and not found and not self._handler.has_breaks(self.account)
         return self.is_clean
 
     async def check(self) -> bool:
@@ -96,7 +96,7 @@ class Reconciler:
             self._handler.observe(report, is_settled=True)
         self._answered(report)
         self._checked_at = before
-        self.is_clean = is_settled and not found
+        self.is_clean = is_settled and not found and not self._handler.has_breaks(self.account)
         return self.is_clean
 
     def has_moved(self) -> bool:

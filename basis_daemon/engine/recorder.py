@@ -14,6 +14,7 @@ from basis_daemon.engine.codec import (
     ForeignOrderRow,
     GroupRow,
     GuardRow,
+    HaltRow,
     MemoryRow,
     OrderStateRow,
     PlanRow,
@@ -29,6 +30,7 @@ Row = (
     | ForeignOrderRow
     | GroupRow
     | GuardRow
+    | HaltRow
     | MemoryRow
     | OrderStateRow
     | PlanRow
@@ -41,6 +43,7 @@ _KINDS: dict[type, RecordKind] = {
     ForeignOrderRow: RecordKind.FOREIGN_ORDER,
     GroupRow: RecordKind.GROUP,
     GuardRow: RecordKind.GUARD,
+    HaltRow: RecordKind.HALT,
     MemoryRow: RecordKind.MEMORY,
     OrderStateRow: RecordKind.ORDER_STATE,
     PlanRow: RecordKind.PLAN,
@@ -117,7 +120,7 @@ class Recorder:
         """Return once everything recorded is on disk."""
         await self._journal.flush()
 
-    def _fold(self, row: Row) -> None:
+    def _fold(self, row: Row) -> None:  # noqa: C901  one line per kind of row
         state = self.state
         match row:
             case OrderStateRow():
@@ -139,6 +142,8 @@ class Recorder:
                 state.last_decision[row.strategy] = row
             case GuardRow():
                 state.guard = row
+            case HaltRow():
+                state.move_halt(row)
 
     def _row(self, kind: RecordKind, payload: str, correlation: str, causation: str) -> Record:
         return Record(kind, self.state.market_time, str(correlation), str(causation), payload)

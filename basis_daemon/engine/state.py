@@ -19,6 +19,7 @@ from basis_daemon.engine.codec import (
     ForeignOrderRow,
     GuardRow,
     GuardState,
+    HaltRow,
     MemoryRow,
     OrderLifeRow,
     OrderStateRow,
@@ -87,6 +88,7 @@ class BookState:
         self.last_trade_time: dict[str, datetime] = {}
         self.market_time = EPOCH
         self.openings: dict[str, datetime] = {}
+        self.halts: dict[PositionKey, str] = {}
 
     def intent(self, order: Order, plan_id: str) -> None:
         """The order is durable; nothing has left yet. Raises IntegrityError through JournalError for a repeated id."""
@@ -161,7 +163,7 @@ class BookState:
         self.market_time = max(self.market_time, row.record.market_time)
         self._apply(row.record.kind, row.record.payload, row.record.correlation_id)
 
-    def _apply(self, kind: RecordKind, text: str, correlation: str) -> None:  # noqa: C901  one line per kind of row
+    def _apply(self, kind: RecordKind, text: str, correlation: str) -> None:  # noqa: C901, PLR0912  one line per kind of row
         match kind:
             case RecordKind.MEMORY:
                 memory = load(MemoryRow, text)
@@ -188,6 +190,8 @@ class BookState:
                 self.move_break(load(BreakRow, text))
             case RecordKind.FOREIGN_ORDER:
                 self.move_foreign(load(ForeignOrderRow, text))
+            case RecordKind.HALT:
+                self.move_halt(load(HaltRow, text))
             case RecordKind.GUARD:
                 self.guard = load(GuardRow, text)
             case RecordKind.VALUATION:
@@ -207,6 +211,13 @@ class BookState:
             self.foreign_orders[row.order_id] = row
         else:
             self.foreign_orders.pop(row.order_id, None)
+
+    def move_halt(self, row: HaltRow) -> None:
+        """Halt an instrument, or let it go."""
+        if row.is_on:
+            self.halts[row.instrument] = row.why
+        else:
+            self.halts.pop(row.instrument, None)
 
     def dump(self) -> str:
         """The whole state as JSON text for a snapshot row; ended orders and plans are left to the journal."""
@@ -231,6 +242,7 @@ class BookState:
                 last_trade_time=self.last_trade_time,
                 last_valuation=self.last_valuation,
                 openings=self.openings,
+                halts=self.halts,
             )
         )
 
@@ -248,7 +260,7 @@ class BookState:
         state.breaks = {found.key: found for found in row.breaks}
         for name in (
             "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "foreign_orders",
-            "guard", "trade_count", "last_trade_time", "last_valuation", "openings",
+            "guard", "trade_count", "last_trade_time", "last_valuation", "openings", "halts",
         ):  # fmt: skip
             setattr(state, name, getattr(row, name))
         return state

@@ -150,7 +150,8 @@ class VenueView:
     @property
     def f_predicted(self) -> Decimal:
         """The venue's predicted rate per 8 hours."""
-        return eight_hourly(self.mark_tick.funding_predicted, self.memory.interval_hours)
+        hours = self.perp.funding_interval_h or self.memory.interval_hours
+        return eight_hourly(self.mark_tick.funding_predicted, hours)
 
     @property
     def net_apr(self) -> Decimal | None:
@@ -172,7 +173,8 @@ class VenueView:
     def stale(self) -> tuple[str, ...]:
         """Inputs of this venue past their limit, settled funding (interval + 1 h of market time) included."""
         names = self.frame.market.stale(*self.margin_inputs, *self.long_inputs)
-        settled, limit = self.memory.settled_at, timedelta(hours=self.memory.interval_hours) + HOUR
+        hours = max(self.memory.interval_hours, self.perp.funding_interval_h or 0)
+        settled, limit = self.memory.settled_at, timedelta(hours=hours) + HOUR
         is_old = settled is None or self.frame.time - settled > limit
         return (*names, f"funding:{self.perp.key}") if is_old else names
 

@@ -87,10 +87,12 @@ async def test_the_guard_is_not_rearmed_while_an_order_is_in_doubt_or_a_break_is
     rig.stage.venue.exchange.wallets.pay(CASH, D(-50))
     for _ in range(2):
         rig.handler.observe(await rig.report(WALLET), is_settled=True)
+        await rig.clock.advance(2)
     with pytest.raises(GuardLatchedError, match="0 orders in doubt, 1 breaks open"):
         rig.guard.rearm("operator")
     rig.stage.venue.exchange.wallets.pay(CASH, D(50))
-    rig.handler.observe(await rig.report(WALLET), is_settled=True)
+    for _ in range(2):
+        rig.handler.observe(await rig.report(WALLET), is_settled=True)
     order = trade_order(COIN, Side.BUY, "0.1")
     await rig.recorder.intents([order])
     rig.recorder.move(order, OrderState.SUBMITTED)

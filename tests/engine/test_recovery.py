@@ -34,6 +34,7 @@ ACTIONS = (
     "break",
     "heal",
     "foreign",
+    "halt",
     "guard",
     "memory",
     "decision",
@@ -58,6 +59,7 @@ def visible(state: BookState, *, ended: bool) -> dict[str, Any]:
         "breaks": (state.breaks, state.breaks_opened),
         "foreign": state.foreign_orders,
         "guard": state.guard,
+        "halts": state.halts,
         "trades": (state.trade_count, state.last_trade_time),
         "valuation": state.last_valuation,
     }
@@ -71,6 +73,8 @@ def _write(rig: Rig, number: int, action: str) -> None:
     """What moves no money."""
     recorder = rig.recorder
     match action:
+        case "halt":
+            rig.handler.halt(PERP if number % 2 else COIN, f"drill {number}")
         case "guard":
             rig.guard.tighten(GuardState.REDUCING, f"drill {number}")
         case "foreign":
@@ -117,6 +121,7 @@ async def _move(rig: Rig, number: int, action: str) -> None:
             rig.stage.venue.exchange.wallets.pay(COIN, D(1) if action == "break" else D(-1))
             for _ in range(2):
                 rig.handler.observe(await rig.report("binance"), is_settled=True)
+                await rig.clock.advance(2)
         case _:
             _write(rig, number, action)
 

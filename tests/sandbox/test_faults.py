@@ -149,7 +149,7 @@ async def test_a_venue_may_tell_balances_late_or_wrong(clients: Clients, exchang
     exchange.faults.arm(Fault("lie_account", path="/account", asset="BTCUSDT", amount=Decimal(-1)))
     await clients.perp.create_order(PERP, "market", "buy", "0.1", None)
     rows = (await clients.perp.fetch_balance())["info"]["positions"]
-    assert [row["positionAmt"] for row in rows if row["symbol"] == "BTCUSDT"] == ["-0.900"]
+    assert [row["positionAmt"] for row in rows if row["symbol"] == "BTCUSDT"] == ["-0.9"]
 
 
 async def test_frames_come_twice_in_the_wrong_order_and_with_prices_that_cannot_be(

@@ -51,6 +51,10 @@ TRIGGERED = frozenset({"TRIGGERED", "FINISHED"})
 RESTING = frozenset({"GTC", "GTX", "GTD"})
 FILLING = frozenset({"TRADE", "CALCULATED"})
 """Execution types that move money; CALCULATED is a liquidation."""
+TERMS_CODES = frozenset(
+    {"-1013", "-1111", "-1121", "-2027", "-4003", "-4004", "-4005", "-4013", "-4014", "-4108", "-4140", "-4164"}
+)
+"""Refusals that say: the filters, the tiers or the listing are not what you believe."""
 BOOKED_ELSEWHERE = frozenset({"REALIZED_PNL", "COMMISSION", "TRANSFER", "INTERNAL_TRANSFER"})
 CAUSES = {"FUNDING_FEE": Cause.FUNDING, "INSURANCE_CLEAR": Cause.LIQUIDATION, "COMMISSION_REBATE": Cause.REWARD,
           "API_REBATE": Cause.REWARD, "REFERRAL_KICKBACK": Cause.REWARD}  # fmt: skip
@@ -245,7 +249,9 @@ def _verdicts() -> dict[str, tuple[Verdict, ...]]:
         "-4003 -4004 -4005 -4013 -4014 -4015 -4016 -4024 -4061 -4118 -4164",
     }
     table: dict[str, tuple[Verdict, ...]] = {
-        code: (Verdict(Fate.REJECTED, error_class),) for error_class, codes in refused.items() for code in codes.split()
+        code: (Verdict(Fate.REJECTED, error_class, is_about_terms=code in TERMS_CODES),)
+        for error_class, codes in refused.items()
+        for code in codes.split()
     }
     fates = {Fate.SKEWED: "-1021 -5028", Fate.NOT_FOUND: "-2011 -2013", Fate.DUPLICATE: "-4116 -20132",
              Fate.NO_CHANGE: "-4046 -4059", Fate.UNKNOWN: "-1000 -1001 -1006 -1007"}  # fmt: skip
@@ -256,7 +262,8 @@ def _verdicts() -> dict[str, tuple[Verdict, ...]]:
         Verdict(Fate.REJECTED, ErrorClass.RETRYABLE, "immediately match"),
         Verdict(Fate.REJECTED, ErrorClass.BAD_PARAMS),
     )
-    table["-1013"] = (Verdict(Fate.REJECTED, ErrorClass.MARKET_CLOSED, "Market is closed"), *table["-1013"])
+    closed = Verdict(Fate.REJECTED, ErrorClass.MARKET_CLOSED, "Market is closed", is_about_terms=True)
+    table["-1013"] = (closed, *table["-1013"])
     return table
 
 
@@ -266,6 +273,8 @@ _SPOT = AccountQuirks(
     trades=frozenset({OrderOperation.SPOT_TRADE}),
     kinds=frozenset({Kind.SPOT}),
     wallet_code="spot",
+    listing_call="publicGetExchangeInfo",
+    lists_one_symbol=True,  # all of them are 19 MB
     client_options={"fetchMarkets": {"types": ["spot"]}, "defaultType": "spot"},
     markets_params={"showPermissionSets": "false"},
     stream_of=spot_stream,
@@ -279,6 +288,7 @@ _USDM = AccountQuirks(
     trades=frozenset({OrderOperation.PERP_TRADE}),
     kinds=frozenset({Kind.SPOT, Kind.PERP}),
     wallet_code="swap",
+    listing_call="fapiPublicGetExchangeInfo",
     client_options={"fetchMarkets": {"types": ["linear"]}, "defaultType": "swap"},
     markets_params={},
     stream_of=usdm_stream,

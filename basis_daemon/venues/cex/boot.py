@@ -1,8 +1,12 @@
-"""What a venue must say before it is traded on: filters, fees, margin tiers, and modes that read back as configured."""
+"""What a venue must say before it is traded on: filters, fees, margin tiers, and modes that read back as configured.
+
+Terms are read again while it runs: what is not listed any more, or closed, is halted and stays as it was last known.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 
 from basis_daemon.domain.errors import ConfigError, VenueUnreachableError
@@ -10,6 +14,7 @@ from basis_daemon.domain.instrument import Instrument, MarginTier, PositionKey
 from basis_daemon.venues.cex.desk import Desk
 from basis_daemon.venues.cex.fills import Listing
 from basis_daemon.venues.cex.frames import Row, exact, maybe_exact
+from basis_daemon.venues.cex.limiter import Request
 from basis_daemon.venues.cex.options import Fees
 from basis_daemon.venues.cex.outcome import CallError
 from basis_daemon.venues.cex.quirks import Fate
@@ -20,26 +25,78 @@ CROSS, IS_HEDGED = "cross", False
 
 async def read_instruments(desk: Desk) -> Mapping[PositionKey, Instrument]:
     """Every declared instrument with its filters, fees and tiers. Raises CallError, ValueError, KeyError."""
-    listings = desk.declared()
-    tiers = await _tiers(desk, listings) if desk.quirks.has_perps else {}
+    return await _described(desk, desk.declared(), None)
+
+
+async def _described(
+    desk: Desk, listings: Sequence[Listing], request: Request | None
+) -> Mapping[PositionKey, Instrument]:
+    tiers = await _tiers(desk, listings, request) if desk.quirks.has_perps else {}
+    hours = await _funding_intervals(desk, listings, request) if desk.quirks.has_perps else {}
     found = {}
     for listing in listings:
-        fees = await _fees(desk, listing)
-        found[listing.key] = _instrument(desk.data.market(listing.symbol), listing, fees, tiers.get(listing.symbol, ()))
+        fees = await _fees(desk, listing, request)
+        market, symbol = desk.data.market(listing.symbol), listing.symbol
+        found[listing.key] = _instrument(market, listing, fees, tiers.get(symbol, ()), hours.get(symbol))
     return found
 
 
-async def _fees(desk: Desk, listing: Listing) -> Fees:
+async def reread_instruments(desk: Desk, request: Request) -> Mapping[PositionKey, Instrument]:
+    """The same instruments as the venue lists them now; what it does not list is halted. Raises like the first time."""
+    asked = desk.declared() if desk.quirks.lists_one_symbol else desk.declared()[:1]
+    listed = {symbol_id for listing in asked for symbol_id in await _relisted(desk, listing, request)}
+    there = [listing for listing in desk.declared() if listing.symbol_id in listed]
+    gone = [listing.key for listing in desk.declared() if listing.symbol_id not in listed]
+    halted = {key: replace(desk.instruments[key], is_halted=True) for key in gone}
+    return {**await _described(desk, there, request), **halted}
+
+
+async def _relisted(desk: Desk, listing: Listing, request: Request) -> set[str]:
+    """Works a listing in and returns the declared symbols that it holds; one of everything serves all of them."""
+
+    def read(answer: Row) -> set[str]:
+        declared = {one.symbol_id for one in desk.declared()}
+        rows = [row for row in answer["symbols"] if row["symbol"] in declared]
+        for row in rows:
+            desk.data.relist(row)
+        return {row["symbol"] for row in rows}
+
+    params = {"symbol": listing.symbol_id} if desk.quirks.lists_one_symbol else {}
+    try:
+        return await desk.ask(desk.data, desk.quirks.listing_call, params, read=read, request=request)
+    except CallError as fault:
+        if not fault.is_about_terms:
+            raise
+        return set()
+
+
+async def _funding_intervals(desk: Desk, listings: Sequence[Listing], request: Request | None) -> Mapping[str, int]:
+    """Hours between settlements by symbol, where the venue states them."""
+    if desk.options.terms is not None or not listings:
+        return {}
+
+    def read(answer: Mapping[str, Row]) -> Mapping[str, int]:
+        return {
+            symbol: int(str(row["interval"]).removesuffix("h")) for symbol, row in answer.items() if row["interval"]
+        }
+
+    symbols = [listing.symbol for listing in listings]
+    return await desk.ask(desk.data, "fetch_funding_intervals", symbols, read=read, request=request)
+
+
+async def _fees(desk: Desk, listing: Listing, request: Request | None) -> Fees:
     if desk.options.terms is not None:
         return desk.options.terms.fees[listing.key.kind]
-    return await desk.ask(desk.data, "fetch_trading_fee", listing.symbol, read=_read_fees)
+    return await desk.ask(desk.data, "fetch_trading_fee", listing.symbol, read=_read_fees, request=request)
 
 
 def _read_fees(row: Row) -> Fees:
     return Fees(exact(row["taker"]), exact(row["maker"]))
 
 
-def _instrument(market: Row, listing: Listing, fees: Fees, tiers: Sequence[MarginTier]) -> Instrument:
+def _instrument(
+    market: Row, listing: Listing, fees: Fees, tiers: Sequence[MarginTier], funding_interval_h: int | None
+) -> Instrument:
     amount, cost, step = market["limits"]["amount"], market["limits"]["cost"], exact(market["precision"]["amount"])
     return Instrument(
         key=listing.key,
@@ -53,10 +110,14 @@ def _instrument(market: Row, listing: Listing, fees: Fees, tiers: Sequence[Margi
         taker_fee=fees.taker,
         maker_fee=fees.maker,
         tiers=tuple(tiers),
+        funding_interval_h=funding_interval_h,
+        is_halted=market["active"] is False,
     )
 
 
-async def _tiers(desk: Desk, listings: Sequence[Listing]) -> Mapping[str, Sequence[MarginTier]]:
+async def _tiers(
+    desk: Desk, listings: Sequence[Listing], request: Request | None
+) -> Mapping[str, Sequence[MarginTier]]:
     read_tier, terms = desk.quirks.read_tier, desk.options.terms
     if terms is not None:
         return {listing.symbol: terms.tiers for listing in listings}
@@ -67,7 +128,7 @@ async def _tiers(desk: Desk, listings: Sequence[Listing]) -> Mapping[str, Sequen
         return {symbol: tuple(read_tier(row["info"]) for row in rows) for symbol, rows in answer.items()}
 
     symbols = [listing.symbol for listing in listings]
-    tiers = await desk.ask(desk.data, "fetch_leverage_tiers", symbols, read=read)
+    tiers = await desk.ask(desk.data, "fetch_leverage_tiers", symbols, read=read, request=request)
     if missing := sorted(set(symbols) - {symbol for symbol, rows in tiers.items() if rows}):
         raise VenueUnreachableError(f"{desk.name}: no margin tiers for {', '.join(missing)}")
     return tiers

@@ -97,6 +97,16 @@ class ExchangeClient:
         """Use the same markets dictionary as ``other``."""
         self._exchange.set_markets_from_exchange(other._exchange)
 
+    def relist(self, row: Row) -> None:
+        """Take the raw listing of a known market; both clients share its description. Raises KeyError, ValueError.
+
+        Only what is traded is read again: all markets of an exchange would stop the loop and double its memory.
+        """
+        parsed = self._exchange.parse_market(row)
+        if parsed is None:
+            raise ValueError(f"{self._account.name}: listing of {row.get('symbol')!r} cannot be read")
+        self._exchange.markets[parsed["symbol"]].update(parsed)
+
     def market(self, symbol: str) -> Row:
         """The description of a unified symbol; raises KeyError when it is not listed."""
         market: Row = self._exchange.markets[symbol]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -43,6 +43,10 @@ def _ignore() -> None:
     """Nobody listens for missed fills yet."""
 
 
+async def _leave() -> None:
+    """Nobody reads terms again yet."""
+
+
 class Desk:
     """Shared by the interface, the source and the feed of one account. The feed's start fills ``instruments``."""
 
@@ -60,6 +64,7 @@ class Desk:
         self.fills = FillBook()
         self.instruments: Mapping[PositionKey, Instrument] = {}
         self.on_fill_missed: Callable[[], None] = _ignore
+        self.on_terms_doubted: Callable[[], Awaitable[None]] = _leave
 
     def connect(self, clients: tuple[ExchangeClient, ExchangeClient]) -> None:
         """Take the (orders, data) clients; before that every question raises VenueUnreachableError."""

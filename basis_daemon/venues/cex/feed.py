@@ -17,6 +17,7 @@ from basis_daemon.venues.cex.desk import Desk, MarketTime
 from basis_daemon.venues.cex.frames import Row, instant
 from basis_daemon.venues.cex.options import CEXOptions
 from basis_daemon.venues.cex.outcome import CallError
+from basis_daemon.venues.cex.terms import TermsWatch
 
 CHECK_EVERY_S = 1.0
 
@@ -37,6 +38,7 @@ class CEXFeed:
         self._sink: Callable[[FeedEvent], None] = _discard
         self._ended = asyncio.Event()
         self.accounts = tuple(AccountFeed(desk, market_time, self._emit) for desk in desks)
+        self._terms = tuple(TermsWatch(desk, market_time, self._emit) for desk in desks)
         for account in self.accounts:
             account.on_crash = self._ended.set
 
@@ -54,6 +56,8 @@ class CEXFeed:
                 if not desk.options.is_read_only:
                     await set_modes(desk)
             await self._learn_market_time()
+            for terms in self._terms:
+                terms.begin()
         except CallError as fault:
             raise VenueUnreachableError(f"start-up: {fault.text}") from fault
         return found
@@ -78,6 +82,7 @@ class CEXFeed:
             for keeper in account.keepers.values():
                 self._scope.spawn(f"feed:{keeper.line.account}:{keeper.line.stream}", keeper.run())
             self._scope.spawn(f"feed:{account.name}:funding", account.funding.run())
+        self._scope.spawn("feed:terms", self._every(CHECK_EVERY_S, self._check_terms))
         self._scope.spawn("feed:watchdog", self._every(CHECK_EVERY_S, self._check_silence))
         self._scope.spawn("feed:clock", self._every(self._options.skew_every_s, self._measure_clocks))
         self._scope.spawn("feed:login", self._every(self._options.login_every_s, self._keep_logins))
@@ -117,6 +122,10 @@ class CEXFeed:
     async def _check_silence(self) -> None:
         for account in self.accounts:
             account.check_silence()
+
+    async def _check_terms(self) -> None:
+        for terms in self._terms:
+            await terms.check()
 
     async def _measure_clocks(self) -> None:
         for desk in self._desks:

@@ -75,6 +75,8 @@ class CEXExecutionInterface:
         try:
             view = await (self._place_trigger if ticket.is_protective else self._place)(ticket, wire)
         except CallError as fault:
+            if fault.is_about_terms:  # the next attempt goes by what holds now
+                await self._desk.on_terms_doubted()
             self._raise_if_dead(ticket, fault)
             self._remember_send(order.order_id)  # again: a process that was halted may have signed it only now
             settle = self._after_doubt(ticket, fault)

@@ -73,6 +73,7 @@ class CEXOptions:
     skew_alarm_ms: int = 500
     read_lag_s: float = 5.0
     jump_max: float = 0.5
+    terms_pause_s: float = 30.0
     jitter_seed: int = 0
     is_read_only: bool = False
     terms: Terms | None = None

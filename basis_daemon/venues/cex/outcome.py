@@ -35,10 +35,11 @@ _FAMILIES: tuple[tuple[type[BaseException], Verdict], ...] = (
     (errors.NoChange, Verdict(Fate.NO_CHANGE)),
     (errors.InsufficientFunds, Verdict(Fate.REJECTED, ErrorClass.INSUFFICIENT)),
     (errors.AuthenticationError, Verdict(Fate.REJECTED, ErrorClass.AUTH)),
-    (errors.MarketClosed, Verdict(Fate.REJECTED, ErrorClass.MARKET_CLOSED)),
+    (errors.MarketClosed, Verdict(Fate.REJECTED, ErrorClass.MARKET_CLOSED, is_about_terms=True)),
+    (errors.BadSymbol, Verdict(Fate.REJECTED, ErrorClass.BAD_PARAMS, is_about_terms=True)),
     (errors.OrderNotFillable, Verdict(Fate.REJECTED, ErrorClass.RETRYABLE)),
     (errors.OrderImmediatelyFillable, Verdict(Fate.REJECTED, ErrorClass.RETRYABLE)),
-    (errors.InvalidOrder, Verdict(Fate.REJECTED, ErrorClass.BAD_PARAMS)),
+    (errors.InvalidOrder, Verdict(Fate.REJECTED, ErrorClass.BAD_PARAMS, is_about_terms=True)),
     (errors.BadRequest, Verdict(Fate.REJECTED, ErrorClass.BAD_PARAMS)),
     (errors.ArgumentsRequired, Verdict(Fate.REJECTED, ErrorClass.BAD_PARAMS)),
     (errors.NotSupported, Verdict(Fate.REJECTED, ErrorClass.BAD_PARAMS)),
@@ -54,6 +55,7 @@ class CallError(BasisError):
         super().__init__(f"{verdict.fate}: {text}")
         self.fate = verdict.fate
         self.error_class = verdict.error_class
+        self.is_about_terms = verdict.is_about_terms
         self.code = code
         self.text = text
 

@@ -38,11 +38,15 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How one code of the venue is read. ``words`` must occur in its text, for codes that mean several things."""
+    """How one code of the venue is read. ``words`` must occur in its text, for codes that mean several things.
+
+    ``is_about_terms``: what the venue lists, or its filters or tiers, may not be what we believe any more.
+    """
 
     fate: Fate
     error_class: ErrorClass = ErrorClass.BAD_PARAMS
     words: str = ""
+    is_about_terms: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class AccountQuirks:
     (call, field, value) that the account must have. ``keep_login_call`` prolongs the private login; ``forget_login``
     clears from ccxt's options what must not be used again after a private disconnect. ``trigger_params`` go with a
     conditional order (None: there are none); ``read_triggered`` is the number of the ordinary order that it became.
+    ``listing_call`` tells what is listed, for one symbol if it ``lists_one_symbol``, in raw rows that ccxt can parse.
     """
 
     name: str
@@ -80,6 +85,7 @@ class AccountQuirks:
     trades: frozenset[OrderOperation]
     kinds: frozenset[Kind]
     wallet_code: str
+    listing_call: str
     client_options: Mapping[str, object]
     markets_params: Mapping[str, object]
     stream_of: Callable[[str], Stream | None]
@@ -98,6 +104,7 @@ class AccountQuirks:
     page_window: timedelta = timedelta(days=1)
     page_rows: int = 1000
     is_up_when_connected: bool = False
+    lists_one_symbol: bool = False
 
     @property
     def has_spot(self) -> bool:
