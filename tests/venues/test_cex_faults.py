@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import pytest
@@ -27,7 +27,7 @@ def on_request(rig: Rig, method: str, path: str, act: Callable[[], None]) -> Non
     """Do ``act`` while the first request of this kind is on the wire."""
     take, is_done = rig.exchange.faults.take, False
 
-    def watched(kinds: tuple[str, ...], at: str, how: str) -> Fault | None:
+    def watched(kinds: Mapping[str, str], at: str, how: str) -> Fault | None:
         nonlocal is_done
         if not is_done and how == method and at.endswith(path):
             is_done = True
