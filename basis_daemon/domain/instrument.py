@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
-from typing import Self
+from functools import lru_cache
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 _KEY = re.compile(r"^[a-z0-9_]{1,32}:[a-z]{1,8}:[A-Za-z0-9._*-]{1,80}$")
+
+KEYS_REMEMBERED = 16_384
 
 
 class Kind(StrEnum):
@@ -32,41 +34,30 @@ _KINDS = frozenset(kind.value for kind in Kind)
 
 
 class PositionKey(str):
-    """``venue:kind:symbol``: lower-case venue and kind, exact symbol case. The account is the venue part."""
+    """``venue:kind:symbol``: lower-case venue and kind, exact symbol case.
 
-    __slots__ = ()
+    ``venue`` is the account: ``binanceusdm`` and ``binance`` are two wallets. ``symbol`` is an asset, or a venue's
+    contract symbol. A book has few keys and looks at them all the time, so each is parsed once and then remembered.
+    """
 
-    def __new__(cls, value: str) -> Self:
-        """Validate and intern-friendly wrap; raises ValueError naming the value and the expected form."""
-        if isinstance(value, cls):
-            return value
-        if not _KEY.fullmatch(value):
-            msg = f"position key {value!r}: expected venue:kind:symbol with lower-case venue and kind"
-            raise ValueError(msg)
-        if value.split(":")[1] not in _KINDS:
-            msg = f"position key {value!r}: kind {value.split(':')[1]!r} is none of {', '.join(Kind)}"
-            raise ValueError(msg)
-        return super().__new__(cls, value)
+    __slots__ = ("kind", "symbol", "venue")
+
+    venue: str
+    kind: Kind
+    symbol: str
+
+    def __new__(cls, value: str) -> PositionKey:  # noqa: PYI034 - the one key of a text, whoever asks for it
+        """The one key of this text; raises ValueError naming the value and the expected form."""
+        return value if isinstance(value, PositionKey) else _key_of(value)
+
+    def __getnewargs__(self) -> tuple[str]:
+        """Copies and pickles come back through the check."""
+        return (str(self),)
 
     @classmethod
     def of(cls, venue: str, kind: Kind, symbol: str) -> PositionKey:
         """``PositionKey.of("binance", Kind.SPOT, "BTC")`` is ``binance:spot:BTC``."""
-        return cls(f"{venue}:{kind}:{symbol}")
-
-    @property
-    def venue(self) -> str:
-        """The account: ``binanceusdm`` and ``binance`` are two wallets."""
-        return self.split(":", 1)[0]
-
-    @property
-    def kind(self) -> Kind:
-        """The second part."""
-        return Kind(self.split(":", 2)[1])
-
-    @property
-    def symbol(self) -> str:
-        """The third part: an asset, or a venue's contract symbol."""
-        return self.split(":", 2)[2]
+        return _key_of(f"{venue}:{kind}:{symbol}")
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -74,6 +65,20 @@ class PositionKey(str):
         return core_schema.no_info_after_validator_function(
             cls, core_schema.str_schema(), serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED)
+def _key_of(value: str) -> PositionKey:
+    if not _KEY.fullmatch(value):
+        msg = f"position key {value!r}: expected venue:kind:symbol with lower-case venue and kind"
+        raise ValueError(msg)
+    venue, kind, symbol = value.split(":")
+    if kind not in _KINDS:
+        msg = f"position key {value!r}: kind {kind!r} is none of {', '.join(Kind)}"
+        raise ValueError(msg)
+    key = str.__new__(PositionKey, value)
+    key.venue, key.kind, key.symbol = venue, Kind(kind), symbol
+    return key
 
 
 def round_down(quantity: Decimal, step: Decimal) -> Decimal:

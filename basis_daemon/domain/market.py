@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import cast
+
+from msgspec import Struct
 
 from basis_daemon.domain.instrument import Instrument, PositionKey
 
@@ -15,13 +18,17 @@ Level = tuple[Decimal, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class BookTick:
-    """Top of book and the depth behind it, at the venue's stamp. ``received_ns`` is the monotonic arrival."""
+    """Top of book and the depth behind it, at the venue's stamp. ``received_ns`` is the monotonic arrival.
+
+    Both sides are immutable; how deep levels become exact numbers, at once or when asked for, is the feed's affair.
+    """
 
     instrument: PositionKey
     venue_time: datetime
     received_ns: int
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+    _mid: Decimal | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def bid(self) -> Decimal:
@@ -35,8 +42,10 @@ class BookTick:
 
     @property
     def mid(self) -> Decimal:
-        """Exact mean of best bid and best ask."""
-        return (self.bids[0][0] + self.asks[0][0]) / 2
+        """Exact mean of best bid and best ask; worked out once, because everybody asks for it."""
+        if self._mid is None:
+            object.__setattr__(self, "_mid", (self.bids[0][0] + self.asks[0][0]) / 2)
+        return cast("Decimal", self._mid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +85,7 @@ class StreamChanged:
 MarketEvent = BookTick | MarkTick | FundingSettled
 
 
-@dataclass(frozen=True, slots=True)
-class Age:
+class Age(Struct, frozen=True):
     """How old an input is on both clocks, and whether either is past its limit."""
 
     venue_lag_s: Decimal
@@ -85,8 +93,7 @@ class Age:
     is_stale: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionIds:
+class DecisionIds(Struct, frozen=True):
     """What makes the order ids of one decision unique: whose book, which journal generation, which decision."""
 
     book: str

@@ -19,6 +19,7 @@ from basis_daemon.domain.position import MarginReport
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.venues.cex.frames import (
     AccountMoved,
+    BookDelta,
     BookMoved,
     Fill,
     FillSeen,
@@ -169,6 +170,20 @@ def decode(frame: Row) -> Sequence[FrameEvent]:
     return tuple(_READERS[name](body, instant(body["E"]))) if name in _READERS else ()
 
 
+def spot_delta(frame: Row) -> BookDelta | None:
+    """The changes of a depth frame: its first number is the one after the book's."""
+    if frame.get("e") != "depthUpdate":
+        return None
+    return BookDelta(frame["s"], frame["U"] - 1, frame["u"], frame["E"], frame["b"], frame["a"])
+
+
+def usdm_delta(frame: Row) -> BookDelta | None:
+    """The changes of a depth frame, which names the number of the frame before it."""
+    if frame.get("e") != "depthUpdate":
+        return None
+    return BookDelta(frame["s"], frame["pu"], frame["u"], frame["E"], frame["b"], frame["a"])
+
+
 def spot_stream(url: str) -> Stream | None:
     """Which connection of the spot wallet this is."""
     return Stream.USER if "/ws-api/" in url else Stream.BOOK if "/ws" in url else None
@@ -278,6 +293,7 @@ _SPOT = AccountQuirks(
     client_options={"fetchMarkets": {"types": ["spot"]}, "defaultType": "spot"},
     markets_params={"showPermissionSets": "false"},
     stream_of=spot_stream,
+    read_delta=spot_delta,
     decode=decode,
     read_wallet=spot_wallet,
     balance_params={"omitZeroBalances": "true"},
@@ -292,6 +308,7 @@ _USDM = AccountQuirks(
     client_options={"fetchMarkets": {"types": ["linear"]}, "defaultType": "swap"},
     markets_params={},
     stream_of=usdm_stream,
+    read_delta=usdm_delta,
     decode=decode,
     read_wallet=usdm_wallet,
     forget_login=forget_listen_key,

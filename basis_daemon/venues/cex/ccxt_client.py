@@ -16,9 +16,10 @@ from ccxt.base import errors
 
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.venues.cex.books import follows, merge
 from basis_daemon.venues.cex.fills import Listing
 from basis_daemon.venues.cex.frames import Foreign, Row
-from basis_daemon.venues.cex.limiter import REQUEST, SECTION, Request, WeightLimiter
+from basis_daemon.venues.cex.limiter import DEFAULT, REQUEST, SECTION, Request, WeightLimiter
 from basis_daemon.venues.cex.options import CEXOptions
 from basis_daemon.venues.cex.quirks import AccountQuirks, VenueQuirks
 from basis_daemon.venues.cex.read_only import ReadOnly
@@ -42,6 +43,7 @@ class ExchangeClient:
         self._limiter = limiter
         self._gate = gate
         self._timers: dict[str, Foreign] = {}
+        self._listings: dict[str, Listing] = {}
         self._exchange = getattr(ccxt.pro, account.ccxt_id)(dict(config))
         self._exchange.logger = _MUTED
         self._hook()
@@ -79,7 +81,7 @@ class ExchangeClient:
 
     async def ask(self, method: str, *args: object, request: Request | None = None) -> Any:
         """The answer of one ccxt method. Raises whatever ccxt raises: call it inside ``outcome_of``."""
-        token = REQUEST.set(request or Request())
+        token = REQUEST.set(request or DEFAULT)
         try:
             return await getattr(self._exchange, method)(*args)
         finally:
@@ -87,6 +89,7 @@ class ExchangeClient:
 
     async def load_markets(self, symbols: Sequence[str], symbol_ids: Sequence[str]) -> None:
         """Load what is listed. Raises ConfigError naming what is not: ccxt takes an empty answer for a success."""
+        self._listings.clear()
         markets = await self.ask("load_markets", False, dict(self._account.markets_params))  # noqa: FBT003 - ccxt's order
         missing = (set(symbols) - set(markets)) | (set(symbol_ids) - set(self._exchange.markets_by_id or {}))
         if missing:
@@ -95,6 +98,7 @@ class ExchangeClient:
 
     def share_markets_of(self, other: ExchangeClient) -> None:
         """Use the same markets dictionary as ``other``."""
+        self._listings.clear()
         self._exchange.set_markets_from_exchange(other._exchange)
 
     def relist(self, row: Row) -> None:
@@ -114,6 +118,12 @@ class ExchangeClient:
 
     def listing(self, symbol_id: str) -> Listing:
         """What the venue's own symbol means on this account; raises KeyError when it is not listed."""
+        found = self._listings.get(symbol_id)
+        if found is None:
+            found = self._listings[symbol_id] = self._find_listing(symbol_id)
+        return found
+
+    def _find_listing(self, symbol_id: str) -> Listing:
         for market in self._exchange.markets_by_id[symbol_id]:
             if market["spot"] and self._account.has_spot:
                 return self._listing(market, Kind.SPOT, market["base"])
@@ -137,7 +147,30 @@ class ExchangeClient:
 
     def tap(self, tap: Tap) -> None:
         """Let ``tap`` see every frame; before the first ``watch_*``."""
-        tap.install(self._exchange)
+        exchange, handle = self._exchange, self._exchange.handle_message
+
+        def handle_message(client: Foreign, message: Foreign) -> None:
+            if not self._continue_book(client, message):
+                handle(client, message)
+
+        exchange.handle_message = handle_message
+        tap.install(exchange)
+
+    def _continue_book(self, client: Foreign, message: Foreign) -> bool:
+        """Merge a frame that is the next change of a book; whatever else it is, or hides, is ccxt's to handle."""
+        try:
+            delta = self._account.read_delta(message) if isinstance(message, dict) else None
+            if delta is None:
+                return False
+            symbol = self.listing(delta.symbol_id).symbol
+            book = self._exchange.orderbooks.get(symbol)
+            if not follows(book, delta):
+                return False
+            merge(book, delta)
+        except (LookupError, TypeError, ValueError):
+            return False
+        client.resolve(book, f"orderbook::{symbol}")
+        return True
 
     @property
     def options(self) -> Row:

@@ -13,7 +13,7 @@ from basis_daemon.venues.cex.ccxt_client import ExchangeClient
 from basis_daemon.venues.cex.clock_skew import ClockSkew
 from basis_daemon.venues.cex.fills import FillBook, Listing
 from basis_daemon.venues.cex.frames import EPOCH
-from basis_daemon.venues.cex.limiter import Request
+from basis_daemon.venues.cex.limiter import DEFAULT, Request
 from basis_daemon.venues.cex.options import CEXOptions, Note
 from basis_daemon.venues.cex.outcome import CallError, outcome_of
 from basis_daemon.venues.cex.quirks import AccountQuirks, Fate, VenueQuirks
@@ -183,5 +183,5 @@ class Desk:
 
         is_order = client is self.orders
         seconds = self.options.order_timeout_s if is_order else self.options.data_timeout_s
-        waiting = (request or Request()).wait_max_s
+        waiting = (request or DEFAULT).wait_max_s
         return await outcome_of(work, self.venue.verdicts, seconds + waiting + 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.position import MarginReport
@@ -142,8 +144,21 @@ class OrderLinked:
     client_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class BookMoved:
+class BookDelta(NamedTuple):
+    """A frame of the book's changes: it continues a book of number ``follows`` and makes it one of number ``last``.
+
+    Levels are (price, new size) as the venue wrote them; a size of zero takes the level away.
+    """
+
+    symbol_id: str
+    follows: int
+    last: int
+    stamp_ms: int
+    bids: Sequence[Sequence[str]]
+    asks: Sequence[Sequence[str]]
+
+
+class BookMoved(Struct, frozen=True):
     """A book frame arrived; ccxt holds the book."""
 
     time: datetime

@@ -41,6 +41,10 @@ class CEXExecutionInterface:
         self._settlement = Settlement(desk, on_trade)
         self._sent_ns: dict[str, int] = {}
         self.idempotency = desk.venue.idempotency
+        protective = PROTECTIVE if desk.quirks.has_triggers else frozenset[OrderOperation]()
+        self._operations = desk.quirks.trades | {OrderOperation.CANCEL} | protective
+        wait_max_s = desk.options.limiter_wait_s
+        self._urgent, self._ordinary = Request(is_urgent=True, wait_max_s=wait_max_s), Request(wait_max_s=wait_max_s)
 
     @property
     def account(self) -> str:
@@ -50,8 +54,7 @@ class CEXExecutionInterface:
     @property
     def operations(self) -> frozenset[OrderOperation]:
         """Trades of its kinds, cancels, and what the venue holds for us until a trigger."""
-        protective = PROTECTIVE if self._desk.quirks.has_triggers else frozenset()
-        return self._desk.quirks.trades | {OrderOperation.CANCEL} | protective
+        return self._operations
 
     @property
     def absence_proof_s(self) -> float:
@@ -61,7 +64,7 @@ class CEXExecutionInterface:
 
     async def execute_order(self, order: Order, timestamp: datetime) -> Trade:
         """As the port says. Cancelled in mid-call, the order stays in doubt: ask with ``find_order``."""
-        if order.operation not in self.operations:
+        if order.operation not in self._operations:
             msg = f"order {order.order_id}: {self.account} cannot {order.operation}, expected {sorted(self.operations)}"
             raise InvalidOrderError(msg)
         if order.operation is OrderOperation.CANCEL:
@@ -145,13 +148,12 @@ class CEXExecutionInterface:
             raise VenueUnreachableError(str(doubt)) from doubt
 
     def _ticket(self, order: Order) -> Ticket:
-        is_urgent = order.is_risk_reducing or order.closes_a_gap
-        request = Request(is_urgent=is_urgent, wait_max_s=self._desk.options.limiter_wait_s)
+        request = self._urgent if order.is_risk_reducing or order.closes_a_gap else self._ordinary
         return Ticket(order, self._desk.listing_of(order.instrument), request)
 
     def _urgent_ticket(self, order: Order) -> Ticket:
         ticket = self._ticket(order)
-        return replace(ticket, request=replace(ticket.request, is_urgent=True))
+        return replace(ticket, request=self._urgent)
 
     async def _place(self, ticket: Ticket, wire: Quantised) -> OrderView:
         parameters: Row = {self._desk.venue.id_params[0]: ticket.order.order_id}

@@ -45,7 +45,8 @@ class Request:
     wait_max_s: float = 60.0
 
 
-REQUEST: ContextVar[Request] = ContextVar("request", default=Request())  # noqa: B039 - a frozen default is shared safely
+DEFAULT = Request()
+REQUEST: ContextVar[Request] = ContextVar("request", default=DEFAULT)
 SECTION: ContextVar[str] = ContextVar("section", default="")
 
 

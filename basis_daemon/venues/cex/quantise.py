@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from basis_daemon.domain.errors import ErrorClass, InvalidOrderError, OrderRejectedError
 from basis_daemon.domain.instrument import Instrument, round_down, round_up
@@ -12,8 +13,7 @@ from basis_daemon.domain.order import AmountUnit, Order, OrderType, Side, TimeIn
 BASIS_POINT = Decimal("1e-4")
 
 
-@dataclass(frozen=True, slots=True)
-class Quantised:
+class Quantised(Struct, frozen=True):
     """The numbers of an order that leaves as a limit order: in exact steps, with how long it may rest."""
 
     quantity: Decimal

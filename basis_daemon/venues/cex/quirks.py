@@ -13,7 +13,7 @@ from basis_daemon.domain.errors import ErrorClass
 from basis_daemon.domain.instrument import Kind, MarginTier
 from basis_daemon.domain.ledger import CashFlow
 from basis_daemon.domain.order import OrderOperation
-from basis_daemon.venues.cex.frames import FrameEvent, Row, WalletView
+from basis_daemon.venues.cex.frames import BookDelta, FrameEvent, Row, WalletView
 
 
 class Stream(StrEnum):
@@ -78,6 +78,7 @@ class AccountQuirks:
     clears from ccxt's options what must not be used again after a private disconnect. ``trigger_params`` go with a
     conditional order (None: there are none); ``read_triggered`` is the number of the ordinary order that it became.
     ``listing_call`` tells what is listed, for one symbol if it ``lists_one_symbol``, in raw rows that ccxt can parse.
+    ``read_delta`` reads a frame of book changes that we can work in ourselves (None: it is ccxt's to handle).
     """
 
     name: str
@@ -101,6 +102,7 @@ class AccountQuirks:
     settings: tuple[tuple[str, str, object], ...] = ()
     trigger_params: Mapping[str, object] | None = None
     read_triggered: Callable[[Row], str | None] = _nothing
+    read_delta: Callable[[Row], BookDelta | None] = _nothing
     page_window: timedelta = timedelta(days=1)
     page_rows: int = 1000
     is_up_when_connected: bool = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from math import inf
+from typing import overload
 
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import BookTick, Level
@@ -12,6 +14,58 @@ from basis_daemon.venues.cex.frames import EPOCH, Row, exact
 
 REFUSALS_MAX = 20
 """After so many in a row the book itself is suspect: it is asked for again, and its next state is believed."""
+
+
+class Side(Sequence[Level]):
+    """One side of a book as it was: the best level exact, those behind it once somebody looks at them.
+
+    Equal to the tuple of its exact levels. Raises ValueError for a level without price or size, whichever it is.
+    """
+
+    __slots__ = ("_best", "_exact", "_written")
+
+    def __init__(self, levels: Sequence[Sequence[float]]) -> None:
+        self._written = tuple([(level[0], level[1]) for level in levels])
+        for price, size in self._written:
+            if not (0 < float(price) < inf and 0 < float(size) < inf):
+                raise ValueError(f"level {price!r} x {size!r}, expected a finite price and size above zero")
+        self._best = tuple([(exact(price), exact(size)) for price, size in self._written[:1]])
+        self._exact: tuple[Level, ...] | None = None
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Every level, exact."""
+        if self._exact is None:
+            behind = self._written[len(self._best) :]
+            self._exact = (*self._best, *((exact(price), exact(size)) for price, size in behind))
+        return self._exact
+
+    @overload
+    def __getitem__(self, index: int) -> Level: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Level, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Level | tuple[Level, ...]:
+        return self._best[0] if index == 0 and self._best else self.levels[index]
+
+    def __len__(self) -> int:
+        return len(self._written)
+
+    def __iter__(self) -> Iterator[Level]:
+        return iter(self.levels)
+
+    def __eq__(self, other: object) -> bool:
+        return self.levels == (other.levels if isinstance(other, Side) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.levels)
+
+    def __repr__(self) -> str:
+        return repr(self.levels)
+
+
+NOTHING = Side(())
 
 
 class TickGate:
@@ -27,25 +81,22 @@ class TickGate:
     def admit(self, book: Row, time: datetime, received_ns: int) -> BookTick | None:
         """The tick, or None for a book refused: raise ``refusals`` and keep the last mid."""
         try:
-            bids, asks = self._side(book["bids"]), self._side(book["asks"])
-        except ValueError:
-            bids, asks = (), ()
-        if not bids or not asks or bids[0][0] >= asks[0][0] or time < self._time:
+            bids, asks = Side(book["bids"][: self._levels]), Side(book["asks"][: self._levels])
+        except (ValueError, TypeError):
+            bids, asks = NOTHING, NOTHING
+        tick = BookTick(self._instrument, time, received_ns, bids, asks)
+        if not self._is_sound(tick):
             self.refusals += 1
             return None
-        mid = (bids[0][0] + asks[0][0]) / 2
-        if self._mid is not None and abs(mid / self._mid - 1) > self._jump_max:
-            self.refusals += 1
-            return None
-        self._mid, self._time, self.refusals = mid, time, 0
-        return BookTick(self._instrument, time, received_ns, bids, asks)
+        self._mid, self._time, self.refusals = tick.mid, time, 0
+        return tick
+
+    def _is_sound(self, tick: BookTick) -> bool:
+        """False for a book that is empty, crossed or older than the last one, and for one that has leapt."""
+        if not tick.bids or not tick.asks or tick.bid >= tick.ask or tick.venue_time < self._time:
+            return False
+        return self._mid is None or abs(tick.mid - self._mid) <= self._jump_max * self._mid
 
     def forget(self) -> None:
         """Believe whatever comes next."""
         self._mid, self._time, self.refusals = None, EPOCH, 0
-
-    def _side(self, levels: Sequence[Sequence[float]]) -> tuple[Level, ...]:
-        side = tuple((exact(level[0]), exact(level[1])) for level in levels[: self._levels])
-        if any(price <= 0 or size <= 0 for price, size in side):
-            raise ValueError("a level without price or size")
-        return side
