@@ -9,6 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from basis_daemon.domain.decision import Assessment, Exposure, RiskView
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.ledger import CashFlow
@@ -187,19 +189,61 @@ class RecordKind(StrEnum):
     SNAPSHOT = "snapshot"
 
 
-@dataclass(frozen=True, slots=True)
 class Record:
-    """One journal row before it has a sequence number; ``payload`` is JSON text, the ids tie it to intent and cause."""
+    """One journal row before it has a sequence number; ``payload`` is JSON text, the ids tie it to intent and cause.
 
-    kind: RecordKind
-    market_time: datetime
-    correlation_id: str
-    causation_id: str
-    payload: str
+    Immutable. The text may be given as what will make it, out of values that never change: it is made when it is first
+    asked for, which the journal does on the thread that writes, while nobody decides anything.
+    """
+
+    __slots__ = ("_payload", "causation_id", "correlation_id", "kind", "market_time")
+
+    def __init__(
+        self,
+        kind: RecordKind,
+        market_time: datetime,
+        correlation_id: str,
+        causation_id: str,
+        payload: str | Callable[[], str],
+    ) -> None:
+        self.kind = kind
+        self.market_time = market_time
+        self.correlation_id = correlation_id
+        self.causation_id = causation_id
+        self._payload = payload
+
+    @property
+    def payload(self) -> str:
+        """The text. Raises what making it raises; two threads that ask at once are told the same."""
+        text = self._payload
+        if not isinstance(text, str):
+            text = self._payload = text()
+        return text
+
+    def check(self) -> None:
+        """Raises ValueError when the market time is not aware, UnicodeEncodeError for text that no file can hold."""
+        if self.market_time.tzinfo is None:
+            raise ValueError(f"{self.market_time} has no time zone; the journal takes aware instants only")
+        text = self.correlation_id + self.causation_id
+        if isinstance(self._payload, str):
+            text += self._payload
+        if not text.isascii():
+            text.encode()
+
+    def _fields(self) -> tuple[object, ...]:
+        return self.kind, self.market_time, self.correlation_id, self.causation_id, self.payload
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Record) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        return f"Record{self._fields()!r}"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
+class StoredRecord(Struct, frozen=True):
     """A row as read back."""
 
     sequence: int

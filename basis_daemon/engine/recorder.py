@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from basis_daemon.domain.ledger import CashFlow, Entry
 from basis_daemon.domain.order import Order
@@ -52,6 +54,31 @@ _KINDS: dict[type, RecordKind] = {
 }
 
 
+Text = str | Callable[[], str]
+"""JSON text, or what makes it of a row, which is made of values that never change."""
+
+
+def _take_decision(state: BookState, row: DecisionRow) -> None:
+    state.decisions[row.strategy] = row.decision
+    state.last_decision[row.strategy] = row
+
+
+_FOLDS: dict[type, Callable[[BookState, Any], object]] = {
+    BreakRow: BookState.move_break,
+    DecisionRow: _take_decision,
+    ForeignOrderRow: BookState.move_foreign,
+    GroupRow: lambda _state, _row: None,
+    GuardRow: lambda state, row: setattr(state, "guard", row),
+    HaltRow: BookState.move_halt,
+    MemoryRow: lambda state, row: state.memories.update({row.strategy: row.text}),
+    OrderStateRow: BookState.move_order,
+    PlanRow: lambda state, row: state.plans.update({row.plan_id: row}),
+    TradeRow: BookState.book,
+    CashFlow: BookState.cash_flow,
+}
+assert _FOLDS.keys() == _KINDS.keys(), "every row has its kind and its way into the state"  # noqa: S101  two tables
+
+
 class Recorder:
     """Folds rows into the state and queues them; state sequence and journal sequence stay equal."""
 
@@ -72,8 +99,9 @@ class Recorder:
 
     def record(self, row: Row, correlation: str, causation: str = "") -> None:
         """Fold one row and queue it; durable within the next group commit."""
-        self._fold(row)
-        self._append(_KINDS[type(row)], dump(row), correlation, causation)
+        kind = type(row)
+        _FOLDS[kind](self.state, row)
+        self._append(_KINDS[kind], partial(dump, row), correlation, causation)
 
     def note(self, kind: RecordKind, payload: str, correlation: str) -> None:
         """Queue a row that changes no state: a valuation, an operator's command."""
@@ -83,12 +111,14 @@ class Recorder:
 
     async def intents(self, orders: Sequence[Order]) -> None:
         """Return once these orders are on disk; only then may their first byte leave."""
-        rows = []
+        rows, state = [], self.state
         for order in orders:
             plan_id = f"{order.strategy}:{self.epoch}:{order.decision}"
-            self.state.intent(order, plan_id)
-            rows.append(self._row(RecordKind.INTENT, dump(order), plan_id, order.parent_id or plan_id))
-        self._count(len(rows))
+            state.intent(order, plan_id)
+            cause = order.parent_id or plan_id
+            rows.append(Record(RecordKind.INTENT, state.market_time, plan_id, cause, partial(dump, order)))
+        state.sequence += len(rows)
+        self.rows_since_snapshot += len(rows)
         await self._journal.append_durable(rows)
         self._unspent |= {order.order_id: order for order in orders}
 
@@ -109,7 +139,7 @@ class Recorder:
     def opening(self, entry: Entry, account: str) -> None:
         """Adopt what a venue holds at the first start."""
         self.state.open_account(account, entry)
-        self._append(RecordKind.OPENING, dump(entry), account, "")
+        self._append(RecordKind.OPENING, partial(dump, entry), account, "")
 
     def snapshot(self) -> None:
         """Queue the whole state; recovery starts behind it."""
@@ -120,38 +150,7 @@ class Recorder:
         """Return once everything recorded is on disk."""
         await self._journal.flush()
 
-    def _fold(self, row: Row) -> None:  # noqa: C901  one line per kind of row
-        state = self.state
-        match row:
-            case OrderStateRow():
-                state.move_order(row)
-            case TradeRow():
-                state.book(row)
-            case CashFlow():
-                state.cash_flow(row)
-            case BreakRow():
-                state.move_break(row)
-            case ForeignOrderRow():
-                state.move_foreign(row)
-            case PlanRow():
-                state.plans[row.plan_id] = row
-            case MemoryRow():
-                state.memories[row.strategy] = row.text
-            case DecisionRow():
-                state.decisions[row.strategy] = row.decision
-                state.last_decision[row.strategy] = row
-            case GuardRow():
-                state.guard = row
-            case HaltRow():
-                state.move_halt(row)
-
-    def _row(self, kind: RecordKind, payload: str, correlation: str, causation: str) -> Record:
-        return Record(kind, self.state.market_time, str(correlation), str(causation), payload)
-
-    def _append(self, kind: RecordKind, payload: str, correlation: str, causation: str) -> None:
-        self._count(1)
-        self._journal.append(self._row(kind, payload, correlation, causation))
-
-    def _count(self, rows: int) -> None:
-        self.state.sequence += rows
-        self.rows_since_snapshot += rows
+    def _append(self, kind: RecordKind, payload: Text, correlation: str, causation: str) -> None:
+        self.state.sequence += 1
+        self.rows_since_snapshot += 1
+        self._journal.append(Record(kind, self.state.market_time, str(correlation), str(causation), payload))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from basis_daemon.domain.errors import JournalError
-from basis_daemon.journal.rows import EPOCH, entry, micros
+from basis_daemon.journal.rows import EPOCH
 from basis_daemon.ports import Clock, Record, RecordKind, StoredRecord
 
 
@@ -59,7 +59,7 @@ class MemoryJournal:
             raise JournalError("the journal in memory is closed; open another one")
         wall = self._clock.wall()
         for record in records:
-            entry(record, micros(wall))  # the same refusals as on a disk
+            record.check()  # the same refusals as on a disk
         for record in records:
             row = StoredRecord(len(self._rows) + 1, self._generation, wall, record)
             self._rows.append(row)

@@ -25,8 +25,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.msgpack.Encoder().encode
 _KINDS = {kind.value: kind for kind in RecordKind}
 
-Entry = tuple[str, int, int, str, str, str]
-"""A record on its way to the writer: kind, wall_time, market_time, correlation_id, causation_id, payload."""
+Entry = tuple[int, int, Record]
+"""A record on its way to the writer, with its wall_time and market_time."""
+
+Content = tuple[str, int, int, str, str, str]
+"""What a row says: kind, wall_time, market_time, correlation_id, causation_id, payload."""
 
 Row = tuple[int, int, str, int, int, str, str, str, bytes]
 """A row of the table, columns in order: sequence, generation, the entry's six, chain."""
@@ -56,9 +59,15 @@ def instant(microseconds: int) -> datetime:
 
 
 def entry(record: Record, wall_us: int) -> Entry:
-    """Raises ValueError when the market time is not aware."""
-    market_us = micros(record.market_time)
-    return str(record.kind), wall_us, market_us, record.correlation_id, record.causation_id, record.payload
+    """Raises what the record's ``check`` does."""
+    record.check()
+    return wall_us, micros(record.market_time), record
+
+
+def content(entry: Entry) -> Content:
+    """The row's own columns; the payload is made text here, if it is not yet."""
+    wall_us, market_us, record = entry
+    return record.kind.value, wall_us, market_us, record.correlation_id, record.causation_id, record.payload
 
 
 def link(chain: bytes, fields: tuple[int | str, ...]) -> bytes:

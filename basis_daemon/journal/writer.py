@@ -1,8 +1,8 @@
 """The one thread that writes: whatever queued up while the disk was busy becomes the next group, with one sync.
 
-The loop's thread numbers and seals each row (while the writer is still waking up), adds it to a deque and rings; the
-writer takes all there is, commits it with synchronous=FULL and settles the waiting futures through the loop. A row
-nobody waits for rings more softly: its group may wait `lazy_s` for company. A failed write is the end: what was queued
+The loop's thread adds each row to a deque and rings; the writer takes all there is, makes text of it, numbers and seals
+it, commits it with synchronous=FULL and settles the waiting futures through the loop. A row nobody waits for rings more
+softly: its group may wait `lazy_s` for company. A failed write is the end: what was queued
 and what comes later gets JournalError, and nothing is tried again, because after a failed sync no page of the file can
 be trusted to be what was written.
 """
@@ -22,7 +22,7 @@ from threading import Thread
 
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.journal.checkpointer import WAL_BYTES, Checkpointer, checkpoint
-from basis_daemon.journal.rows import Entry, Head, link
+from basis_daemon.journal.rows import Entry, Head, content, link
 from basis_daemon.journal.schema import COLUMN_COUNT, explain, insertion
 from basis_daemon.journal.watermark import Watermark
 
@@ -36,8 +36,8 @@ _ROW_BYTES = 256
 _DUE_BYTES = WAL_BYTES * 2 // 3
 """A checkpoint is due well before the space of the WAL is used up: it goes on growing meanwhile."""
 
-_FAILURES = (sqlite3.Error, OSError)
-"""What a write can die of: the database, the watermark."""
+_FAILURES = (sqlite3.Error, OSError, ValueError)
+"""What a write can die of: the database, the watermark, a value that no text can be made of."""
 
 Waiter = asyncio.Future[None]
 Value = int | str | bytes
@@ -80,13 +80,13 @@ class GroupWriter:
         self._connection = connection
         self._cursor = connection.cursor()
         self._watermark = watermark
-        self._sequence, self._chain = start.head.sequence, start.head.chain  # of the row submitted last
-        self._taken = start.head.sequence  # by the writer's thread, which alone changes this one
+        self._submitted = self._taken = 0  # rows; each is changed by one thread alone, the loop's and the writer's
+        self._head = start.head  # of the row sealed last
         self._generation = start.generation
         self._limits = limits
         self._queue_rows_max = limits.queue_rows_max
         self._checkpointer = Checkpointer(path, watermark, limits.busy_timeout_s, self._break)
-        self._items: deque[tuple[list[Value], int, int, bytes, Waiter | None]] = deque()
+        self._items: deque[tuple[Sequence[Entry], Waiter | None]] = deque()
         self._waiters: list[Waiter] = []  # of the group being written
         self._bell: SimpleQueue[_Ring] = SimpleQueue()
         self._rung_softly = self._rung_loudly = False
@@ -110,15 +110,15 @@ class GroupWriter:
     def submit(self, entries: Sequence[Entry], waiter: Waiter | None = None) -> None:
         """Queues rows; settles ``waiter`` when they and all before are on disk.
 
-        Raises JournalError, and UnicodeEncodeError for text that no file can hold; then nothing was queued.
+        Raises JournalError; then nothing was queued.
         """
-        waiting = self._sequence - self._taken + len(entries)
+        waiting = self._submitted - self._taken + len(entries)
         if waiting > self._queue_rows_max:
             found = f"{waiting} rows would wait for the disk, at most {self._queue_rows_max} may"
             self._refuse(f"journal {self._path}: {found}; find what slows the disk, then start again")
         self.check()
-        values, size = self._seal(entries)
-        self._items.append((values, size, self._sequence, self._chain, waiter))
+        self._submitted += len(entries)
+        self._items.append((entries, waiter))
         if waiter is None:
             self._ring_softly()
             return
@@ -140,21 +140,6 @@ class GroupWriter:
 
     def join(self) -> None:
         self._thread.join()
-
-    def _seal(self, entries: Sequence[Entry]) -> tuple[list[Value], int]:
-        """All columns of the rows that continue the chain, one after the other, and about how many bytes they take."""
-        sequence, chain, generation = self._sequence, self._chain, self._generation
-        values: list[Value] = []
-        size = 0
-        for content in entries:
-            sequence += 1
-            fields = (sequence, generation, *content)
-            chain = link(chain, fields)
-            values.extend(fields)
-            values.append(chain)
-            size += _ROW_BYTES + len(content[5])
-        self._sequence, self._chain = sequence, chain
-        return values, size
 
     def wake(self) -> None:
         """Wakes the writer at once, unless it was woken already and has not looked yet. Worth it before ``submit``."""
@@ -217,15 +202,26 @@ class GroupWriter:
     def _take(self) -> tuple[list[Value], Head]:
         """Moves waiting items into one group: columns of all rows into one list, futures into ``_waiters``."""
         values: list[Value] = []
-        sequence, chain = 0, b""
-        while self._items and len(values) < self._limits.group_rows_max * COLUMN_COUNT:
-            sealed, size, sequence, chain, waiter = self._items.popleft()
+        rows_max = self._limits.group_rows_max * COLUMN_COUNT
+        while self._items and len(values) < rows_max:
+            entries, waiter = self._items.popleft()
             if waiter is not None:
                 self._waiters.append(waiter)
-            values += sealed
-            self._dirty_bytes += size
-        self._taken = sequence
-        return values, Head(sequence, chain)
+            self._taken += len(entries)
+            self._seal(entries, values)
+        return values, self._head
+
+    def _seal(self, entries: Sequence[Entry], values: list[Value]) -> None:
+        """Adds all columns of the rows, which continue the chain, one after the other. Raises ValueError."""
+        sequence, chain, generation = self._head.sequence, self._head.chain, self._generation
+        for entry in entries:
+            sequence += 1
+            fields = (sequence, generation, *content(entry))
+            chain = link(chain, fields)
+            values += fields
+            values.append(chain)
+            self._dirty_bytes += _ROW_BYTES + len(fields[-1])
+        self._head = Head(sequence, chain)
 
     def _insert(self, values: list[Value]) -> None:
         """Commits the group: one sync."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +32,9 @@ class StandingClock:
         raise NotImplementedError
 
 
-def a_record(payload: str = "{}", kind: RecordKind = RecordKind.TRADE, market_time: datetime = NOON) -> Record:
+def a_record(
+    payload: str | Callable[[], str] = "{}", kind: RecordKind = RecordKind.TRADE, market_time: datetime = NOON
+) -> Record:
     return Record(kind, market_time, "intent-1", "cause-1", payload)
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from threading import current_thread
 
 import pytest
 
@@ -184,6 +185,37 @@ async def test_text_that_no_file_can_hold_is_refused_and_spoils_nothing(path: Pa
     with pytest.raises(UnicodeEncodeError, match="surrogate"):
         await journal.append_durable([a_record("before it"), a_record("\ud800")])
     await journal.append_durable([a_record("good")])
+    await journal.close()
+    assert written(path) == ["good"]
+
+
+async def test_text_is_made_once_by_the_thread_that_writes(path: Path) -> None:
+    makers: list[str] = []
+
+    def text() -> str:
+        makers.append(current_thread().name)
+        return "made"
+
+    journal = open_journal(path)
+    record = a_record(text)
+    await journal.append_durable([record, a_record("given")])
+    await journal.close()
+
+    assert written(path) == ["made", "given"]
+    assert (makers, record.payload) == ([f"journal-{path.name}"], "made")
+
+
+async def test_a_value_that_no_text_can_be_made_of_ends_the_journal_aloud(path: Path) -> None:
+    def text() -> str:
+        raise ValueError("Infinity is not JSON")
+
+    journal = open_journal(path)
+    await journal.append_durable([a_record("good")])
+    journal.append(a_record(text))
+    with pytest.raises(JournalError, match="Infinity is not JSON"):
+        await journal.append_durable([a_record("behind it")])
+    with pytest.raises(JournalError, match="nothing was tried again"):
+        journal.append(a_record("later"))
     await journal.close()
     assert written(path) == ["good"]
 

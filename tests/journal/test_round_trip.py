@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ def test_records_come_back_as_they_were(journal: SqliteJournal, records: list[Re
     before = journal.read()[-1].sequence
     asyncio.run(journal.append_durable(records))
     assert [row.record for row in journal.read(before)] == records
+
+
+@given(records=st.lists(RECORDS, min_size=1, max_size=5))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_records_whose_text_is_made_later_are_the_same_rows(journal: SqliteJournal, records: list[Record]) -> None:
+    before = journal.read()[-1].sequence
+    later = [Record(r.kind, r.market_time, r.correlation_id, r.causation_id, partial(str, r.payload)) for r in records]
+    asyncio.run(journal.append_durable(later))
+    assert [row.record for row in journal.read(before)] == records == later
+    assert {hash(record) for record in later} == {hash(record) for record in records}
 
 
 @given(INSTANTS)
