@@ -68,7 +68,10 @@ def spot_prices(market: MarketSnapshot) -> Mapping[str, Decimal]:
             age = market.ages.get(f"book:{key}")
             into = last if age is None or age.is_stale else fresh
             into.setdefault(instrument.base, []).append(tick.mid)
-    return {NUMERAIRE: ONE} | {asset: median(mids) for asset, mids in (last | fresh).items()}
+    prices = {NUMERAIRE: ONE}
+    for asset, mids in (last | fresh).items():
+        prices[asset] = mids[0] if len(mids) == 1 else median(mids)
+    return prices
 
 
 def margin_states(book: PositionBook, market: MarketSnapshot) -> tuple[tuple[MarginState, ...], list[str]]:

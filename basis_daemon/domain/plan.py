@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from itertools import groupby
+
+from msgspec import Struct
 
 from basis_daemon.domain.errors import IllegalTransitionError, PlanRefusedError
 from basis_daemon.domain.instrument import PositionKey
@@ -43,8 +44,7 @@ def advance_plan(plan: str, state: PlanState, following: PlanState) -> PlanState
     raise IllegalTransitionError(msg)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """What succeeds or fails together: one order, or the orders of one group in sequence."""
 
     group_id: str | None
@@ -58,6 +58,8 @@ def batches(orders: Sequence[Order], chain_by_venue: Mapping[str, str] | None = 
     ``chain_by_venue`` names the chain of every on-chain venue; a venue without one is a CEX. Raises PlanRefusedError,
     naming the order or group, for repeated ids, torn groups, mixed group settings and malformed atomic groups.
     """
+    if len(orders) == 1 and orders[0].execution_mode is not ExecutionMode.ATOMIC:
+        return (Batch(orders[0].group_id, orders[0].execution_mode, tuple(orders)),)
     repeated = [oid for oid, count in Counter(o.order_id for o in orders).items() if count > 1]
     if repeated:
         _refuse(f"order ids repeat: {', '.join(repeated)}; expected every id once")

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from msgspec import Struct
+
 from basis_daemon.domain.decision import Exposure, RiskView
 from basis_daemon.domain.deny import Denial
 from basis_daemon.domain.instrument import Kind, PositionKey
@@ -60,8 +62,7 @@ class GateInput:
     reserved: Mapping[PositionKey, Decimal] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
+class Approved(Struct, frozen=True):
     """Every order of the plan may go."""
 
     orders: tuple[Order, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -24,11 +23,21 @@ def review(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -> Appr
 # --------------------------------------------------------------------------------------------------- restrictions
 def restriction_denials(orders: Sequence[Order], _: RiskLimits, seen: GateInput) -> Iterator[Denial]:
     """What the state of the daemon and of the book lets through, judged by what each order does to risk."""
+    if _is_unrestricted(seen):
+        return
     for order in orders:
         effect = effect_of(order, orders, seen.exposure)
         for reason, is_denied, detail in _restrictions(order, effect, seen):
             if is_denied:
                 yield Denial(reason, order.order_id, None, None, "", detail)
+
+
+def _is_unrestricted(seen: GateInput) -> bool:
+    """True when nothing restricts anybody: then it does not matter what an order does to risk."""
+    risk = seen.risk
+    is_held = seen.is_read_only or seen.is_halted or seen.is_reducing or risk.is_killed
+    is_doubtful = risk.in_doubt or risk.breaks or risk.halted_until or seen.exposure.equity_usdt is None
+    return seen.is_armed and not is_held and not is_doubtful
 
 
 def _restrictions(order: Order, effect: Effect, seen: GateInput) -> Iterator[tuple[DenyReason, bool, str]]:
@@ -65,11 +74,13 @@ def _is_ahead(until: datetime | None, seen: GateInput) -> bool:
 # ------------------------------------------------------------------------------------------------ the order itself
 def form_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -> Iterator[Denial]:
     """Ids, keys, operations, recipients and expiry."""
-    times = Counter(order.order_id for order in orders)
+    ids = [order.order_id for order in orders]
     for order in orders:
-        if times[order.order_id] > 1 or order.order_id in seen.known_ids:
-            yield Denial(DenyReason.DUPLICATE_ID, order.order_id, Decimal(times[order.order_id]), Decimal(1), "times")
-        keys = {order.instrument, *order.expected_deltas, *(key for key in (order.token_in, order.token_out) if key)}
+        times = ids.count(order.order_id)
+        if times > 1 or order.order_id in seen.known_ids:
+            yield Denial(DenyReason.DUPLICATE_ID, order.order_id, Decimal(times), Decimal(1), "times")
+        keys = {order.instrument, *order.expected_deltas}
+        keys |= {key for key in (order.token_in, order.token_out) if key is not None}
         for key in sorted(keys - seen.declared_keys):
             yield Denial(DenyReason.UNDECLARED_KEY, order.order_id, None, None, "", key)
         if order.operation not in seen.operations.get(order.venue, frozenset()):
@@ -114,9 +125,8 @@ def size_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -
         if notional < instrument.notional_min and not order.reduce_only:
             least = instrument.notional_min
             yield Denial(DenyReason.BELOW_MINIMUM, order.order_id, notional, least, instrument.quote)
-        is_capped = effect_of(order, orders, seen.exposure) is not Effect.DEFENCE
-        if is_capped and notional > limits.order_notional_max_usdt:
-            cap = limits.order_notional_max_usdt
+        cap = limits.order_notional_max_usdt
+        if notional > cap and effect_of(order, orders, seen.exposure) is not Effect.DEFENCE:
             yield Denial(DenyReason.NOTIONAL_CAP, order.order_id, notional, cap, instrument.quote)
 
 
@@ -126,10 +136,11 @@ def price_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) 
         if order.operation not in CEX_TRADES:
             continue
         book = seen.market.books.get(order.instrument)
-        for price in (order.ref_price, order.price):
+        mid = None if book is None else book.mid
+        for price in {order.ref_price: None, order.price: None}:
             if price is None:
                 continue
-            away = None if book is None else abs(price / book.mid - 1) / BP
+            away = None if mid is None else abs(price / mid - 1) / BP
             if away is None or away > limits.price_band_bp:
                 yield Denial(DenyReason.PRICE_BAND, order.order_id, away, limits.price_band_bp, "bp", order.instrument)
         slip = order.max_slippage_bp or ZERO
@@ -139,11 +150,13 @@ def price_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) 
 
 def rate_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -> Iterator[Denial]:
     """A runaway is stopped here; urgent defence is not counted against it."""
+    count = seen.sent_last_minute + len(orders)
+    if not orders or count <= limits.orders_per_minute_max:
+        return
     is_defence = seen.level >= DEFENCE_LEVEL_IN_DOUBT and all(
         effect_of(order, orders, seen.exposure) is Effect.DEFENCE for order in orders
     )
-    count = seen.sent_last_minute + len(orders)
-    if orders and count > limits.orders_per_minute_max and not is_defence:
+    if not is_defence:
         limit = Decimal(limits.orders_per_minute_max)
         yield Denial(DenyReason.ORDER_RATE, orders[0].order_id, Decimal(count), limit, "orders per minute")
 

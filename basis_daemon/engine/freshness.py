@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import Age
 from basis_daemon.engine.mailbox import Mailbox
 
-_NS = Decimal(1_000_000_000)
+_NS, _NONE = Decimal(1_000_000_000), Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Freshness:
     def __init__(self, mailbox: Mailbox, limits: FreshnessLimits) -> None:
         self._mailbox = mailbox
         self._limits = limits
+        self._lag_max = timedelta(seconds=float(limits.quote_s))
         self._answered_ns: dict[str, int] = {}
         self._down: set[tuple[str, str]] = set()
 
@@ -41,8 +42,12 @@ class Freshness:
 
     def is_lagging(self, instruments: Iterable[PositionKey]) -> bool:
         """True while some stream is behind the newest stamp: wait for it, up to the grace, before deciding."""
-        newest, limit_s = self._mailbox.newest, float(self._limits.quote_s)
-        return any((newest - stamp).total_seconds() > limit_s for stamp in self._stamps(instruments))
+        oldest, mailbox = self._mailbox.newest - self._lag_max, self._mailbox
+        for held in (mailbox.books, mailbox.marks):
+            for key in instruments:
+                if (event := held.get(key)) is not None and event.venue_time < oldest:
+                    return True
+        return False
 
     def ages(self, instruments: Iterable[PositionKey], accounts: Iterable[str], now_ns: int) -> Mapping[str, Age]:
         """Age of ``book:KEY``, ``mark:KEY`` and ``account:NAME``; what was never seen has no entry."""
@@ -60,13 +65,7 @@ class Freshness:
         return ages
 
     def _age(self, stamp: datetime, received_ns: int, now_ns: int, limit_s: Decimal) -> Age:
-        lag = Decimal(str((self._mailbox.newest - stamp).total_seconds()))
+        behind = self._mailbox.newest - stamp
+        lag = Decimal(str(behind.total_seconds())) if behind else _NONE
         arrival = (now_ns - received_ns) / _NS
         return Age(lag, arrival, lag > limit_s or arrival > limit_s)
-
-    def _stamps(self, instruments: Iterable[PositionKey]) -> Iterable[datetime]:
-        for key in instruments:
-            if (book := self._mailbox.books.get(key)) is not None:
-                yield book.venue_time
-            if (mark := self._mailbox.marks.get(key)) is not None:
-                yield mark.venue_time

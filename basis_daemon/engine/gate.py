@@ -60,6 +60,7 @@ class RiskDesk:
     def view(self, exposure: Exposure, book: PositionBook, running: Sequence[Assessment]) -> RiskView:
         """Sites, share price, and everything that blocks: plans in flight, open orders, doubt, breaks, the guard."""
         state, valuer = self._recorder.state, self.valuer
+        living, busy = state.open_orders(), _busy(running)
         return RiskView(
             sites=liquidation_sites(exposure.margins, self._limits.shocks, self._ladder),
             unit_value=valuer.unit_value if valuer else ONE,
@@ -72,8 +73,10 @@ class RiskDesk:
                 for target in plan.targets
                 if target.key.kind in {Kind.PERP, Kind.SPOT}
             },
-            legs_with_open_orders=frozenset(life.order.instrument for life in state.open_orders()),
-            in_doubt=tuple(oid for oid in state.in_doubt() if state.orders[oid].order.strategy not in _busy(running)),
+            legs_with_open_orders=frozenset([life.order.instrument for life in living]),
+            in_doubt=tuple(
+                [life.order.order_id for life in living if life.is_in_doubt and life.order.strategy not in busy]
+            ),
             breaks=book.breaks,
             is_killed=self._guard.state is not GuardState.ACTIVE,
             halted_instruments=MappingProxyType(dict(state.halts)),

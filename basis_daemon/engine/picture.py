@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from basis_daemon.domain.decision import Assessment, Exposure, LiquidationSite, RiskView
 from basis_daemon.domain.exposure import build_exposure
@@ -27,8 +29,7 @@ Survey = Callable[[], tuple[MarketSnapshot, Exposure, Sequence[LiquidationSite]]
 _NO_DECISION = DecisionIds("", 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """What a strategy is shown, and the latest market events for it to remember first."""
 
     market: MarketSnapshot
@@ -38,7 +39,9 @@ class Picture:
 
     def with_memory(self, memory: object) -> Picture:
         """The same picture with a newer memory."""
-        return replace(self, market=replace(self.market, memory=memory))
+        if memory is self.market.memory:
+            return self
+        return Picture(replace(self.market, memory=memory), self.exposure, self.risk, self.events)
 
 
 class PictureMaker:

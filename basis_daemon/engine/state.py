@@ -143,9 +143,11 @@ class BookState:
 
     def open_orders(self) -> list[OrderLife]:
         """Lives that have not ended; what has ended is looked at once more and never again, whatever the history."""
-        for order_id in [order_id for order_id, life in self._living.items() if not life.is_open]:
-            del self._living[order_id]
-        return list(self._living.values())
+        living = self._living
+        if living:
+            for order_id in [order_id for order_id, life in living.items() if not life.is_open]:
+                del living[order_id]
+        return list(living.values())
 
     def in_doubt(self) -> tuple[str, ...]:
         """Ids whose outcome no venue has told us."""
