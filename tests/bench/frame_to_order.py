@@ -103,6 +103,7 @@ async def _trials(place: Path, count: int) -> _Stages:
         orders = _StampingClient(desk.orders)
         desk.connect((orders, desk.data))
         frames = _Frames(live, desk.data)
+        await live.quiet()
         settle_memory()
         stages = _Stages()
         for number in range(WARM_UP + count):
@@ -155,6 +156,7 @@ async def _trial(live: Live, orders: _StampingClient, frames: _Frames, into: _St
         stamps.append(time.perf_counter_ns())
 
     await live.answered(arrive)
+    await live.at_rest()
     came, ticked, planned = stamps
     into.to_tick.append(ticked - came)
     into.to_plan.append(planned - ticked)

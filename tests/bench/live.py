@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import BookTick, MarketEvent, MarkTick
+from basis_daemon.domain.position import AccountReport
 from basis_daemon.ports import FeedEvent, Journal
 from basis_daemon.supervisor import Phase
 from basis_daemon.tasks import TaskTree
@@ -32,6 +33,10 @@ API_KEY, API_SECRET = "sandbox-key", "sandbox-secret"
 ACCOUNT, PERP = "binance", PositionKey("binanceusdm:perp:BTCUSDT")
 START_TIMEOUT_S, TRIAL_TIMEOUT_S = 30.0, 10.0
 """They end a hang; nothing is measured by them."""
+REPORTS_PER_ORDER = 2
+"""An order locks its money and frees it again; behind the second report nothing more comes of it."""
+TURN_S = 0.001
+"""Process seconds in which the loop ends what it was about to do."""
 KNOCK_S = 0.5
 """Process seconds until a daemon that has just started, and may not hear yet, is sent another frame."""
 
@@ -78,13 +83,15 @@ async def exchange_process(directory: Path) -> AsyncIterator[ExchangeProcess]:
 
 
 class _Watched:
-    """A feed that tells when its ticks come by; otherwise the real one.
+    """A feed that tells when its ticks and the venue's words on the wallet come by; otherwise the real one.
 
     With the first tick it also brings the index of a perp that is not traded here: the last hop wants a second source.
     """
 
     def __init__(self, inner: CEXFeed) -> None:
         self._inner = inner
+        self.reports = 0
+        self._news = asyncio.Event()
         self.on_tick: Callable[[], None] = lambda: None
 
     async def start(self) -> Mapping[PositionKey, Instrument]:
@@ -104,8 +111,18 @@ class _Watched:
                     is_marked.append(True)
                     sink(_mark_of(event))
             sink(event)
+            if isinstance(event, AccountReport):
+                self.reports += 1
+                self._news.set()
 
         await self._inner.run(watched)
+
+    async def told_all(self) -> None:
+        """Return when the private stream has told of the wallet as the last order's start and its end left it."""
+        while self.reports < REPORTS_PER_ORDER:
+            self._news.clear()
+            await self._news.wait()
+        self.reports = 0
 
     async def close(self) -> None:
         await self._inner.close()
@@ -133,10 +150,27 @@ class Live:
         """Do ``act`` and return when the plan that it caused has ended."""
         ended = asyncio.Event()
         self.strategy.on_end = ended.set
-        act()
+
+        async def work() -> None:
+            act()
+            await ended.wait()
+
+        await self._in_time(work())
+
+    async def at_rest(self) -> None:
+        """Return when the exchange has told everything of the last order: its frames would come into the next trial."""
+        await self._in_time(self.feed.told_all())
+        await SystemClock().sleep(TURN_S)
+
+    async def quiet(self) -> None:
+        """Let pass what came of the first orders, which may have been answered before the private stream stood."""
+        await SystemClock().sleep(KNOCK_S)
+        self.feed.reports = 0
+
+    async def _in_time(self, work: Awaitable[object]) -> None:
         try:
             async with asyncio.timeout(TRIAL_TIMEOUT_S):
-                await ended.wait()
+                await work
         except TimeoutError:
             raise RuntimeError(f"a tick was not answered; the daemon {self.says()}") from None
 
