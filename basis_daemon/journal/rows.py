@@ -22,11 +22,9 @@ from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.ports import Record, RecordKind, StoredRecord
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _encode = msgspec.msgpack.Encoder().encode
 _KINDS = {kind.value: kind for kind in RecordKind}
-
-Entry = tuple[int, int, Record]
-"""A record on its way to the writer, with its wall_time and market_time."""
 
 Content = tuple[str, int, int, str, str, str]
 """What a row says: kind, wall_time, market_time, correlation_id, causation_id, payload."""
@@ -46,8 +44,7 @@ class Head:
 def micros(instant: datetime) -> int:
     """Microseconds since 1970, exact. Raises ValueError for an instant without a time zone."""
     try:
-        since = instant - EPOCH
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        return (instant - EPOCH) // _MICROSECOND
     except TypeError as error:
         raise ValueError(f"{instant.isoformat()} has no time zone; the journal takes aware instants only") from error
 
@@ -58,16 +55,10 @@ def instant(microseconds: int) -> datetime:
     return EPOCH + timedelta(0, seconds, rest)
 
 
-def entry(record: Record, wall_us: int) -> Entry:
-    """Raises what the record's ``check`` does."""
-    record.check()
-    return wall_us, micros(record.market_time), record
-
-
-def content(entry: Entry) -> Content:
-    """The row's own columns; the payload is made text here, if it is not yet."""
-    wall_us, market_us, record = entry
-    return record.kind.value, wall_us, market_us, record.correlation_id, record.causation_id, record.payload
+def content(record: Record, wall_us: int) -> Content:
+    """The row's own columns; the payload is made text here, if it is not yet. Raises ValueError where it cannot be."""
+    market_us = micros(record.market_time)
+    return record.kind._value_, wall_us, market_us, record.correlation_id, record.causation_id, record.payload
 
 
 def link(chain: bytes, fields: tuple[int | str, ...]) -> bytes:

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.journal.checkpointer import preallocate
 from basis_daemon.journal.reader import JournalReader
-from basis_daemon.journal.rows import EPOCH, Head, entry, link, micros
+from basis_daemon.journal.rows import EPOCH, Head, link, micros
 from basis_daemon.journal.schema import (
     SCHEMA_VERSION,
     Header,
@@ -108,13 +108,12 @@ class SqliteJournal:
         return self._writer.commits
 
     def append(self, record: Record) -> None:
-        self._writer.submit((entry(record, micros(self._clock.wall())),))
+        self._writer.submit(self._clock.wall(), (record,))
 
     async def append_durable(self, records: Sequence[Record]) -> None:
         self._writer.wake()  # takes about as long as what comes now
-        wall_us = micros(self._clock.wall())
         waiter = asyncio.get_running_loop().create_future()
-        self._writer.submit([entry(record, wall_us) for record in records], waiter)
+        self._writer.submit(self._clock.wall(), records, waiter)
         await waiter
 
     async def flush(self) -> None:

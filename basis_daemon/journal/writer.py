@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -22,9 +23,10 @@ from threading import Thread
 
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.journal.checkpointer import WAL_BYTES, Checkpointer, checkpoint
-from basis_daemon.journal.rows import Entry, Head, content, link
+from basis_daemon.journal.rows import Head, content, link, micros
 from basis_daemon.journal.schema import COLUMN_COUNT, explain, insertion
 from basis_daemon.journal.watermark import Watermark
+from basis_daemon.ports import Record
 
 _INSERTS = {size * COLUMN_COUNT: insertion(size) for size in (128, 64, 32, 16, 8, 4, 2, 1)}
 """Statement by number of values, longest first. Few statements per group: each one gives the interpreter away."""
@@ -86,7 +88,7 @@ class GroupWriter:
         self._limits = limits
         self._queue_rows_max = limits.queue_rows_max
         self._checkpointer = Checkpointer(path, watermark, limits.busy_timeout_s, self._break)
-        self._items: deque[tuple[Sequence[Entry], Waiter | None]] = deque()
+        self._items: deque[tuple[datetime, Sequence[Record], Waiter | None]] = deque()
         self._waiters: list[Waiter] = []  # of the group being written
         self._bell: SimpleQueue[_Ring] = SimpleQueue()
         self._rung_softly = self._rung_loudly = False
@@ -107,18 +109,20 @@ class GroupWriter:
         self._checkpointer.start()
         self._thread.start()
 
-    def submit(self, entries: Sequence[Entry], waiter: Waiter | None = None) -> None:
-        """Queues rows; settles ``waiter`` when they and all before are on disk.
+    def submit(self, wall: datetime, records: Sequence[Record], waiter: Waiter | None = None) -> None:
+        """Queues rows of this wall time; settles ``waiter`` when they and all before are on disk.
 
-        Raises JournalError; then nothing was queued.
+        Raises JournalError, and what a record's ``check`` raises; then nothing was queued.
         """
-        waiting = self._submitted - self._taken + len(entries)
+        for record in records:
+            record.check()
+        waiting = self._submitted - self._taken + len(records)
         if waiting > self._queue_rows_max:
             found = f"{waiting} rows would wait for the disk, at most {self._queue_rows_max} may"
             self._refuse(f"journal {self._path}: {found}; find what slows the disk, then start again")
         self.check()
-        self._submitted += len(entries)
-        self._items.append((entries, waiter))
+        self._submitted += len(records)
+        self._items.append((wall, records, waiter))
         if waiter is None:
             self._ring_softly()
             return
@@ -204,19 +208,19 @@ class GroupWriter:
         values: list[Value] = []
         rows_max = self._limits.group_rows_max * COLUMN_COUNT
         while self._items and len(values) < rows_max:
-            entries, waiter = self._items.popleft()
+            wall, records, waiter = self._items.popleft()
             if waiter is not None:
                 self._waiters.append(waiter)
-            self._taken += len(entries)
-            self._seal(entries, values)
+            self._taken += len(records)
+            self._seal(micros(wall), records, values)
         return values, self._head
 
-    def _seal(self, entries: Sequence[Entry], values: list[Value]) -> None:
+    def _seal(self, wall_us: int, records: Sequence[Record], values: list[Value]) -> None:
         """Adds all columns of the rows, which continue the chain, one after the other. Raises ValueError."""
         sequence, chain, generation = self._head.sequence, self._head.chain, self._generation
-        for entry in entries:
+        for record in records:
             sequence += 1
-            fields = (sequence, generation, *content(entry))
+            fields = (sequence, generation, *content(record, wall_us))
             chain = link(chain, fields)
             values += fields
             values.append(chain)
