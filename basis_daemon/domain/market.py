@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import cast
 
 from msgspec import Struct
 
@@ -43,9 +42,11 @@ class BookTick:
     @property
     def mid(self) -> Decimal:
         """Exact mean of best bid and best ask; worked out once, because everybody asks for it."""
-        if self._mid is None:
-            object.__setattr__(self, "_mid", (self.bids[0][0] + self.asks[0][0]) / 2)
-        return cast("Decimal", self._mid)
+        mid = self._mid
+        if mid is None:
+            mid = (self.bids[0][0] + self.asks[0][0]) / 2
+            object.__setattr__(self, "_mid", mid)
+        return mid
 
 
 @dataclass(frozen=True, slots=True)

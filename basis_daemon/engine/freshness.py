@@ -11,7 +11,7 @@ from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import Age
 from basis_daemon.engine.mailbox import Mailbox
 
-_NS, _NONE = Decimal(1_000_000_000), Decimal(0)
+_NS_EXPONENT, _NONE = -9, Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Freshness:
                     ages[f"{name}:{key}"] = self._age(held.venue_time, held.received_ns, now_ns, self._limits.quote_s)
         for account in accounts:
             if (at := self._answered_ns.get(account)) is not None:
-                age_s = (now_ns - at) / _NS
+                age_s = Decimal(now_ns - at).scaleb(_NS_EXPONENT)
                 is_stale = age_s > self._limits.account_s or account in down
                 ages[f"account:{account}"] = Age(Decimal(0), age_s, is_stale)
         return ages
@@ -67,5 +67,5 @@ class Freshness:
     def _age(self, stamp: datetime, received_ns: int, now_ns: int, limit_s: Decimal) -> Age:
         behind = self._mailbox.newest - stamp
         lag = Decimal(str(behind.total_seconds())) if behind else _NONE
-        arrival = (now_ns - received_ns) / _NS
+        arrival = Decimal(now_ns - received_ns).scaleb(_NS_EXPONENT)
         return Age(lag, arrival, lag > limit_s or arrival > limit_s)

@@ -44,6 +44,7 @@ class ExchangeClient:
         self._gate = gate
         self._timers: dict[str, Foreign] = {}
         self._listings: dict[str, Listing] = {}
+        self._by_symbol: dict[str, Listing] = {}
         self._exchange = getattr(ccxt.pro, account.ccxt_id)(dict(config))
         self._exchange.logger = _MUTED
         self._hook()
@@ -90,6 +91,7 @@ class ExchangeClient:
     async def load_markets(self, symbols: Sequence[str], symbol_ids: Sequence[str]) -> None:
         """Load what is listed. Raises ConfigError naming what is not: ccxt takes an empty answer for a success."""
         self._listings.clear()
+        self._by_symbol.clear()
         markets = await self.ask("load_markets", False, dict(self._account.markets_params))  # noqa: FBT003 - ccxt's order
         missing = (set(symbols) - set(markets)) | (set(symbol_ids) - set(self._exchange.markets_by_id or {}))
         if missing:
@@ -99,6 +101,7 @@ class ExchangeClient:
     def share_markets_of(self, other: ExchangeClient) -> None:
         """Use the same markets dictionary as ``other``."""
         self._listings.clear()
+        self._by_symbol.clear()
         self._exchange.set_markets_from_exchange(other._exchange)
 
     def relist(self, row: Row) -> None:
@@ -109,7 +112,16 @@ class ExchangeClient:
         parsed = self._exchange.parse_market(row)
         if parsed is None:
             raise ValueError(f"{self._account.name}: listing of {row.get('symbol')!r} cannot be read")
+        self._listings.clear()
+        self._by_symbol.clear()
         self._exchange.markets[parsed["symbol"]].update(parsed)
+
+    def listing_of(self, symbol: str) -> Listing:
+        """What a unified symbol means on this account; raises KeyError when it is not listed."""
+        found = self._by_symbol.get(symbol)
+        if found is None:
+            found = self._by_symbol[symbol] = self.listing(str(self.market(symbol)["id"]))
+        return found
 
     def market(self, symbol: str) -> Row:
         """The description of a unified symbol; raises KeyError when it is not listed."""

@@ -128,8 +128,7 @@ class Desk:
         try:
             if key.kind is Kind.PERP:
                 return self.data.listing(key.symbol)
-            market = self.data.market(f"{key.symbol}/{self.options.quote}")
-            return self.data.listing(str(market["id"]))
+            return self.data.listing_of(f"{key.symbol}/{self.options.quote}")
         except KeyError:
             msg = f"{self.name}: instrument {key} is not listed, expected one of {', '.join(sorted(self.instruments))}"
             raise InvalidOrderError(msg) from None
