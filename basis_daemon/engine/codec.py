@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -173,7 +174,16 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 def dump(value: object) -> str:
     """JSON text of a domain value."""
-    return _adapter(type(value)).dump_json(value).decode()
+    return _text(_adapter(type(value)), value)
+
+
+def later(value: object) -> Callable[[], str]:
+    """``dump`` for another thread and another moment; the value never changes, and what encodes it is made here."""
+    return partial(_text, _adapter(type(value)), value)
+
+
+def _text(adapter: TypeAdapter[Any], value: object) -> str:
+    return adapter.dump_json(value).decode()
 
 
 def load(kind: type[T], text: str) -> T:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from basis_daemon.domain.ledger import CashFlow, Entry
@@ -21,7 +20,7 @@ from basis_daemon.engine.codec import (
     OrderStateRow,
     PlanRow,
     TradeRow,
-    dump,
+    later,
 )
 from basis_daemon.engine.state import BookState
 from basis_daemon.ports import Journal, Record, RecordKind
@@ -101,7 +100,7 @@ class Recorder:
         """Fold one row and queue it; durable within the next group commit."""
         kind = type(row)
         _FOLDS[kind](self.state, row)
-        self._append(_KINDS[kind], partial(dump, row), correlation, causation)
+        self._append(_KINDS[kind], later(row), correlation, causation)
 
     def note(self, kind: RecordKind, payload: str, correlation: str) -> None:
         """Queue a row that changes no state: a valuation, an operator's command."""
@@ -116,7 +115,7 @@ class Recorder:
             plan_id = f"{order.strategy}:{self.epoch}:{order.decision}"
             state.intent(order, plan_id)
             cause = order.parent_id or plan_id
-            rows.append(Record(RecordKind.INTENT, state.market_time, plan_id, cause, partial(dump, order)))
+            rows.append(Record(RecordKind.INTENT, state.market_time, plan_id, cause, later(order)))
         state.sequence += len(rows)
         self.rows_since_snapshot += len(rows)
         await self._journal.append_durable(rows)
@@ -139,7 +138,7 @@ class Recorder:
     def opening(self, entry: Entry, account: str) -> None:
         """Adopt what a venue holds at the first start."""
         self.state.open_account(account, entry)
-        self._append(RecordKind.OPENING, partial(dump, entry), account, "")
+        self._append(RecordKind.OPENING, later(entry), account, "")
 
     def snapshot(self) -> None:
         """Queue the whole state; recovery starts behind it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from decimal import Decimal
 
 import pytest
@@ -150,8 +151,9 @@ def test_an_epoch_that_would_not_fit_into_an_id_is_refused(epoch: int) -> None:
 )
 def test_a_position_key_keeps_its_three_parts(venue: str, kind: Kind, symbol: str) -> None:
     key = PositionKey.of(venue, kind, symbol)
-    assert (key.venue, key.kind, key.symbol) == (venue, kind, symbol)
-    assert PositionKey(str(key)) == key
+    for same in (key, PositionKey(str(key)), PositionKey(key), deepcopy(key)):
+        assert (same.venue, same.kind, same.symbol) == (venue, kind, symbol)
+        assert (same, str(same), hash(same)) == (key, f"{venue}:{kind}:{symbol}", hash(str(key)))
 
 
 @given(st.text(max_size=40))
