@@ -224,11 +224,10 @@ class Record:
         """Raises ValueError when the market time is not aware, UnicodeEncodeError for text that no file can hold."""
         if self.market_time.tzinfo is None:
             raise ValueError(f"{self.market_time} has no time zone; the journal takes aware instants only")
-        text = self.correlation_id + self.causation_id
-        if isinstance(self._payload, str):
-            text += self._payload
-        if not text.isascii():
-            text.encode()
+        payload = self._payload
+        for text in (self.correlation_id, self.causation_id, payload if isinstance(payload, str) else ""):
+            if not text.isascii():
+                text.encode()
 
     def _fields(self) -> tuple[object, ...]:
         return self.kind, self.market_time, self.correlation_id, self.causation_id, self.payload
