@@ -19,6 +19,7 @@ from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.codec import PlanRow
 from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness
+from basis_daemon.engine.guard_watch import GuardWatch
 from basis_daemon.engine.mailbox import Mailbox
 from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
@@ -73,6 +74,7 @@ class Parts:
     freshness: Freshness
     valuer: Valuer
     fence: Fence
+    guard_watch: GuardWatch
 
 
 class Supervisor:
@@ -92,6 +94,7 @@ class Supervisor:
         self._freshness = parts.freshness
         self._valuer = parts.valuer
         self._fence = parts.fence
+        self._guard_watch = parts.guard_watch
         self._rhythm = rhythm
         self._clock = clock
         self._alarm = alarm
@@ -117,6 +120,7 @@ class Supervisor:
                 tree.spawn("reconcile", self._keep_reconciling())
                 tree.spawn("valuation", self._keep_valuing())
                 tree.spawn("tick", self._keep_ticking())
+                tree.spawn("guard", self._keep_guarding())
                 await self._stop.wait()
             await self._drain(tree)
         finally:
@@ -266,6 +270,12 @@ class Supervisor:
                 engine.tick()
             if self._recorder.rows_since_snapshot >= self._rhythm.snapshot_rows:
                 self._recorder.snapshot()
+
+    async def _keep_guarding(self) -> None:
+        """On a task of its own, so that it never queues behind a strategy, a reconciliation or a valuation."""
+        while True:
+            self._guard_watch.look()
+            await self._clock.sleep(TICK_S)
 
     async def _drain(self, tree: TaskTree) -> None:
         """No new plans or clips; within ``drain_s`` the end of what is in flight and a last look at the venues.

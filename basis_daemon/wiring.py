@@ -25,6 +25,7 @@ from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
 from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.guard_watch import GuardWatch, Sight, WatchLimits
 from basis_daemon.engine.last_hop import Collars, LastHop
 from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.mailbox import Mailbox
@@ -167,6 +168,14 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
         freshness=freshness,
         valuer=valuer,
         fence=fence,
+        guard_watch=GuardWatch(
+            guard,
+            recorder,
+            freshness,
+            clock,
+            Sight(lambda: pictures[0].survey()[1], lambda: valuer.drawdown),
+            _watch_limits(settings, strategies),
+        ),
     )
     rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s, settings.journal.snapshot_rows)
     supervisor = Supervisor(parts, rhythm, clock, alarm, _tell_phase)
@@ -259,6 +268,19 @@ def _risk_limits(
         shocks={p.asset: p.shock},
         exchange_of=accounts,
         recipients=frozenset(operations),
+    )
+
+
+def _watch_limits(settings: Settings, strategies: list[BasisStrategy]) -> WatchLimits:
+    guard = settings.guard
+    return WatchLimits(
+        z_reducing=guard.z_reducing,
+        z_halted=guard.z_halted,
+        drawdown_reducing=guard.drawdown_reducing,
+        drawdown_halted=guard.drawdown_halted,
+        silent_max_s=guard.silent_max_s,
+        break_max_s=guard.break_max_s,
+        shocks={strategy.parameters.asset: strategy.parameters.shock for strategy in strategies},
     )
 
 

@@ -95,6 +95,11 @@ class Valuer:
         """Its highest so far."""
         return self.last.unit_value_high if self.last else ONE
 
+    @property
+    def drawdown(self) -> Decimal:
+        """Fraction that the unit value lies below its highest; deposits and withdrawals leave it as it is."""
+        return ONE - self.unit_value / self.unit_value_high
+
     async def value_now(self) -> bool:
         """Journal a valuation; False when something moved, a venue was silent, or a price is missing: try again."""
         if self._is_blind():

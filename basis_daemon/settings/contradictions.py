@@ -33,13 +33,34 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
         if order_max < clip:
             why = f"{plain(clip)} USDT or more, the clip_usdt of {key}: else the gate refuses every clip"
             faults.append(_fault("risk.order_notional_max_usdt", f"{plain(order_max)} USDT", why, where))
-        faults += _guard_faults(settings, parameters, key, where)
+        faults += _guard_faults(settings, parameters, key, where) + _watch_faults(settings, parameters, key, where)
         for venue in parameters.venues:
             leverage = settings.venues[venue.name].leverage
             if leverage * parameters.m_star < 1:
                 needed = plain((1 / parameters.m_star).to_integral_value(rounding="ROUND_CEILING"))
                 why = f"{needed} or more, because m_star of {key} is {plain(parameters.m_star)}"
                 faults.append(_fault(f"venues.{venue.name}.leverage", plain(Decimal(leverage)), why, where))
+    return faults
+
+
+def _watch_faults(settings: Settings, parameters: BasisParameters, key: str, where: Where) -> list[Fault]:
+    """The guard's limits lie behind those of the strategy, and its second step behind its first."""
+    guard, faults = settings.guard, []
+    falling = (
+        ("z_reducing", guard.z_reducing, parameters.z_emergency, f"the z_emergency of {key}"),
+        ("z_halted", guard.z_halted, guard.z_reducing, "the guard.z_reducing"),
+    )
+    rising = (
+        ("drawdown_reducing", guard.drawdown_reducing, parameters.max_drawdown, f"the max_drawdown of {key}"),
+        ("drawdown_halted", guard.drawdown_halted, guard.drawdown_reducing, "the guard.drawdown_reducing"),
+        ("silent_max_s", guard.silent_max_s, settings.freshness.account_s, "the freshness.account_s"),
+    )
+    for name, found, bound, what in falling:
+        if found >= bound:
+            faults.append(_fault(f"guard.{name}", plain(found), f"less than {plain(bound)}, {what}", where))
+    for name, found, bound, what in rising:
+        if found <= bound:
+            faults.append(_fault(f"guard.{name}", plain(found), f"more than {plain(bound)}, {what}", where))
     return faults
 
 

@@ -217,6 +217,16 @@ class RiskSettings(_Section):
 class GuardSettings(_Section):
     """The backstop over all strategies; it only tightens, and only an operator's rearm loosens it again."""
 
+    z_reducing: Number = _number("0.20", "0.02", "1", "shocks", "to liquidation; REDUCING below, so under z_emergency")
+    z_halted: Number = _number("0.10", "0.01", "0.5", "shocks", "to liquidation; HALTED below")
+    drawdown_reducing: Number = _number(
+        "0.08", "0.01", "0.60", "of the peak unit value", "REDUCING beyond, so above max_drawdown"
+    )
+    drawdown_halted: Number = _number("0.12", "0.02", "0.80", "of the peak unit value", "HALTED beyond")
+    silent_max_s: Number = _number(
+        "60", "10", "600", "s", "a stream or account that something held depends on; longer is REDUCING"
+    )
+    break_max_s: Number = _number("60", "10", "600", "s", "an open difference of book and venue; longer is REDUCING")
     order_notional_max_usdt: Number = _number(
         "1000000", "10", "50000000", "USDT", "one order at the last hop; larger ones are kept"
     )

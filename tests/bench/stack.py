@@ -16,6 +16,7 @@ from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
 from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.guard_watch import GuardWatch, Sight, WatchLimits
 from basis_daemon.engine.last_hop import Collars, LastHop
 from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.mailbox import Mailbox
@@ -43,6 +44,7 @@ _COLLARS = Collars(
     price_collar_bp=D(500),
     source_max_s=NEVER_S,
 )
+_WATCH = WatchLimits(D("0.2"), D("0.1"), D("0.08"), D("0.12"), NEVER_S, NEVER_S, {})
 
 
 def silent(_what: str, _values: Mapping[str, str]) -> None:
@@ -93,8 +95,9 @@ def assemble(
     survey = made[0][1].survey
     valuer = Valuer(recorder=recorder, reconcilers=reconcilers, survey=survey, alarm=alarm, step=timedelta(days=30))
     fence = Fence(recorder, guard, "bench")
+    watch = GuardWatch(guard, recorder, freshness, clock, Sight(lambda: survey()[1], lambda: valuer.drawdown), _WATCH)
     parts = Parts(
-        [feed(mailbox)], reconcilers, engines[:1], recorder, handler, runner, mailbox, freshness, valuer, fence
+        [feed(mailbox)], reconcilers, engines[:1], recorder, handler, runner, mailbox, freshness, valuer, fence, watch
     )
     supervisor = Supervisor(parts, Rhythm(NEVER_S, D(1), NEVER_ROWS), clock, alarm, on_phase)
     return Stack(supervisor, engines, mailbox, handler, valuer)

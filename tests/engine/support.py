@@ -12,6 +12,7 @@ from basis_daemon.domain.order import ExecutionMode, OnFail, Order, OrderOperati
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.guard_watch import WatchLimits
 from basis_daemon.engine.last_hop import Collars, LastHop
 from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.mailbox import Mailbox
@@ -51,6 +52,17 @@ COLLARS = Collars(
     notional_per_minute_max_usdt=D(10_000_000),
     price_collar_bp=D(500),
     source_max_s=D(5),
+)
+
+
+WATCH = WatchLimits(
+    z_reducing=D("0.20"),
+    z_halted=D("0.10"),
+    drawdown_reducing=D("0.08"),
+    drawdown_halted=D("0.12"),
+    silent_max_s=D(60),
+    break_max_s=D(60),
+    shocks={"BTC": D("0.20")},
 )
 
 

@@ -19,12 +19,13 @@ from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
+from basis_daemon.engine.guard_watch import GuardWatch, Sight
 from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.valuation import Valuer
 from basis_daemon.ports import FeedEvent, RecordKind
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.tasks import TaskTree
-from tests.engine.support import Rig
+from tests.engine.support import WATCH, Rig
 from tests.venues.paper_support import COIN, WALLET, D, trade_order
 
 PATIENCE_S = 20.0
@@ -104,6 +105,9 @@ class Life:
             freshness=freshness,
             valuer=valuer,
             fence=Fence(rig.recorder, rig.guard, "test"),
+            guard_watch=GuardWatch(
+                rig.guard, rig.recorder, freshness, rig.clock, Sight(lambda: self._survey()[1], lambda: D(0)), WATCH
+            ),
         )
         self.supervisor = Supervisor(parts, Rhythm(D(1000), D(drain_s), 1000), rig.clock, rig.alarm, self._become)
 

@@ -17,6 +17,7 @@ from basis_daemon.engine.codec import DecisionRow, PlanRow, load
 from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
+from basis_daemon.engine.guard_watch import GuardWatch, Sight
 from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.picture import PictureMaker
 from basis_daemon.engine.reconciler import Reconciler
@@ -29,7 +30,7 @@ from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.paper.venue import PaperTerms
 from tests.builders import RICH, parameters, settlements
-from tests.engine.support import BUDGET, Rig
+from tests.engine.support import BUDGET, WATCH, Rig
 from tests.venues.paper_support import (
     CASH,
     COIN,
@@ -122,6 +123,8 @@ class Room:
         )
         for desk in self.desks:
             desk.valuer = self.valuer
+        sight = Sight(lambda: self.pictures[0].survey()[1], lambda: self.valuer.drawdown)
+        self.watch = GuardWatch(rig.guard, rig.recorder, self.freshness, rig.clock, sight, WATCH)
         self.phases: list[Phase] = []
         self.has_stopped = asyncio.Event()
         rhythm = Rhythm(D(10), D(drain_s), 5000)
@@ -145,6 +148,7 @@ class Room:
             freshness=self.freshness,
             valuer=self.valuer,
             fence=Fence(rig.recorder, rig.guard, "test"),
+            guard_watch=self.watch,
         )
 
     def _desk(self, strategy: BtcBasis, is_armed: Callable[[], bool]) -> RiskDesk:

@@ -1,0 +1,138 @@
+"""The guard's eyes: once a second of process time, over all strategies at once, whatever any of them is doing.
+
+It reads the book and the market as they are and moves the latch; it decides nothing and sends nothing. Its limits lie
+behind those of the strategies: where a strategy defends itself in time, the guard has nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from basis_daemon.domain.decision import Exposure
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.margin import distance_of
+from basis_daemon.engine.codec import GuardState
+from basis_daemon.engine.freshness import Freshness
+from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.ports import Clock
+
+_NS = 1_000_000_000
+AWAKE_GAP_S = 5
+"""Process seconds between two looks after which the process itself was halted: silence is counted from then on anew."""
+
+Tightening = tuple[GuardState, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    """Where the guard tightens. ``z`` in shocks of the underlying, drawdown of the peak unit value, process seconds."""
+
+    z_reducing: Decimal
+    z_halted: Decimal
+    drawdown_reducing: Decimal
+    drawdown_halted: Decimal
+    silent_max_s: Decimal
+    break_max_s: Decimal
+    shocks: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is looked at: the whole book at the market as it is, and the drawdown of its last exact valuation."""
+
+    exposure: Callable[[], Exposure]
+    drawdown: Callable[[], Decimal]
+
+
+class GuardWatch:
+    """Tightens the guard for what it sees. ``look`` is synchronous and waits for nobody."""
+
+    def __init__(
+        self, guard: Guard, recorder: Recorder, freshness: Freshness, clock: Clock, sight: Sight, limits: WatchLimits
+    ) -> None:
+        self._guard = guard
+        self._recorder = recorder
+        self._freshness = freshness
+        self._clock = clock
+        self._sight = sight
+        self._limits = limits
+        self._looked_ns: int | None = None
+        self._awake_since_ns = clock.monotonic_ns()
+        self._broken_since_ns: dict[PositionKey, int] = {}
+
+    def look(self) -> None:
+        """One look at everything; the latch moves at most as far as the worst of it asks."""
+        now_ns = self._clock.monotonic_ns()
+        self._note_sleep(now_ns)
+        exposure = self._sight.exposure()
+        for state, why in (
+            *self._margin(exposure),
+            *self._drawdown(),
+            *self._silence(exposure, now_ns),
+            *self._breaks(now_ns),
+        ):
+            self._guard.tighten(state, why)
+
+    def _note_sleep(self, now_ns: int) -> None:
+        if self._looked_ns is None or now_ns - self._looked_ns > AWAKE_GAP_S * _NS:
+            self._awake_since_ns = now_ns
+        self._looked_ns = now_ns
+
+    def _margin(self, exposure: Exposure) -> Iterator[Tightening]:
+        """Every account with a position, by its distance to liquidation at the last mark."""
+        limits = self._limits
+        for state in exposure.margins:
+            shock = limits.shocks.get(state.underlying)
+            if shock is None or not state.notional:
+                continue
+            z = distance_of(state) / shock
+            found = f"{state.instrument} is {z:.4f} shocks from liquidation, expected at least"
+            if z < limits.z_halted:
+                yield GuardState.HALTED, f"{found} {limits.z_halted}"
+            elif z < limits.z_reducing:
+                yield GuardState.REDUCING, f"{found} {limits.z_reducing}"
+
+    def _drawdown(self) -> Iterator[Tightening]:
+        limits, drawdown = self._limits, self._sight.drawdown()
+        found = f"unit value is {drawdown:.4%} below its high, expected at most"
+        if drawdown > limits.drawdown_halted:
+            yield GuardState.HALTED, f"{found} {limits.drawdown_halted:%}"
+        elif drawdown > limits.drawdown_reducing:
+            yield GuardState.REDUCING, f"{found} {limits.drawdown_reducing:%}"
+
+    def _silence(self, exposure: Exposure, now_ns: int) -> Iterator[Tightening]:
+        """Streams and accounts that something held depends on; what never spoke is silent since we look."""
+        held = [key for key, quantity in exposure.holdings.items() if quantity]
+        traded = [key for key in held if key in self._recorder.state.instruments]
+        if not traded:
+            return
+        accounts = sorted({key.venue for key in held if key.kind in {Kind.SPOT, Kind.PERP}})
+        ages = self._freshness.ages(traded, accounts, now_ns)
+        awake_s = Decimal(now_ns - self._awake_since_ns) / _NS
+        for name in _inputs_of(traded, accounts):
+            silent_s = min(ages[name].arrival_age_s, awake_s) if name in ages else awake_s
+            if silent_s > self._limits.silent_max_s:
+                limit = self._limits.silent_max_s
+                yield GuardState.REDUCING, f"{name} has been silent for {silent_s:.0f} s, expected at most {limit} s"
+
+    def _breaks(self, now_ns: int) -> Iterator[Tightening]:
+        """A difference between book and venue that does not heal: warned of and frozen before, now only reduced."""
+        found = self._recorder.state.breaks
+        self._broken_since_ns = {key: self._broken_since_ns.get(key, now_ns) for key in found}
+        for key, since_ns in self._broken_since_ns.items():
+            open_s = Decimal(now_ns - since_ns) / _NS
+            if open_s > self._limits.break_max_s:
+                said = f"book holds {found[key].expected} of {key}, its venue says {found[key].actual}"
+                yield GuardState.REDUCING, f"{said}, for {open_s:.0f} s: correct the book or the account, then rearm"
+
+
+def _inputs_of(traded: Sequence[PositionKey], accounts: Sequence[str]) -> Iterator[str]:
+    for key in traded:
+        yield f"book:{key}"
+        if key.kind is Kind.PERP:
+            yield f"mark:{key}"
+    for account in accounts:
+        yield f"account:{account}"
