@@ -186,6 +186,7 @@ class RecordKind(StrEnum):
     VALUATION = "valuation"
     GUARD = "guard"
     OPERATOR = "operator"
+    WITHDRAWAL = "withdrawal"
     SNAPSHOT = "snapshot"
 
 

@@ -20,6 +20,7 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.risk import RiskLimits
 from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.capital import Cashier
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
@@ -64,6 +65,7 @@ class Daemon:
     supervisor: Supervisor
     guard: Guard
     recorder: Recorder
+    cashier: Cashier
 
 
 async def run_daemon(settings: Settings, *, arm: bool) -> int:
@@ -94,6 +96,7 @@ async def _live(settings: Settings, journal: SqliteJournal, clock: SystemClock, 
             live=lambda: {"phase": daemon.supervisor.phase, "guard": daemon.guard.state, "pid": os.getpid()},
             halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
             rearm=daemon.guard.rearm,
+            withdraw=daemon.cashier.withdraw,
             audit=lambda text: daemon.recorder.note(RecordKind.OPERATOR, text, "operator"),
         )
         await stack.enter_async_context(ControlServer(desk, settings.control_socket))
@@ -155,6 +158,7 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
     valuer = Valuer(
         recorder=recorder, reconcilers=reconcilers, survey=pictures[0].survey, alarm=alarm, step=VALUATION_STEP
     )
+    handler.on_capital = valuer.due.set
     for desk in desks:
         desk.valuer = valuer
     parts = Parts(
@@ -179,7 +183,8 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
     )
     rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s, settings.journal.snapshot_rows)
     supervisor = Supervisor(parts, rhythm, clock, alarm, _tell_phase)
-    return Daemon(supervisor, guard, recorder)
+    wallets = {s.name: tuple(venue.cash_key for venue in s.parameters.venues) for s in strategies}
+    return Daemon(supervisor, guard, recorder, Cashier(recorder, valuer, wallets))
 
 
 def _risk_desk(core: _Core, strategy: BasisStrategy, is_armed: Callable[[], bool]) -> RiskDesk:

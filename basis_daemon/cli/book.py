@@ -1,4 +1,4 @@
-"""``basis-daemon status|positions|orders|trades|pnl|why|halt|rearm``: of a running daemon, or of a journal file."""
+"""``basis-daemon status|positions|orders|trades|pnl|why|halt|rearm|withdraw``: of a daemon, or of a journal file."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Source:
         with JournalReader.open(self.journal) as reader:
             return view(BookView().fold(reader.rows()))
 
-    def command(self, path: str, reason: str) -> Json:
+    def command(self, path: str, reason: str, **asked: object) -> Json:
         """What the daemon did; a journal at rest takes no commands."""
-        return asyncio.run(self._post(path, {"reason": reason}))
+        return asyncio.run(self._post(path, {"reason": reason, **asked}))
 
     async def _get(self, path: str, query: dict[str, str]) -> Json:
         async with LocalClient.at_socket(self.socket) as client:
@@ -180,3 +180,25 @@ def rearm(
     """Set the guard back to ACTIVE; refused while orders are in doubt or breaks are open."""
     found = source(None, socket, config).command("/rearm", reason)
     answer(found, as_json=as_json, shown=tables.command(found))
+
+
+@app.command(epilog="`basis-daemon withdraw 10000 -c config/live.yaml --key 2024-07-fees --reason 'fees of July'`")
+def withdraw(
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="USDT, such as 10000 or 2500.50.")],
+    *,
+    reason: ReasonOption,
+    key: Annotated[str, typer.Option("--key", "-k", help="Names this wish: asked again with it, it is asked once.")],
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help="Whose capital; needed where there are several.")
+    ] = None,
+    socket: SocketOption = None,
+    config: ConfigFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Free investor capital: from cash, else from every leg alike; it then waits in the spot wallet for you to take it.
+
+    The exchange's record of your withdrawal is booked as a flow, which leaves drawdown and share price as they are.
+    """
+    asked: dict[str, object] = {"amount_usdt": amount, "key": key, "strategy": strategy}
+    found = source(None, socket, config).command("/withdraw", reason, **asked)
+    answer(found, as_json=as_json, shown=tables.withdrawal(found))

@@ -74,6 +74,7 @@ def status(found: Json) -> RenderableType:
         ("net delta", ", ".join(f"{a} {Decimal(q):+.6f}" for a, q in found["net_delta"].items()) or "-"),
         ("in doubt", _alarming(len(found["in_doubt"]), ", ".join(short_id(i) for i in found["in_doubt"]))),
         ("breaks", _alarming(len(found["breaks"]), _breaks(found["breaks"]))),
+        ("withdrawals", _withdrawals(found["withdrawals"])),
         ("orders", f"{found['orders']}, {found['open_orders']} open"),
         ("trades", f"{found['trades']}"),
         ("journal", f"row {found['sequence']} of generation {found['generation']}, config {found['config_hash'][:12]}"),
@@ -83,6 +84,11 @@ def status(found: Json) -> RenderableType:
 
 def _alarming(count: int, words: str) -> Text:
     return Text(f"{count}  {words}".strip(), style=BAD if count else GOOD)
+
+
+def _withdrawals(rows: Sequence[Json]) -> str:
+    pending = [row for row in rows if Decimal(row["pending_usdt"])]
+    return "; ".join(f"{row['key']} {money(row['pending_usdt'])} USDT reserved" for row in pending) or "none pending"
 
 
 def _breaks(breaks: Sequence[Json]) -> str:
@@ -223,4 +229,12 @@ def command(found: Json) -> RenderableType:
     """What an operator's command did."""
     return Text(
         f"{found['command']}: guard is {found['live'].get('guard', 'as asked')}; reason kept: {found['reason']}"
+    )
+
+
+def withdrawal(found: Json) -> RenderableType:
+    """What is reserved, and how much of it is still to leave."""
+    return Text(
+        f"withdrawal {found['key']} of {found['strategy']}: {money(found['amount_usdt'])} USDT reserved, "
+        f"{money(found['pending_usdt'])} of them still to leave; `basis-daemon status` shows when they are free"
     )

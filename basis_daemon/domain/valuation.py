@@ -13,7 +13,7 @@ from decimal import Decimal
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import Cause
 
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
 
 COMPONENTS: Mapping[Cause, str] = {
     Cause.TRADE: "trading",
@@ -81,6 +81,33 @@ class Valuation:
         if asset.startswith("cost:"):
             return Decimal(-1)
         return self.marks[PositionKey(account)] if asset.startswith("perp:") else self.prices[asset]
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Units of the book and what one of them is worth in USDT; ``high`` is its highest so far."""
+
+    units: Decimal
+    unit_value: Decimal
+    high: Decimal
+
+
+def shares_after(before: Shares | None, equity: Decimal, flows: Decimal) -> Shares:
+    """Shares once the book stands at ``equity``, ``flows`` (deposits +, withdrawals -) of it since ``before``.
+
+    What came or went changes the units at the value that a unit has without it, so that neither moves the share price.
+    The first equity makes units of 1 USDT. In a book that had lost everything before money came, units stay.
+    """
+    if before is None:
+        return Shares(equity, ONE, ONE)
+    own = equity - flows
+    if not before.units:
+        return Shares(equity / before.unit_value, before.unit_value, before.high)
+    if own <= 0:
+        return Shares(before.units, equity / before.units, before.high)
+    unit_value = own / before.units
+    units = equity / unit_value if flows else before.units
+    return Shares(units, unit_value, max(before.high, unit_value))
 
 
 def attribute(opening: Valuation, closing: Valuation) -> dict[str, Decimal]:

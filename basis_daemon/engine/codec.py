@@ -110,6 +110,20 @@ class GuardRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawalRow:
+    """Investor capital that is to leave: ``amount_usdt`` as asked, ``pending_usdt`` of it has not left yet.
+
+    ``key`` is the operator's, so that asking twice asks once; it leaves from one of ``wallets``.
+    """
+
+    key: str
+    strategy: str
+    amount_usdt: Decimal
+    pending_usdt: Decimal
+    wallets: tuple[PositionKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TradeRow:
     """A trade with the postings it made; ``entry`` is None for one that only tells an order's state."""
 
@@ -161,6 +175,7 @@ class SnapshotRow:
     last_valuation: str
     openings: dict[str, datetime] = field(default_factory=dict)
     halts: dict[PositionKey, str] = field(default_factory=dict)
+    withdrawals: dict[str, WithdrawalRow] = field(default_factory=dict)
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}

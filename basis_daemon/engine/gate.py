@@ -80,6 +80,7 @@ class RiskDesk:
             breaks=book.breaks,
             is_killed=self._guard.state is not GuardState.ACTIVE,
             halted_instruments=MappingProxyType(dict(state.halts)),
+            withdrawal_pending_usdt=state.pending_withdrawal(self._permissions.declared_keys),
         )
 
     def gate(self, orders: Sequence[Order], picture: Picture, assessment: Assessment) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.ledger import CashFlow, entry_of_opening
+from basis_daemon.domain.ledger import CashFlow, Cause, entry_of_opening
 from basis_daemon.domain.position import AccountReport, Break, BreakKind, PositionBook, find_breaks
 from basis_daemon.domain.trade import TRANSITIONS, Trade
 from basis_daemon.engine.codec import BreakRow, ForeignOrderRow, HaltRow, TradeRow
@@ -29,8 +29,8 @@ Alarm = Callable[[str, Mapping[str, str]], None]
 """(what happened, the values that say so); never blocks."""
 
 
-def _ignore(client_id: str) -> None:
-    """Nobody asks whose orders these are."""
+def _ignore(*_: object) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class PositionUpdateHandler:
         self._monitor = monitor
         self._alarm = alarm
         self.on_foreign: Callable[[str], None] = _ignore
+        self.on_capital: Callable[[], None] = _ignore
         self._reports: dict[str, AccountReport] = {}
         self._misses: dict[PositionKey, _Miss] = {}
         self._agreed: dict[PositionKey, int] = {}
@@ -114,6 +115,8 @@ class PositionUpdateHandler:
                 self._recorder.see_time(flow.venue_time)
                 self._recorder.record(flow, flow.flow_id, str(flow.instrument or ""))
                 self._changes[flow.key.venue] = self._changes.get(flow.key.venue, 0) + 1
+                if flow.cause is Cause.EXTERNAL:
+                    self.on_capital()
             return self._publish()
         finally:
             self._is_inside = False

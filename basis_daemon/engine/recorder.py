@@ -20,6 +20,7 @@ from basis_daemon.engine.codec import (
     OrderStateRow,
     PlanRow,
     TradeRow,
+    WithdrawalRow,
     later,
 )
 from basis_daemon.engine.state import BookState
@@ -36,6 +37,7 @@ Row = (
     | OrderStateRow
     | PlanRow
     | TradeRow
+    | WithdrawalRow
     | CashFlow
 )
 _KINDS: dict[type, RecordKind] = {
@@ -49,6 +51,7 @@ _KINDS: dict[type, RecordKind] = {
     OrderStateRow: RecordKind.ORDER_STATE,
     PlanRow: RecordKind.PLAN,
     TradeRow: RecordKind.TRADE,
+    WithdrawalRow: RecordKind.WITHDRAWAL,
     CashFlow: RecordKind.CASH_FLOW,
 }
 
@@ -73,6 +76,7 @@ _FOLDS: dict[type, Callable[[BookState, Any], object]] = {
     OrderStateRow: BookState.move_order,
     PlanRow: lambda state, row: state.plans.update({row.plan_id: row}),
     TradeRow: BookState.book,
+    WithdrawalRow: lambda state, row: state.withdrawals.update({row.key: row}),
     CashFlow: BookState.cash_flow,
 }
 assert _FOLDS.keys() == _KINDS.keys(), "every row has its kind and its way into the state"  # noqa: S101  two tables

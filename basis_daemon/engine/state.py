@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.domain.instrument import Instrument, PositionKey
-from basis_daemon.domain.ledger import CashFlow, Entry, Ledger, entry_of_cash_flow, entry_of_trade, opening_id
+from basis_daemon.domain.ledger import CashFlow, Cause, Entry, Ledger, entry_of_cash_flow, entry_of_trade, opening_id
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
@@ -26,6 +27,7 @@ from basis_daemon.engine.codec import (
     PlanRow,
     SnapshotRow,
     TradeRow,
+    WithdrawalRow,
     dump,
     load,
 )
@@ -89,6 +91,7 @@ class BookState:
         self.market_time = EPOCH
         self.openings: dict[str, datetime] = {}
         self.halts: dict[PositionKey, str] = {}
+        self.withdrawals: dict[str, WithdrawalRow] = {}
 
     def intent(self, order: Order, plan_id: str) -> None:
         """The order is durable; nothing has left yet. Raises IntegrityError through JournalError for a repeated id."""
@@ -129,8 +132,21 @@ class BookState:
         return life is not None and life.order.amount != "MAX" and life.cum_filled > life.order.amount
 
     def cash_flow(self, flow: CashFlow) -> bool:
-        """Book money the venue moved by itself; False when its id is known."""
-        return self.ledger.apply(entry_of_cash_flow(flow))
+        """Book money the venue moved by itself; False when its id is known. What left was asked for, oldest first."""
+        if not self.ledger.apply(entry_of_cash_flow(flow)):
+            return False
+        left = -flow.amount if flow.cause is Cause.EXTERNAL else Decimal(0)
+        for row in list(self.withdrawals.values()):
+            if left > 0 and row.pending_usdt and flow.key in row.wallets:
+                taken = min(left, row.pending_usdt)
+                self.withdrawals[row.key] = replace(row, pending_usdt=row.pending_usdt - taken)
+                left -= taken
+        return True
+
+    def pending_withdrawal(self, keys: Container[PositionKey]) -> Decimal:
+        """USDT that is to leave from wallets among ``keys`` and has not left yet."""
+        rows = (row for row in self.withdrawals.values() if any(wallet in keys for wallet in row.wallets))
+        return sum((row.pending_usdt for row in rows), Decimal(0))
 
     def open_account(self, account: str, entry: Entry) -> None:
         """Book an account's opening balance: it holds whatever happened there before."""
@@ -196,6 +212,9 @@ class BookState:
                 self.move_halt(load(HaltRow, text))
             case RecordKind.GUARD:
                 self.guard = load(GuardRow, text)
+            case RecordKind.WITHDRAWAL:
+                asked = load(WithdrawalRow, text)
+                self.withdrawals[asked.key] = asked
             case RecordKind.VALUATION:
                 self.last_valuation = text
 
@@ -245,6 +264,7 @@ class BookState:
                 last_valuation=self.last_valuation,
                 openings=self.openings,
                 halts=self.halts,
+                withdrawals=self.withdrawals,
             )
         )
 
@@ -262,7 +282,7 @@ class BookState:
         state.breaks = {found.key: found for found in row.breaks}
         for name in (
             "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "foreign_orders",
-            "guard", "trade_count", "last_trade_time", "last_valuation", "openings", "halts",
+            "guard", "trade_count", "last_trade_time", "last_valuation", "openings", "halts", "withdrawals",
         ):  # fmt: skip
             setattr(state, name, getattr(row, name))
         return state

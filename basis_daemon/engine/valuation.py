@@ -12,7 +12,7 @@ from basis_daemon.domain.decision import Exposure, LiquidationSite, MarginState
 from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.market import MarketSnapshot
-from basis_daemon.domain.valuation import Posted, Valuation, attribute
+from basis_daemon.domain.valuation import Posted, Shares, Valuation, attribute, shares_after
 from basis_daemon.engine.codec import dump, load
 from basis_daemon.engine.picture import Survey
 from basis_daemon.engine.position_update_handler import Alarm
@@ -141,9 +141,8 @@ class Valuer:
         last = self.last
         before = None if last is None else _valuation_of(last)
         parts = attribute(before, now) if before else {}
-        flows = parts.get("flows", Decimal(0))
-        units = now.equity if last is None else last.units + (flows / last.unit_value if flows else Decimal(0))
-        unit_value = now.equity / units if units else ONE
+        held = None if last is None else Shares(last.units, last.unit_value, last.unit_value_high)
+        shares = shares_after(held, now.equity, parts.get("flows", Decimal(0)))
         row = ValuationRow(
             time=now.time,
             equity_usdt=now.equity,
@@ -156,9 +155,9 @@ class Valuer:
             posted=now.posted,
             margins=tuple(_margin_row(state, sites) for state in margins),
             components=parts,
-            units=units,
-            unit_value=unit_value,
-            unit_value_high=max(self.unit_value_high, unit_value),
+            units=shares.units,
+            unit_value=shares.unit_value,
+            unit_value_high=shares.high,
         )
         self.last = row
         self._recorder.note(RecordKind.VALUATION, dump(row), "valuation")

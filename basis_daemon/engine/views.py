@@ -47,6 +47,15 @@ def status(view: BookView) -> Json:
             {"account": row.account, "order_id": row.order_id, "owner": row.owner}
             for row in state.foreign_orders.values()
         ],
+        "withdrawals": [
+            {
+                "key": row.key,
+                "strategy": row.strategy,
+                "amount_usdt": plain(row.amount_usdt),
+                "pending_usdt": plain(row.pending_usdt),
+            }
+            for row in state.withdrawals.values()
+        ],
         "open_orders": len(state.open_orders()),
         "orders": len(state.orders),
         "trades": state.trade_count,

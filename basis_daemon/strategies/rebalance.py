@@ -36,13 +36,27 @@ def withdrawal(view: BookView) -> Act | Rejected:
     if wanted <= 0:
         return Rejected(ReasonCode.WITHDRAWAL, "none is pending")
     if lacking <= 0:
-        return Rejected(ReasonCode.WITHDRAWAL, f"free cash covers the pending {brief(wanted)} USDT")
+        return _gathered(view, wanted)
     held = [venue for venue in view.fresh if venue.is_held]
     rho = unwind_share(lacking, sum((released(venue, Decimal(1)) for venue in held), ZERO))
     steps = tuple(step for venue in held for step in _shrink(venue, rho))
     if not steps:
         return Rejected(ReasonCode.WITHDRAWAL, f"{brief(lacking)} USDT are lacking, but no leg is left to unwind")
     return Act(ReasonCode.WITHDRAWAL, f"unwind {brief(rho)} of every pair to free {brief(lacking)} USDT", steps)
+
+
+def _gathered(view: BookView, wanted: Decimal) -> Act | Rejected:
+    """What is free pays, once it lies in a spot wallet: from there an operator takes it."""
+    lacking = cents_up(max(wanted - sum((venue.cash for venue in view.venues), view.wallet), ZERO))
+    steps: list[Step] = []
+    for venue in view.fresh:
+        here = ZERO if venue.is_held else min(lacking, cents_down(venue.margin))
+        moves = internal(venue.venue.margin_key, venue.venue.cash_key, here)
+        lacking -= here if moves else ZERO
+        steps += moves
+    if steps:
+        return Act(ReasonCode.WITHDRAWAL, f"bring what covers the pending {brief(wanted)} USDT home", tuple(steps))
+    return Rejected(ReasonCode.WITHDRAWAL, f"free cash covers the pending {brief(wanted)} USDT")
 
 
 def unwind_share(wanted: Decimal, released_by_all: Decimal) -> Decimal:

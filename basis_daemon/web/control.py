@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import orjson
@@ -22,6 +24,8 @@ from aiohttp import web
 from basis_daemon.domain.errors import BasisError, ConfigError
 from basis_daemon.engine import views
 from basis_daemon.engine.book_view import BookView, Json
+from basis_daemon.engine.capital import Withdrawal
+from basis_daemon.engine.codec import WithdrawalRow
 from basis_daemon.engine.why import UnknownIdError, why
 from basis_daemon.ports import StoredRecord
 
@@ -29,6 +33,9 @@ REASON_CHARS_MIN, REASON_CHARS_MAX = 3, 500
 SOCKET_PATH_BYTES_MAX = 107
 """What the kernel takes."""
 
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+_KEY = re.compile(r"[A-Za-z0-9._-]{4,64}")
+_AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
 _PEER = struct.Struct("3i")
 _UMASK_OWNER_ONLY = 0o177
 
@@ -38,14 +45,15 @@ class Desk:
     """What the control socket may ask of the daemon.
 
     ``rows`` gives journal rows above a sequence and is called from a thread; ``live`` is what only the process knows;
-    ``halt`` and ``rearm`` move the guard's latch and raise a BasisError when it does not move; ``audit`` journals the
-    text of an operator's command before it takes effect.
+    ``halt`` and ``rearm`` move the guard's latch and raise a BasisError when it does not move; ``withdraw`` reserves
+    capital or raises one; ``audit`` journals the text of an operator's command before it takes effect.
     """
 
     rows: Callable[[int], Iterable[StoredRecord]]
     live: Callable[[], Mapping[str, object]]
     halt: Callable[[str], None]
     rearm: Callable[[str], None]
+    withdraw: Callable[[Withdrawal], WithdrawalRow]
     audit: Callable[[str], None]
 
 
@@ -94,6 +102,7 @@ class ControlServer:
         app.router.add_get("/why/{asked}", self._why)
         app.router.add_post("/halt", self._halt)
         app.router.add_post("/rearm", self._rearm)
+        app.router.add_post("/withdraw", self._withdraw)
         return app
 
     async def _status(self, request: web.Request) -> web.Response:
@@ -123,6 +132,21 @@ class ControlServer:
     async def _rearm(self, request: web.Request) -> web.Response:
         return await self._command(request, "rearm", self._desk.rearm)
 
+    async def _withdraw(self, request: web.Request) -> web.Response:
+        wish = await _wish(request)
+        row: list[WithdrawalRow] = []
+
+        def act(_: str) -> None:
+            row.append(self._desk.withdraw(wish))
+
+        asked = {"key": wish.key, "amount_usdt": str(wish.amount_usdt), "strategy": wish.strategy}
+        response = await self._command(request, "withdraw", act, asked)
+        if not row:
+            return response
+        return _json(
+            asked | {"command": "withdraw", "strategy": row[0].strategy, "pending_usdt": str(row[0].pending_usdt)}
+        )
+
     async def _show(self, question: Callable[[BookView], Json]) -> web.Response:
         async with self._folding:
             try:
@@ -135,10 +159,12 @@ class ControlServer:
     def _answer(self, question: Callable[[BookView], Json]) -> Json:
         return question(self._view.fold(self._desk.rows(self._view.state.sequence)))
 
-    async def _command(self, request: web.Request, command: str, act: Callable[[str], None]) -> web.Response:
-        """The audit row stands before the effect, also when the guard then refuses."""
+    async def _command(
+        self, request: web.Request, command: str, act: Callable[[str], None], asked: Mapping[str, object] = _NOTHING
+    ) -> web.Response:
+        """The audit row stands before the effect, also when it is then refused."""
         reason = await _reason(request)
-        said = {"command": command, "reason": reason} | _peer(request)
+        said = {"command": command, "reason": reason} | dict(asked) | _peer(request)
         self._desk.audit(orjson.dumps(said).decode())
         try:
             act(f"operator: {reason}")
@@ -184,16 +210,36 @@ def _last(request: web.Request) -> int | None:
     return int(text) if text else None
 
 
-async def _reason(request: web.Request) -> str:
+async def _body(request: web.Request) -> Json:
+    """The JSON object that was sent; empty for anything else. Aiohttp keeps what was read."""
     try:
         body = orjson.loads(await request.read() or b"{}")
     except orjson.JSONDecodeError:
-        body = None
-    reason = body.get("reason") if isinstance(body, dict) else None
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+async def _reason(request: web.Request) -> str:
+    reason = (await _body(request)).get("reason")
     if not isinstance(reason, str) or not REASON_CHARS_MIN <= len(reason.strip()) <= REASON_CHARS_MAX:
         bounds = f"{REASON_CHARS_MIN} to {REASON_CHARS_MAX} characters that say why; nothing was done"
         raise web.HTTPBadRequest(text=f"reason is {str(reason)[:40]!r}, expected {bounds}")
     return reason.strip()
+
+
+async def _wish(request: web.Request) -> Withdrawal:
+    """A withdrawal as asked for; what is malformed is refused before anything is written."""
+    body = await _body(request)
+    key, amount, strategy = body.get("key"), body.get("amount_usdt"), body.get("strategy")
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        expected = "4 to 64 letters, digits, dots, dashes that name this wish; nothing was done"
+        raise web.HTTPBadRequest(text=f"key is {str(key)[:80]!r}, expected {expected}")
+    if not isinstance(amount, str) or not _AMOUNT.fullmatch(amount):
+        expected = "a string such as 10000 or 2500.50, in USDT; nothing was done"
+        raise web.HTTPBadRequest(text=f"amount_usdt is {str(amount)[:40]!r}, expected {expected}")
+    if strategy is not None and not isinstance(strategy, str):
+        raise web.HTTPBadRequest(text="strategy is no text, expected a strategy's name or nothing; nothing was done")
+    return Withdrawal(key, Decimal(amount), strategy)
 
 
 def _peer(request: web.Request) -> dict[str, int]:

@@ -6,6 +6,7 @@ import socket
 import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
@@ -14,12 +15,16 @@ import pytest
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine import views
-from basis_daemon.engine.codec import GuardState
+from basis_daemon.engine.capital import Withdrawal, WithdrawalRefusedError
+from basis_daemon.engine.codec import GuardState, WithdrawalRow
 from basis_daemon.engine.guard import Guard
 from basis_daemon.ports import RecordKind
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX, ControlServer, Desk
 from tests.demo.story import BOOK, PLAN, Story, told
+
+TILL_USDT = Decimal(50_000)
+WISH: dict[str, object] = {"key": "july-fees", "amount_usdt": "10000.50", "reason": "fees of July"}
 
 
 @dataclass
@@ -28,6 +33,7 @@ class Office:
 
     story: Story
     guard: Guard = field(init=False)
+    wishes: list[Withdrawal] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.guard = Guard(self.story.recorder, lambda _what, _facts: None)
@@ -39,8 +45,16 @@ class Office:
             live=lambda: {"phase": "armed", "guard": self.guard.state},
             halt=lambda why: self.guard.tighten(GuardState.HALTED, why),
             rearm=self.guard.rearm,
+            withdraw=self.withdraw,
             audit=lambda text: self.story.recorder.note(RecordKind.OPERATOR, text, "operator"),
         )
+
+    def withdraw(self, wish: Withdrawal) -> WithdrawalRow:
+        """A till that pays up to 50,000."""
+        if wish.amount_usdt > TILL_USDT:
+            raise WithdrawalRefusedError(f"withdrawal {wish.key}: expected at most {TILL_USDT}")
+        self.wishes.append(wish)
+        return WithdrawalRow(wish.key, "btc_basis", wish.amount_usdt, wish.amount_usdt, ())
 
     @property
     def audited(self) -> list[dict[str, object]]:
@@ -128,6 +142,44 @@ async def test_a_command_without_a_reason_does_nothing(
     with pytest.raises(ControlRefusedError, match="that say why; nothing was done"):
         await client.post("/halt", body)
     assert office.guard.state is GuardState.ACTIVE
+    assert office.audited == []
+
+
+async def test_a_withdrawal_is_audited_before_it_is_reserved(client: LocalClient, office: Office) -> None:
+    said = await client.post("/withdraw", WISH)
+    assert said == {"command": "withdraw", "key": "july-fees", "amount_usdt": "10000.50", "strategy": "btc_basis",
+                    "pending_usdt": "10000.50"}  # fmt: skip
+    assert office.wishes == [Withdrawal("july-fees", Decimal("10000.50"), None)]
+    (audit,) = office.audited
+    assert (audit["command"], audit["key"], audit["amount_usdt"]) == ("withdraw", "july-fees", "10000.50")
+
+
+async def test_a_withdrawal_that_the_book_refuses_is_audited_and_refused(client: LocalClient, office: Office) -> None:
+    with pytest.raises(ControlRefusedError, match="july-fees: expected at most 50000"):
+        await client.post("/withdraw", WISH | {"amount_usdt": "50001"})
+    assert office.wishes == []
+    assert [row["command"] for row in office.audited] == ["withdraw"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"amount_usdt": 10_000.5}, "amount_usdt is '10000.5'"),
+        ({"amount_usdt": "-5"}, "amount_usdt is '-5'"),
+        ({"amount_usdt": "1e5"}, "amount_usdt is '1e5'"),
+        ({"amount_usdt": "1.001"}, "amount_usdt is '1.001'"),
+        ({"key": "abc"}, "key is 'abc'"),
+        ({"key": None}, "key is 'None'"),
+        ({"strategy": 7}, "strategy is no text"),
+        ({"reason": ""}, "that say why; nothing was done"),
+    ],
+)
+async def test_a_malformed_withdrawal_does_nothing(
+    wrong: dict[str, object], said: str, client: LocalClient, office: Office
+) -> None:
+    with pytest.raises(ControlRefusedError, match=said):
+        await client.post("/withdraw", WISH | wrong)
+    assert office.wishes == []
     assert office.audited == []
 
 

@@ -13,13 +13,21 @@ from basis_daemon.domain.errors import IllegalTransitionError, JournalError
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.engine.codec import DecisionRow, ForeignOrderRow, GuardRow, GuardState, MemoryRow, PlanRow
+from basis_daemon.engine.codec import (
+    DecisionRow,
+    ForeignOrderRow,
+    GuardRow,
+    GuardState,
+    MemoryRow,
+    PlanRow,
+    WithdrawalRow,
+)
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import BookState, recover
 from basis_daemon.ports import RecordKind
 from basis_daemon.venues.paper.faults import Fault, FaultKind
 from tests.engine.support import Rig, agrees, folded
-from tests.venues.paper_support import COIN, PERP, START, D, limit_order, stamp, trade_order
+from tests.venues.paper_support import CASH, COIN, PERP, START, D, limit_order, stamp, trade_order
 
 ACTIONS = (
     "trade",
@@ -36,6 +44,8 @@ ACTIONS = (
     "foreign",
     "halt",
     "guard",
+    "withdraw",
+    "flow_out",
     "memory",
     "decision",
     "plan",
@@ -62,6 +72,7 @@ def visible(state: BookState, *, ended: bool) -> dict[str, Any]:
         "halts": state.halts,
         "trades": (state.trade_count, state.last_trade_time),
         "valuation": state.last_valuation,
+        "withdrawals": state.withdrawals,
     }
 
 
@@ -81,6 +92,8 @@ def _write(rig: Rig, number: int, action: str) -> None:
             recorder.record(
                 ForeignOrderRow("binance", f"theirs-{number % 3}", "external", is_open=number % 2 == 1), "s"
             )
+        case "withdraw":
+            recorder.record(WithdrawalRow(f"wish-{number}", "s", D(300), D(300), (CASH,)), "operator")
         case "memory":
             recorder.record(MemoryRow("s", f'{{"seen": {number}}}'), "s")
         case "decision":
@@ -92,6 +105,14 @@ def _write(rig: Rig, number: int, action: str) -> None:
             recorder.note(RecordKind.VALUATION, f'{{"equity_usdt": "{number}"}}', "valuation")
         case _:
             recorder.snapshot()
+
+
+async def _by_hand(rig: Rig, action: str) -> None:
+    if action == "by_hand":
+        rig.stage.venue.trade_by_hand(PERP, Side.BUY, D("0.001"))
+        return
+    rig.stage.venue.deposit(CASH, D(-200))
+    rig.handler.process_cash_flows(await rig.stage.wallet.fetch_cash_flows(START))
 
 
 async def _move(rig: Rig, number: int, action: str) -> None:
@@ -115,8 +136,8 @@ async def _move(rig: Rig, number: int, action: str) -> None:
         case "fund":
             rig.stage.settle("0.0001", at_s=number)
             rig.handler.process_cash_flows(await rig.stage.futures.fetch_cash_flows(START))
-        case "by_hand":
-            rig.stage.venue.trade_by_hand(PERP, Side.BUY, D("0.001"))
+        case "by_hand" | "flow_out":
+            await _by_hand(rig, action)
         case "break" | "heal":
             rig.stage.venue.exchange.wallets.pay(COIN, D(1) if action == "break" else D(-1))
             for _ in range(2):

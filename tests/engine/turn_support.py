@@ -123,6 +123,7 @@ class Room:
         )
         for desk in self.desks:
             desk.valuer = self.valuer
+        rig.handler.on_capital = self.valuer.due.set
         sight = Sight(lambda: self.pictures[0].survey()[1], lambda: self.valuer.drawdown)
         self.watch = GuardWatch(rig.guard, rig.recorder, self.freshness, rig.clock, sight, WATCH)
         self.phases: list[Phase] = []

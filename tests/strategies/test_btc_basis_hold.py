@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from basis_daemon.domain.decision import ReasonCode
 from basis_daemon.domain.order import Side
 from basis_daemon.strategies.memory import BasisMemory
+from basis_daemon.strategies.rebalance import unwind_share
 from tests.builders import (
     BINANCE,
     BYBIT,
+    MARGIN,
     NEGATIVE,
     NOW,
     PERP,
@@ -116,6 +118,20 @@ def test_a_withdrawal_unwinds_every_leg_and_its_margin_by_one_share(withdrawn: D
     state = after.exposure.margins[0]
     assert abs(state.margin / state.notional - D("0.4")) < D("0.004")
     assert after.assess().reason is R.HOLD
+
+
+def test_a_tenth_of_the_equity_is_a_tenth_of_every_leg() -> None:
+    """BB7 on the book of BB1: 100,000 USDT at 60,000 and m .40 are 1.1904762 coins on either side."""
+    rho = unwind_share(D(10_000), D(100_000))
+    assert round(rho * D(100_000) / D("1.4") / D(60_000), 8) == D("0.11904762")
+
+
+def test_money_for_a_withdrawal_that_lies_as_margin_of_no_position_comes_home_first() -> None:
+    scene = Scene(parameters(), {"binance": Holding(cash=D(100_000), margin_wallet=D(30_000))})
+    scene = scene.risky(withdrawal_pending_usdt=D(110_000))
+    assert scene.assess().reason is R.WITHDRAWAL
+    (order,) = scene.orders()
+    assert (order.operation, order.instrument, order.quantity) == ("transfer", MARGIN, D(10_000))
 
 
 def test_a_withdrawal_that_free_cash_covers_touches_no_leg() -> None:
