@@ -182,12 +182,12 @@ def rearm(
     answer(found, as_json=as_json, shown=tables.command(found))
 
 
-@app.command(epilog="`basis-daemon withdraw 10000 -c config/live.yaml --key 2024-07-fees --reason 'fees of July'`")
+@app.command(epilog="`basis-daemon withdraw 10000 -c config/live.yaml --id 2024-07-fees --reason 'fees of July'`")
 def withdraw(
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="USDT, such as 10000 or 2500.50.")],
     *,
     reason: ReasonOption,
-    key: Annotated[str, typer.Option("--key", "-k", help="Names this wish: asked again with it, it is asked once.")],
+    wish_id: Annotated[str, typer.Option("--id", help="Names this wish: asked for again under it, it is one wish.")],
     strategy: Annotated[
         str | None, typer.Option("--strategy", help="Whose capital; needed where there are several.")
     ] = None,
@@ -199,6 +199,6 @@ def withdraw(
 
     The exchange's record of your withdrawal is booked as a flow, which leaves drawdown and share price as they are.
     """
-    asked: dict[str, object] = {"amount_usdt": amount, "key": key, "strategy": strategy}
+    asked: dict[str, object] = {"amount_usdt": amount, "id": wish_id, "strategy": strategy}
     found = source(None, socket, config).command("/withdraw", reason, **asked)
     answer(found, as_json=as_json, shown=tables.withdrawal(found))

@@ -88,7 +88,7 @@ def _alarming(count: int, words: str) -> Text:
 
 def _withdrawals(rows: Sequence[Json]) -> str:
     pending = [row for row in rows if Decimal(row["pending_usdt"])]
-    return "; ".join(f"{row['key']} {money(row['pending_usdt'])} USDT reserved" for row in pending) or "none pending"
+    return "; ".join(f"{row['id']} {money(row['pending_usdt'])} USDT reserved" for row in pending) or "none pending"
 
 
 def _breaks(breaks: Sequence[Json]) -> str:
@@ -235,6 +235,6 @@ def command(found: Json) -> RenderableType:
 def withdrawal(found: Json) -> RenderableType:
     """What is reserved, and how much of it is still to leave."""
     return Text(
-        f"withdrawal {found['key']} of {found['strategy']}: {money(found['amount_usdt'])} USDT reserved, "
+        f"withdrawal {found['id']} of {found['strategy']}: {money(found['amount_usdt'])} USDT reserved, "
         f"{money(found['pending_usdt'])} of them still to leave; `basis-daemon status` shows when they are free"
     )

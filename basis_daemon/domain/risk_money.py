@@ -13,11 +13,13 @@ from decimal import Decimal
 from basis_daemon.domain.decision import MarginState
 from basis_daemon.domain.deny import Denial, DenyReason
 from basis_daemon.domain.instrument import Kind, PositionKey
-from basis_daemon.domain.margin import long_distance, maintenance_rate, short_distance
+from basis_daemon.domain.margin import distance_of, long_distance, maintenance_rate, short_distance
 from basis_daemon.domain.order import CEX_TRADES, Order, OrderOperation, Side
 from basis_daemon.domain.risk import ZERO, GateInput, RiskLimits
 
 BP = Decimal("1e-4")
+UNWIND_COST_Z = Decimal("0.05")
+"""Shocks that the worst fills and fees of an unwinding may cost an account whose margin ratio it keeps."""
 _COUNTED = frozenset({Kind.SPOT, Kind.TOKEN, Kind.ATOKEN, Kind.LST, Kind.SHARE})
 
 
@@ -102,7 +104,10 @@ class _Account:
 
 
 def margin_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -> Iterator[Denial]:
-    """After each batch that enlarges a perp or takes margin away, the account must stand at ``z_open`` or better."""
+    """After each batch that enlarges a perp or takes margin away, the account must stand at ``z_open`` or better.
+
+    A position that shrinks may take its share of the margin along: then it must stand no nearer than before.
+    """
     accounts = {
         state.instrument: _Account(state, instrument.quote_key, state.quantity, state.margin)
         for state in seen.exposure.margins
@@ -155,9 +160,15 @@ def _too_near(account: _Account, order: Order, limits: RiskLimits, seen: GateInp
     rate = maintenance_rate(seen.market.instruments[state.instrument], notional)
     distance = (short_distance if account.quantity < 0 else long_distance)(account.margin / notional, rate)
     z = distance / shock
-    if z >= limits.z_open:
+    if z >= limits.z_open or _is_unwound(account, z, shock):
         return None
     return Denial(DenyReason.MARGIN_AFTER, order.order_id, z, limits.z_open, "shocks", detail)
+
+
+def _is_unwound(account: _Account, z: Decimal, shock: Decimal) -> bool:
+    """True where the position shrinks and its margin with it (strategies.md 1.1 rule 4): no nearer than it stood."""
+    is_smaller = abs(account.quantity) < abs(account.state.quantity)
+    return is_smaller and z >= distance_of(account.state) / shock - UNWIND_COST_Z
 
 
 # ------------------------------------------------------------------------------------------------------ venue cap

@@ -19,9 +19,9 @@ class WithdrawalRefusedError(BasisError):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """What an operator asks for. ``key`` names the wish: repeated with the same amount it is the same one."""
+    """What an operator asks for. Repeated under one id it is the same wish."""
 
-    key: str
+    wish_id: str
     amount_usdt: Decimal
     strategy: str | None = None
 
@@ -36,25 +36,25 @@ class Cashier:
 
     def withdraw(self, wish: Withdrawal) -> WithdrawalRow:
         """Reserve the amount: its strategy frees it and never deploys it again. Raises WithdrawalRefusedError."""
-        name, known = self._strategy_of(wish), self._recorder.state.withdrawals.get(wish.key)
+        name, known = self._strategy_of(wish), self._recorder.state.withdrawals.get(wish.wish_id)
         if known is not None:
             if (known.amount_usdt, known.strategy) != (wish.amount_usdt, name):
                 raise WithdrawalRefusedError(
-                    f"withdrawal {wish.key}: {known.amount_usdt} USDT of {known.strategy} were asked for under this "
-                    f"key, now {wish.amount_usdt} of {name}; name another key for another wish"
+                    f"withdrawal {wish.wish_id}: {known.amount_usdt} USDT of {known.strategy} were asked for under "
+                    f"this id, now {wish.amount_usdt} of {name}; name another id for another wish"
                 )
             return known
         equity = self._valuer.last.equity_usdt if self._valuer.last is not None else None
         if equity is None:
-            raise WithdrawalRefusedError(f"withdrawal {wish.key}: the book was never valued; ask again when it was")
+            raise WithdrawalRefusedError(f"withdrawal {wish.wish_id}: the book was never valued; ask again when it was")
         free = equity - sum((row.pending_usdt for row in self._recorder.state.withdrawals.values()), Decimal(0))
         if not 0 < wish.amount_usdt <= free:
             raise WithdrawalRefusedError(
-                f"withdrawal {wish.key}: {wish.amount_usdt} USDT, expected more than 0 and at most {free:.2f}, the "
+                f"withdrawal {wish.wish_id}: {wish.amount_usdt} USDT, expected more than 0 and at most {free:.2f}, the "
                 "equity that is not reserved yet"
             )
-        row = WithdrawalRow(wish.key, name, wish.amount_usdt, wish.amount_usdt, self._wallets[name])
-        self._recorder.record(row, f"withdrawal:{wish.key}", "operator")
+        row = WithdrawalRow(wish.wish_id, name, wish.amount_usdt, wish.amount_usdt, self._wallets[name])
+        self._recorder.record(row, f"withdrawal:{wish.wish_id}", "operator")
         return row
 
     def _strategy_of(self, wish: Withdrawal) -> str:
@@ -62,5 +62,7 @@ class Cashier:
         if wish.strategy is None and len(self._wallets) == 1:
             return next(iter(self._wallets))
         if wish.strategy not in self._wallets or wish.strategy is None:
-            raise WithdrawalRefusedError(f"withdrawal {wish.key}: strategy {wish.strategy}, expected one of {names}")
+            raise WithdrawalRefusedError(
+                f"withdrawal {wish.wish_id}: strategy {wish.strategy}, expected one of {names}"
+            )
         return wish.strategy

@@ -113,10 +113,10 @@ class GuardRow:
 class WithdrawalRow:
     """Investor capital that is to leave: ``amount_usdt`` as asked, ``pending_usdt`` of it has not left yet.
 
-    ``key`` is the operator's, so that asking twice asks once; it leaves from one of ``wallets``.
+    ``wish_id`` is the operator's, so that asking twice asks once; it leaves from one of ``wallets``.
     """
 
-    key: str
+    wish_id: str
     strategy: str
     amount_usdt: Decimal
     pending_usdt: Decimal

@@ -76,7 +76,7 @@ _FOLDS: dict[type, Callable[[BookState, Any], object]] = {
     OrderStateRow: BookState.move_order,
     PlanRow: lambda state, row: state.plans.update({row.plan_id: row}),
     TradeRow: BookState.book,
-    WithdrawalRow: lambda state, row: state.withdrawals.update({row.key: row}),
+    WithdrawalRow: lambda state, row: state.withdrawals.update({row.wish_id: row}),
     CashFlow: BookState.cash_flow,
 }
 assert _FOLDS.keys() == _KINDS.keys(), "every row has its kind and its way into the state"  # noqa: S101  two tables

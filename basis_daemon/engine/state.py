@@ -139,7 +139,7 @@ class BookState:
         for row in list(self.withdrawals.values()):
             if left > 0 and row.pending_usdt and flow.key in row.wallets:
                 taken = min(left, row.pending_usdt)
-                self.withdrawals[row.key] = replace(row, pending_usdt=row.pending_usdt - taken)
+                self.withdrawals[row.wish_id] = replace(row, pending_usdt=row.pending_usdt - taken)
                 left -= taken
         return True
 
@@ -214,7 +214,7 @@ class BookState:
                 self.guard = load(GuardRow, text)
             case RecordKind.WITHDRAWAL:
                 asked = load(WithdrawalRow, text)
-                self.withdrawals[asked.key] = asked
+                self.withdrawals[asked.wish_id] = asked
             case RecordKind.VALUATION:
                 self.last_valuation = text
 

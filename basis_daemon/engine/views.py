@@ -49,7 +49,7 @@ def status(view: BookView) -> Json:
         ],
         "withdrawals": [
             {
-                "key": row.key,
+                "id": row.wish_id,
                 "strategy": row.strategy,
                 "amount_usdt": plain(row.amount_usdt),
                 "pending_usdt": plain(row.pending_usdt),

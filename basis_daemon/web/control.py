@@ -34,7 +34,7 @@ SOCKET_PATH_BYTES_MAX = 107
 """What the kernel takes."""
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
-_KEY = re.compile(r"[A-Za-z0-9._-]{4,64}")
+_WISH_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
 _PEER = struct.Struct("3i")
 _UMASK_OWNER_ONLY = 0o177
@@ -139,7 +139,7 @@ class ControlServer:
         def act(_: str) -> None:
             row.append(self._desk.withdraw(wish))
 
-        asked = {"key": wish.key, "amount_usdt": str(wish.amount_usdt), "strategy": wish.strategy}
+        asked = {"id": wish.wish_id, "amount_usdt": str(wish.amount_usdt), "strategy": wish.strategy}
         response = await self._command(request, "withdraw", act, asked)
         if not row:
             return response
@@ -230,16 +230,16 @@ async def _reason(request: web.Request) -> str:
 async def _wish(request: web.Request) -> Withdrawal:
     """A withdrawal as asked for; what is malformed is refused before anything is written."""
     body = await _body(request)
-    key, amount, strategy = body.get("key"), body.get("amount_usdt"), body.get("strategy")
-    if not isinstance(key, str) or not _KEY.fullmatch(key):
+    wish_id, amount, strategy = body.get("id"), body.get("amount_usdt"), body.get("strategy")
+    if not isinstance(wish_id, str) or not _WISH_ID.fullmatch(wish_id):
         expected = "4 to 64 letters, digits, dots, dashes that name this wish; nothing was done"
-        raise web.HTTPBadRequest(text=f"key is {str(key)[:80]!r}, expected {expected}")
+        raise web.HTTPBadRequest(text=f"id is {str(wish_id)[:80]!r}, expected {expected}")
     if not isinstance(amount, str) or not _AMOUNT.fullmatch(amount):
         expected = "a string such as 10000 or 2500.50, in USDT; nothing was done"
         raise web.HTTPBadRequest(text=f"amount_usdt is {str(amount)[:40]!r}, expected {expected}")
     if strategy is not None and not isinstance(strategy, str):
         raise web.HTTPBadRequest(text="strategy is no text, expected a strategy's name or nothing; nothing was done")
-    return Withdrawal(key, Decimal(amount), strategy)
+    return Withdrawal(wish_id, Decimal(amount), strategy)
 
 
 def _peer(request: web.Request) -> dict[str, int]:

@@ -24,7 +24,7 @@ from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX, ControlServer, Desk
 from tests.demo.story import BOOK, PLAN, Story, told
 
 TILL_USDT = Decimal(50_000)
-WISH: dict[str, object] = {"key": "july-fees", "amount_usdt": "10000.50", "reason": "fees of July"}
+WISH: dict[str, object] = {"id": "july-fees", "amount_usdt": "10000.50", "reason": "fees of July"}
 
 
 @dataclass
@@ -52,9 +52,9 @@ class Office:
     def withdraw(self, wish: Withdrawal) -> WithdrawalRow:
         """A till that pays up to 50,000."""
         if wish.amount_usdt > TILL_USDT:
-            raise WithdrawalRefusedError(f"withdrawal {wish.key}: expected at most {TILL_USDT}")
+            raise WithdrawalRefusedError(f"withdrawal {wish.wish_id}: expected at most {TILL_USDT}")
         self.wishes.append(wish)
-        return WithdrawalRow(wish.key, "btc_basis", wish.amount_usdt, wish.amount_usdt, ())
+        return WithdrawalRow(wish.wish_id, "btc_basis", wish.amount_usdt, wish.amount_usdt, ())
 
     @property
     def audited(self) -> list[dict[str, object]]:
@@ -147,11 +147,11 @@ async def test_a_command_without_a_reason_does_nothing(
 
 async def test_a_withdrawal_is_audited_before_it_is_reserved(client: LocalClient, office: Office) -> None:
     said = await client.post("/withdraw", WISH)
-    assert said == {"command": "withdraw", "key": "july-fees", "amount_usdt": "10000.50", "strategy": "btc_basis",
+    assert said == {"command": "withdraw", "id": "july-fees", "amount_usdt": "10000.50", "strategy": "btc_basis",
                     "pending_usdt": "10000.50"}  # fmt: skip
     assert office.wishes == [Withdrawal("july-fees", Decimal("10000.50"), None)]
     (audit,) = office.audited
-    assert (audit["command"], audit["key"], audit["amount_usdt"]) == ("withdraw", "july-fees", "10000.50")
+    assert (audit["command"], audit["id"], audit["amount_usdt"]) == ("withdraw", "july-fees", "10000.50")
 
 
 async def test_a_withdrawal_that_the_book_refuses_is_audited_and_refused(client: LocalClient, office: Office) -> None:
@@ -168,8 +168,8 @@ async def test_a_withdrawal_that_the_book_refuses_is_audited_and_refused(client:
         ({"amount_usdt": "-5"}, "amount_usdt is '-5'"),
         ({"amount_usdt": "1e5"}, "amount_usdt is '1e5'"),
         ({"amount_usdt": "1.001"}, "amount_usdt is '1.001'"),
-        ({"key": "abc"}, "key is 'abc'"),
-        ({"key": None}, "key is 'None'"),
+        ({"id": "abc"}, "id is 'abc'"),
+        ({"id": None}, "id is 'None'"),
         ({"strategy": 7}, "strategy is no text"),
         ({"reason": ""}, "that say why; nothing was done"),
     ],

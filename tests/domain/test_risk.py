@@ -226,6 +226,17 @@ def test_margin_is_not_taken_from_a_short_that_needs_it() -> None:
     assert denial.found == ((1 + D(14_000) / 60_000) / D("1.01") - 1) / D("0.2")
 
 
+def test_a_withdrawal_takes_its_share_of_a_margin_below_z_open_along_and_no_more() -> None:
+    """Rule 4 keeps m: a pair that stood at z 1.29 after a rally stands there when a tenth of it is gone."""
+    scene = paired(m=D("0.27")).risky(withdrawal_pending_usdt=D(7_600))
+    buy, sell, move = orders = scene.orders()
+    assert (move.operation, move.instrument) == ("transfer", MARGIN)
+    assert review(orders, LIMITS, gate_of(scene)) == Approved(tuple(orders))
+    greedy = changed([buy, sell, move], 2, amount=move.quantity + 2_000, expected_deltas={
+        MARGIN: -(move.quantity + 2_000), CASH: move.quantity + 2_000})  # fmt: skip
+    assert reasons(greedy, gate_of(scene)) == {DenyReason.MARGIN_AFTER}
+
+
 def test_a_sale_of_the_long_leg_is_judged_with_its_group_and_with_delta() -> None:
     scene = paired(m=D("0.2"))
     perp, spot, transfer = scene.orders()

@@ -37,7 +37,7 @@ async def test_what_is_asked_for_twice_under_one_key_is_reserved_once() -> None:
         first, again = till(room).withdraw(WISH), till(room).withdraw(WISH)
         assert first == again
         assert pending(room.rig) == 10_000
-        with pytest.raises(WithdrawalRefusedError, match="10000 USDT of btc_basis were asked for under this key"):
+        with pytest.raises(WithdrawalRefusedError, match="10000 USDT of btc_basis were asked for under this id"):
             till(room).withdraw(Withdrawal("july-fees", D(9_000)))
 
 

@@ -96,6 +96,18 @@ class TransferRow:
     tran_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class CapitalRow:
+    """A deposit to, or a withdrawal from, the spot wallet; ``amount`` is what came or went, the fee beside it."""
+
+    kind: str
+    asset: str
+    amount: Decimal
+    fee: Decimal
+    at_ms: int
+    number: int
+
+
 @dataclass(slots=True)
 class Account:
     """Everything the venue knows about one API key."""
@@ -109,6 +121,7 @@ class Account:
     positions: dict[str, Position] = field(default_factory=dict)
     income: list[IncomeRow] = field(default_factory=list)
     transfers: list[TransferRow] = field(default_factory=list)
+    capital: list[CapitalRow] = field(default_factory=list)
     stores: dict[Market, OrderStore] = field(default_factory=dict)
     algos: dict[int, AlgoOrder] = field(default_factory=dict)
     pays_fees_in_bnb: bool = False

@@ -17,7 +17,9 @@ from basis_daemon.sandbox.exchange.margin import margin_of
 from basis_daemon.sandbox.exchange.market_events import EVENT_KINDS
 from basis_daemon.sandbox.exchange.money import ZERO, plain, text8
 from basis_daemon.sandbox.exchange.orders import Fill, Order, Refused
+from basis_daemon.sandbox.exchange.rejects import RejectError
 from basis_daemon.sandbox.exchange.venue import Venue
+from basis_daemon.sandbox.exchange.world import World
 
 Json = dict[str, Any]
 CLOCK_COMMANDS = ("hold", "resume", "advance_s", "mode", "speed", "skew_ms")
@@ -29,6 +31,7 @@ class Driven(Protocol):
 
     clock: MarketClock
     venue: Venue
+    world: World
     faults: FaultBoard
 
     def status(self) -> Json: ...
@@ -57,6 +60,7 @@ def control_app(exchange: Driven) -> web.Application:
     app.router.add_post("/faults", handler.faults)
     app.router.add_post("/market", handler.market)
     app.router.add_delete("/faults", handler.clear_faults)
+    app.router.add_post("/capital", handler.capital)
     app.router.add_post("/shutdown", handler.shutdown)
     return app
 
@@ -122,6 +126,19 @@ class _Control:
         self._exchange.faults.clear()
         return _json({"armed": []})
 
+    async def capital(self, request: web.Request) -> web.Response:
+        """A deposit or withdrawal by the owner of an account: kind, asset, amount and, if any, fee and account."""
+        body, venue = await _body(request), self._exchange.venue
+        account = venue.accounts.get(str(body.get("account", next(iter(venue.accounts)))))
+        if account is None or not {"kind", "asset", "amount"} <= set(body):
+            return _json({"error": f"expected kind, asset, amount of one of {', '.join(venue.accounts)}"}, 400)
+        amount, fee = Decimal(str(body["amount"])), Decimal(str(body.get("fee", 0)))
+        try:
+            row = self._exchange.world.settlement.capital(account, str(body["kind"]), str(body["asset"]), amount, fee)
+        except RejectError as error:
+            return _json({"error": str(error)}, 400)
+        return _json({"id": row.number, "time": iso(row.at_ms)})
+
     async def shutdown(self, request: web.Request) -> web.Response:
         self._exchange.ask_to_stop()
         return _json({"stopping": True})
@@ -152,6 +169,10 @@ def account_book(account: Account, venue: Venue) -> Json:
         "transfers": [
             {"type": t.kind, "asset": t.asset, "amount": text8(t.amount), "time": iso(t.at_ms), "tran_id": t.tran_id}
             for t in account.transfers
+        ],
+        "capital": [
+            {"kind": c.kind, "asset": c.asset, "amount": text8(c.amount), "fee": text8(c.fee), "time": iso(c.at_ms)}
+            for c in account.capital
         ],
         "marks": {symbol: text8(mark) for symbol, mark in venue.marks.items()},
         "spot_prices": {symbol: text8(price) for symbol, price in venue.index.items()},

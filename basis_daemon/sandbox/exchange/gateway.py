@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from basis_daemon.sandbox.exchange import rest_algo, rest_spot, rest_usdm, rest_usdm_market
+from basis_daemon.sandbox.exchange import rest_algo, rest_capital, rest_spot, rest_usdm, rest_usdm_market
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.auth import admit, check_stamp, signed_part
 from basis_daemon.sandbox.exchange.clock import MarketClock
@@ -30,7 +30,7 @@ from basis_daemon.sandbox.exchange.world import World
 Table = dict[tuple[str, str], Endpoint]
 NO_INVERSE = Endpoint("GET", "/dapi/v1/exchangeInfo", lambda _: {"symbols": []}, 1, "NONE")
 TABLES: dict[str, Table] = {
-    "spot": {(row.method, row.path): row for row in rest_spot.ENDPOINTS},
+    "spot": {(row.method, row.path): row for row in rest_spot.ENDPOINTS + rest_capital.ENDPOINTS},
     "usdm": {
         (row.method, row.path): row for row in rest_usdm_market.ENDPOINTS + rest_usdm.ENDPOINTS + rest_algo.ENDPOINTS
     },

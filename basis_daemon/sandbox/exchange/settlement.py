@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from basis_daemon.sandbox.exchange.accounts import Account, Position, TransferRow
+from basis_daemon.sandbox.exchange.accounts import Account, CapitalRow, Position, TransferRow
 from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE
 from basis_daemon.sandbox.exchange.margin import MARGIN_ASSET, margin_of
 from basis_daemon.sandbox.exchange.money import ZERO, truncate8
@@ -13,6 +13,7 @@ from basis_daemon.sandbox.exchange.rejects import RejectError
 from basis_daemon.sandbox.exchange.usdm import UsdmEngine
 from basis_daemon.sandbox.exchange.venue import OrderEvent, SpotBalanceEvent, Venue, WalletEvent
 
+DEPOSIT, WITHDRAWAL = "deposit", "withdrawal"
 TO_FUTURES, FROM_FUTURES = "MAIN_UMFUTURE", "UMFUTURE_MAIN"
 
 
@@ -107,6 +108,21 @@ class Settlement:
         account.spot_updated_ms = venue.now_ms
         venue.sink(account, SpotBalanceEvent((asset,), delta=-signed))
         venue.sink(account, WalletEvent("DEPOSIT" if signed > ZERO else "WITHDRAW", (asset,), (), signed))
+        return row
+
+    def capital(self, account: Account, kind: str, asset: str, amount: Decimal, fee: Decimal) -> CapitalRow:
+        """The owner of the account brings or takes coin by hand; raises if it is not free to leave."""
+        if kind not in (DEPOSIT, WITHDRAWAL) or amount <= ZERO or fee < ZERO:
+            raise RejectError(-1100, f"Capital: {kind} of {amount} with fee {fee} is not modelled.")
+        venue, holding = self._venue, account.holding(asset)
+        change = amount if kind == DEPOSIT else -(amount + fee)
+        if holding.free + change < ZERO:
+            raise RejectError(-4026, "The user has insufficient balance available.")
+        holding.free += change
+        row = CapitalRow(kind, asset, amount, fee, venue.now_ms, venue.next_transaction_id())
+        account.capital.append(row)
+        account.spot_updated_ms = venue.now_ms
+        venue.sink(account, SpotBalanceEvent((asset,), delta=change))
         return row
 
     def _withdrawable(self, account: Account, asset: str) -> Decimal:

@@ -11,6 +11,7 @@ from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Trade
+from basis_daemon.venues.cex.capital import CapitalRecord
 from basis_daemon.venues.cex.desk import Desk, MarketTime
 from basis_daemon.venues.cex.fills import Listing, trade_of
 from basis_daemon.venues.cex.frames import Fill, OrderView, Row, WalletView, instant, milliseconds
@@ -25,6 +26,7 @@ class CEXAccountSource:
 
     def __init__(self, desk: Desk, market_time: MarketTime) -> None:
         self._desk, self._market_time = desk, market_time
+        self._capital = CapitalRecord(desk, self._now)
 
     @property
     def account(self) -> str:
@@ -62,6 +64,10 @@ class CEXAccountSource:
 
     async def fetch_cash_flows(self, since: datetime) -> Sequence[CashFlow]:
         """Money that moved without an order, oldest first; nothing where the exchange keeps no such record."""
+        flows = [*await self._capital.flows(since), *await self._incomes(since)]
+        return sorted({flow.flow_id: flow for flow in flows}.values(), key=lambda flow: (flow.venue_time, flow.flow_id))
+
+    async def _incomes(self, since: datetime) -> Sequence[CashFlow]:
         quirks = self._desk.quirks
         call, size = quirks.cash_flow_call, quirks.page_rows
         if call is None:
@@ -76,8 +82,7 @@ class CEXAccountSource:
             window = {"startTime": milliseconds(start), "endTime": milliseconds(end), "limit": size}
             return await self._desk.learn(call, window, read=read)
 
-        flows = await every_page(since, self._now(), quirks.page_window, fetch)
-        return sorted({flow.flow_id: flow for flow in flows}.values(), key=lambda flow: (flow.venue_time, flow.flow_id))
+        return await every_page(since, self._now(), quirks.page_window, fetch)
 
     async def _trades(self, listing: Listing, since: datetime) -> Sequence[Trade]:
         quirks, fills, size = self._desk.quirks, self._desk.fills, self._desk.quirks.page_rows

@@ -157,6 +157,7 @@ class AccountFeed:
             kinds = frozenset(key.kind for key in holdings)
             self._deliver(AccountReport(desk.name, event.time, received_ns, holdings, kinds, is_partial=True))
         else:
+            desk.money_moved_ns = received_ns
             self._deliver(AccountChanged(desk.name, event.time, event.reason))
 
     def _take_book(self, event: BookMoved, received_ns: int) -> None:

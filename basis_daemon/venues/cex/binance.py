@@ -17,6 +17,7 @@ from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order import OrderOperation, Side
 from basis_daemon.domain.position import MarginReport
 from basis_daemon.domain.trade import OrderState
+from basis_daemon.venues.cex.binance_capital import SPOT, spot_deposit, spot_withdrawal
 from basis_daemon.venues.cex.frames import (
     AccountMoved,
     BookDelta,
@@ -40,7 +41,7 @@ from basis_daemon.venues.cex.frames import (
 )
 from basis_daemon.venues.cex.quirks import AccountQuirks, Fate, Pool, Stream, VenueQuirks, Verdict
 
-SPOT, USDM = "binance", "binanceusdm"
+USDM = "binanceusdm"
 ZERO = exact(0)
 ENDED = {
     "CANCELED": OrderState.CANCELLED,
@@ -297,6 +298,10 @@ _SPOT = AccountQuirks(
     decode=decode,
     read_wallet=spot_wallet,
     balance_params={"omitZeroBalances": "true"},
+    capital_calls=(
+        ("sapiGetCapitalDepositHisrec", spot_deposit),
+        ("sapiGetCapitalWithdrawHistory", spot_withdrawal),
+    ),
 )
 _USDM = AccountQuirks(
     name=USDM,

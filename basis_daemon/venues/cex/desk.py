@@ -48,7 +48,10 @@ async def _leave() -> None:
 
 
 class Desk:
-    """Shared by the interface, the source and the feed of one account. The feed's start fills ``instruments``."""
+    """Shared by the interface, the source and the feed of one account. The feed's start fills ``instruments``.
+
+    ``money_moved_ns`` is when the venue last said that a balance moved without an order; process time.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Desk:
         self.instruments: Mapping[PositionKey, Instrument] = {}
         self.on_fill_missed: Callable[[], None] = _ignore
         self.on_terms_doubted: Callable[[], Awaitable[None]] = _leave
+        self.money_moved_ns: int | None = None
 
     def connect(self, clients: tuple[ExchangeClient, ExchangeClient]) -> None:
         """Take the (orders, data) clients; before that every question raises VenueUnreachableError."""

@@ -79,6 +79,7 @@ class AccountQuirks:
     conditional order (None: there are none); ``read_triggered`` is the number of the ordinary order that it became.
     ``listing_call`` tells what is listed, for one symbol if it ``lists_one_symbol``, in raw rows that ccxt can parse.
     ``read_delta`` reads a frame of book changes that we can work in ourselves (None: it is ccxt's to handle).
+    ``capital_calls`` are (call, reader of a raw row) of deposits and withdrawals, asked for ``capital_window`` at once.
     """
 
     name: str
@@ -103,6 +104,8 @@ class AccountQuirks:
     trigger_params: Mapping[str, object] | None = None
     read_triggered: Callable[[Row], str | None] = _nothing
     read_delta: Callable[[Row], BookDelta | None] = _nothing
+    capital_calls: tuple[tuple[str, Callable[[Row], Sequence[CashFlow]]], ...] = ()
+    capital_window: timedelta = timedelta(days=80)
     page_window: timedelta = timedelta(days=1)
     page_rows: int = 1000
     is_up_when_connected: bool = False
