@@ -126,6 +126,31 @@ class AccountChanged:
     reason: str
 
 
+class KillPoint(StrEnum):
+    """Every place at which a drill may kill the daemon; each is passed many times in a life."""
+
+    BEFORE_INTENT = "before_intent"
+    AFTER_INTENT = "after_intent"
+    AFTER_ACK = "after_ack"
+    AFTER_SEND = "after_send"
+    AFTER_FILL = "after_fill"
+    BETWEEN_LEGS = "between_legs"
+    BETWEEN_CLIPS = "between_clips"
+    IN_RECONCILE = "in_reconcile"
+    DURING_SNAPSHOT = "during_snapshot"
+    DURING_PRUNING = "during_pruning"
+    IN_START_UP = "in_start_up"
+    IN_DRAIN = "in_drain"
+
+
+Probe = Callable[[KillPoint], None]
+"""Called at each passing of a point; a drill kills the process there, everywhere else nothing happens."""
+
+
+def pass_by(point: KillPoint) -> None:
+    """The ``Probe`` of a daemon that is not drilled."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstrumentsChanged:
     """The venue changed its terms: these instruments are now so."""
@@ -188,6 +213,11 @@ class RecordKind(StrEnum):
     OPERATOR = "operator"
     WITHDRAWAL = "withdrawal"
     SNAPSHOT = "snapshot"
+    ASKED = "asked"
+    LIFE = "life"
+    PRUNING = "pruning"
+    MIGRATION = "migration"
+    RESTORE = "restore"
 
 
 class Record:
@@ -278,6 +308,22 @@ class Journal(Protocol):
 
     def latest(self, kind: RecordKind) -> StoredRecord | None:
         """The newest row of one kind."""
+        ...
+
+    def life(self, order_id: str) -> StoredRecord | None:
+        """The newest row of kind LIFE caused by this order: what was known of it when it left memory."""
+        ...
+
+
+class Prunable(Protocol):
+    """A journal whose old rows may go."""
+
+    def pruning_due(self) -> str | None:
+        """Payload of the pruning row to record now, or None when nothing more may go."""
+        ...
+
+    def prune(self) -> None:
+        """Begin to take what the newest pruning row seals; never blocks."""
         ...
 
 

@@ -27,8 +27,9 @@ from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.rota import Rota
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
+from basis_daemon.engine.upkeep import Upkeep
 from basis_daemon.engine.valuation import Valuer
-from basis_daemon.ports import AccountChanged, Clock, Feed, FeedEvent, InstrumentDoubted, InstrumentsChanged
+from basis_daemon.ports import AccountChanged, Clock, Feed, FeedEvent, InstrumentDoubted, InstrumentsChanged, KillPoint
 from basis_daemon.tasks import TaskTree
 
 START_TRIES = 5
@@ -53,11 +54,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """Process seconds between reconciliations and for the drain, and journal rows between snapshots."""
+    """Process seconds between reconciliations and for the drain."""
 
     reconcile_s: Decimal
     drain_s: Decimal
-    snapshot_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class Parts:
     valuer: Valuer
     fence: Fence
     guard_watch: GuardWatch
+    upkeep: Upkeep
 
 
 class Supervisor:
@@ -95,6 +96,7 @@ class Supervisor:
         self._valuer = parts.valuer
         self._fence = parts.fence
         self._guard_watch = parts.guard_watch
+        self._upkeep = parts.upkeep
         self._rhythm = rhythm
         self._clock = clock
         self._alarm = alarm
@@ -162,8 +164,10 @@ class Supervisor:
                 self._mailbox.subscribe(instrument, engine.on_market)
         for feed in self._feeds:
             tree.spawn("feed", feed.run(self.deliver))
+        self._runner.probe(KillPoint.IN_START_UP)
         await self._end_doubt()
         for reconciler in self._reconcilers.values():
+            self._runner.probe(KillPoint.IN_START_UP)
             await self._settle_account(reconciler)
             self._fence.check_start(reconciler.account, reconciler.open_order_ids)
         for engine in self.engines:
@@ -263,13 +267,12 @@ class Supervisor:
             pause_s = VALUATION_PAUSE_S if is_done else min(pause_s * 2, VALUATION_PAUSE_MAX_S)
 
     async def _keep_ticking(self) -> None:
-        """What only process time can tell: silence, a valuation due, a snapshot due."""
+        """What only process time can tell: silence, and what is due for a long life."""
         while True:
             await self._clock.sleep(TICK_S)
             for engine in self.engines:
                 engine.tick()
-            if self._recorder.rows_since_snapshot >= self._rhythm.snapshot_rows:
-                self._recorder.snapshot()
+            self._upkeep.look()
 
     async def _keep_guarding(self) -> None:
         """On a task of its own, so that it never queues behind a strategy, a reconciliation or a valuation."""
@@ -286,13 +289,16 @@ class Supervisor:
         self._become(Phase.DRAINING)
         for engine in self.engines:
             engine.close()
+        self._runner.probe(KillPoint.IN_DRAIN)
         limit_s = float(self._rhythm.drain_s)
         if was_started and (self._hurry.is_set() or not await self._in_time(self._finish(), limit_s)):
             plans = sum(engine.plans_in_flight for engine in self.engines)
             self._alarm("drain cut short", {"plans_in_flight": str(plans), "seconds_max": str(self._rhythm.drain_s)})
         tree.cancel_all("drained")
+        self._runner.probe(KillPoint.IN_DRAIN)
         if was_started:
             self._recorder.snapshot()
+            self._runner.probe(KillPoint.IN_DRAIN)
         await self._recorder.flush()
 
     async def _finish(self) -> None:

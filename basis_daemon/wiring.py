@@ -6,12 +6,14 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from basis_daemon import __version__
@@ -38,14 +40,17 @@ from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import recover
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
+from basis_daemon.engine.upkeep import DiskWatch, Upkeep
 from basis_daemon.engine.valuation import Valuer
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.engine.venue_manager import VenueManager
+from basis_daemon.journal.pruning import Retention
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.schema import Identity, Run
 from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.journal.sqlite import SqliteJournal
-from basis_daemon.ports import RecordKind, StoredRecord
+from basis_daemon.journal.writer import Limits
+from basis_daemon.ports import KillPoint, Probe, RecordKind, StoredRecord, pass_by
 from basis_daemon.settings import Mode, Settings, config_hash, make_strategies
 from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
@@ -56,6 +61,7 @@ from basis_daemon.wiring_venues import SANDBOX_SECRET, Venue, account_leases, ma
 
 VALUATION_STEP = timedelta(hours=1)
 _NS = 1_000_000_000
+_MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ async def run_daemon(settings: Settings, *, arm: bool) -> int:
     logging = configure_logging(clock.wall, redactor, sys.stderr, settings.log.level, settings.log.format)
     try:
         _make_home(settings.data_dir)
-        journal = SqliteJournal.open(settings.journal_file, _identity(settings), _run(settings), clock)
+        journal = _open_journal(settings, clock)
         try:
             with correlated(run_id=f"{settings.book.name}:{journal.generation}", config_hash=config_hash(settings)):
                 await _live(settings, journal, clock, arm=arm)
@@ -104,6 +110,23 @@ async def _live(settings: Settings, journal: SqliteJournal, clock: SystemClock, 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.supervisor.request_stop)
         await daemon.supervisor.run(tree, arm=arm)
+
+
+def _open_journal(settings: Settings, clock: SystemClock) -> SqliteJournal:
+    """Open for writing, and say what was found: a tail that was cut, a migration."""
+    kept = settings.journal
+    retention = Retention(_days(kept.keep_days), _days(kept.keep_decisions_days), kept.keep_snapshots)
+    journal = SqliteJournal.open(
+        settings.journal_file, journal_identity(settings), _run(settings), clock, Limits(retention=retention),
+        _probe(settings),
+    )  # fmt: skip
+    for note in journal.notes:
+        get_logger("journal").warning(note)
+    return journal
+
+
+def _days(days: Decimal) -> timedelta:
+    return timedelta(days=float(days))
 
 
 def _make_home(directory: Path) -> None:
@@ -142,17 +165,18 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
     monitor, mailbox, strategies = PositionMonitor(), Mailbox(), make_strategies(settings)
     handler = PositionUpdateHandler(recorder, monitor, alarm)
     freshness = Freshness(mailbox, FreshnessLimits(settings.freshness.quote_s, settings.freshness.account_s))
-    venues = make_venues(settings, strategies, recorder.state, clock, alarm)
+    probe = _probe(settings)
+    venues = make_venues(settings, strategies, recorder.state, clock, alarm, probe)
     guard = Guard(recorder, alarm)
     last_hop = LastHop(recorder, guard, clock, alarm, _collars(settings), mailbox)
     manager = _routes(venues, handler, strategies, last_hop)
-    runner = OrderRunner(recorder, handler, manager, clock, alarm, _probe(settings))
+    runner = OrderRunner(recorder, handler, manager, clock, alarm, probe)
     name = _journal_name(settings, journal)
     fence = Fence(recorder, guard, name)
     handler.on_foreign = fence.meet
     core = _Core(settings, name, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner)
     sources = [source for venue in venues for source in venue.sources]
-    reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm) for source in sources]
+    reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm, probe) for source in sources]
     desks = [_risk_desk(core, strategy, lambda: supervisor.phase is Phase.ARMED) for strategy in strategies]
     pictures = [_picture_maker(core, desk) for desk in desks]
     valuer = Valuer(
@@ -180,11 +204,17 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
             Sight(lambda: pictures[0].survey()[1], lambda: valuer.drawdown),
             _watch_limits(settings, strategies),
         ),
+        upkeep=Upkeep(recorder, alarm, settings.journal.snapshot_rows, journal, _disk_watch(settings, guard), probe),
     )
-    rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s, settings.journal.snapshot_rows)
+    rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s)
     supervisor = Supervisor(parts, rhythm, clock, alarm, _tell_phase)
     wallets = {s.name: tuple(venue.cash_key for venue in s.parameters.venues) for s in strategies}
     return Daemon(supervisor, guard, recorder, Cashier(recorder, valuer, wallets))
+
+
+def _disk_watch(settings: Settings, guard: Guard) -> DiskWatch:
+    place, kept = settings.journal_file.parent, settings.journal
+    return DiskWatch(lambda: shutil.disk_usage(place).free // _MB, kept.disk_soft_mb, kept.disk_hard_mb, guard.tighten)
 
 
 def _risk_desk(core: _Core, strategy: BasisStrategy, is_armed: Callable[[], bool]) -> RiskDesk:
@@ -313,7 +343,8 @@ def _leg_budget(settings: Settings, strategy: BasisStrategy) -> LegBudget:
 
 
 # -------------------------------------------------------------------------------------------------------- who it is
-def _identity(settings: Settings) -> Identity:
+def journal_identity(settings: Settings) -> Identity:
+    """Whose book the journal of this configuration has to be."""
     accounts = sorted(
         f"{venue.exchange}:{account}"
         for venue in settings.enabled_venues.values()
@@ -346,19 +377,15 @@ def _tell_phase(phase: Phase) -> None:
     get_logger("supervisor").info("phase", phase=phase.value)
 
 
-def _pass(point: str) -> None:
-    """Nothing happens at this point."""
-
-
-def _probe(settings: Settings) -> Callable[[str], None]:
-    """In a sandbox drill: SIGKILL at the n-th passing of a named point of an order's life. Elsewhere: nothing."""
+def _probe(settings: Settings) -> Probe:
+    """In a sandbox drill: SIGKILL at the n-th passing of a named point. Elsewhere: nothing."""
     drill = settings.sandbox.kill_at if settings.mode is Mode.SANDBOX else None
     if drill is None:
-        return _pass
+        return pass_by
     name, _, times = drill.partition(":")
     left = int(times or 1)
 
-    def probe(point: str) -> None:
+    def probe(point: KillPoint) -> None:
         nonlocal left
         if point == name:
             left -= 1

@@ -14,7 +14,7 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.state import BookState
-from basis_daemon.ports import AccountSource, ExecutionInterface, Feed, TaskScope, TradeSink
+from basis_daemon.ports import AccountSource, ExecutionInterface, Feed, Probe, TaskScope, TradeSink, pass_by
 from basis_daemon.settings import Mode, Settings
 from basis_daemon.settings.model import FeeSettings, PaperSettings, SandboxSettings, TierSettings, VenueSettings
 from basis_daemon.strategies.basis import BasisStrategy
@@ -43,13 +43,19 @@ class Venue:
 
 
 def make_venues(
-    settings: Settings, strategies: list[BasisStrategy], book: BookState, clock: SystemClock, alarm: Alarm
+    settings: Settings,
+    strategies: list[BasisStrategy],
+    book: BookState,
+    clock: SystemClock,
+    alarm: Alarm,
+    probe: Probe = pass_by,
 ) -> list[Venue]:
     """Every enabled exchange, in the mode's network; ``book`` is what the journal knows of its accounts."""
     assets = sorted({strategy.parameters.asset for strategy in strategies})
     found = []
     for venue in settings.enabled_venues.values():
-        exchange = CEXVenue(EXCHANGES[venue.exchange], _options(settings, venue, assets), clock, _note(alarm))
+        options = _options(settings, venue, assets, probe)
+        exchange = CEXVenue(EXCHANGES[venue.exchange], options, clock, _note(alarm))
         is_paper = settings.mode is Mode.PAPER
         found.append(_on_paper(exchange, _paper(settings), book, clock) if is_paper else _at_exchange(exchange))
     return found
@@ -108,7 +114,7 @@ def _held(
 
 
 # ---------------------------------------------------------------------------------------------------- what they need
-def _options(settings: Settings, venue: VenueSettings, assets: list[str]) -> CEXOptions:
+def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe: Probe) -> CEXOptions:
     mode, key, secret = settings.mode, venue.key, venue.secret
     if mode is Mode.SANDBOX:
         key, secret = SecretStr(SANDBOX_KEY), SecretStr(SANDBOX_SECRET)
@@ -125,6 +131,7 @@ def _options(settings: Settings, venue: VenueSettings, assets: list[str]) -> CEX
         demo_trading=mode is Mode.TESTNET,
         is_read_only=is_paper,
         terms=_terms(_paper(settings)) if is_paper and key is None else None,
+        probe=probe,
     )
 
 

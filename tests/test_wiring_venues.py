@@ -17,6 +17,7 @@ from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.engine.state import BookState
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
+from basis_daemon.ports import pass_by
 from basis_daemon.settings import Settings, load_settings, make_strategies
 from basis_daemon.venues.cex.account import CEXAccountSource
 from basis_daemon.venues.paper.venue import PaperAccount
@@ -83,7 +84,7 @@ def test_paper_reads_only_and_knows_fees_from_the_file_or_from_the_exchange(
     environ: dict[str, str], knows_terms: bool
 ) -> None:
     settings = settings_of("paper", environ)
-    options = _options(settings, settings.venues["binance"], ["BTC"])
+    options = _options(settings, settings.venues["binance"], ["BTC"], pass_by)
     assert options.is_read_only
     assert (options.api_key is None, options.terms is not None) == (knows_terms, knows_terms)
     if options.terms is not None:

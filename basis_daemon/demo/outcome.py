@@ -135,7 +135,7 @@ def sent_ids(view: BookView, refused: Container[str] = ()) -> set[str]:
     tradeable = CEX_TRADES | PROTECTIVE
     return {
         order_id
-        for order_id, life in view.state.orders.items()
+        for order_id, life in view.history.lives.items()
         if (life.was_sent or (life.state is OrderState.NEVER_ACCEPTED and order_id in refused))
         and life.order.operation in tradeable
     }

@@ -200,8 +200,8 @@ def _plans(view: BookView) -> str:
 def _plan_cells(view: BookView, plan_id: str) -> tuple[str, ...]:
     history, said = view.history, view.history.acted[plan_id].row
     steps = history.plan_steps.get(plan_id, [])
-    children = [o for o, plan in history.plan_of_order.items() if plan == plan_id and o in view.state.orders]
-    done = sum(1 for order_id in children if view.state.orders[order_id].state in _DONE)
+    children = [o for o, plan in history.plan_of_order.items() if plan == plan_id and o in view.history.lives]
+    done = sum(1 for order_id in children if view.history.lives[order_id].state in _DONE)
     naked = [g.row.naked_s_max for g in history.groups if g.at.record.correlation_id == plan_id]
     end = steps[-1].row.state.value if steps else "DENIED"
     why = "; ".join(said.denied) or (steps[-1].row.why if steps else "")

@@ -6,7 +6,7 @@ Real accounts are position keys; nominal accounts say what the other side was. A
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -183,11 +183,22 @@ class Ledger:
     def __init__(self) -> None:
         self._balances: dict[tuple[str, str], Decimal] = {}
         self._totals: dict[tuple[Cause, str, str], Decimal] = {}
-        self._seen: set[str] = set()
+        self._seen: dict[str, tuple[datetime, tuple[str, ...]]] = {}
 
     def has(self, event_id: str) -> bool:
-        """True when the event was applied before."""
+        """True when the event was applied before and is not forgotten."""
         return event_id in self._seen
+
+    def forget(self, before: Mapping[str, datetime], keep: Container[str] = ()) -> None:
+        """Let go of the ids of events that every account they touched has left behind its own instant.
+
+        The caller vouches that no source tells of events before it again; ids in ``keep`` stay whatever their age.
+        """
+        oldest = min(before.values())
+        for event_id, (time, accounts) in list(self._seen.items()):
+            limit = min((before.get(account, oldest) for account in accounts), default=oldest)
+            if time < limit and event_id not in keep:
+                del self._seen[event_id]
 
     def apply(self, entry: Entry) -> bool:
         """Fold one entry in; False, and no change, when its event id is known."""
@@ -199,7 +210,8 @@ class Ledger:
             if not line.account.startswith("nominal:"):
                 total = (line.cause, line.account, line.asset)
                 self._totals[total] = self._totals.get(total, Decimal(0)) + line.amount
-        self._seen.add(entry.event_id)
+        accounts = {line.account.partition(":")[0] for line in entry.postings} - {"nominal"}
+        self._seen[entry.event_id] = entry.time, tuple(sorted(accounts))
         return True
 
     def holding(self, key: PositionKey) -> Decimal:
@@ -240,7 +252,9 @@ class Ledger:
         return {
             "balances": [[a, s, str(v)] for (a, s), v in self._balances.items()],
             "totals": [[c.value, a, s, str(v)] for (c, a, s), v in self._totals.items()],
-            "seen": sorted(self._seen),
+            "seen": [
+                [event_id, time.isoformat(), accounts] for event_id, (time, accounts) in sorted(self._seen.items())
+            ],
         }
 
     @classmethod
@@ -249,5 +263,5 @@ class Ledger:
         ledger = cls()
         ledger._balances = {(a, s): Decimal(v) for a, s, v in state["balances"]}
         ledger._totals = {(Cause(c), a, s): Decimal(v) for c, a, s, v in state["totals"]}
-        ledger._seen = set(state["seen"])
+        ledger._seen = {e: (datetime.fromisoformat(t), tuple(accounts)) for e, t, accounts in state["seen"]}
         return ledger

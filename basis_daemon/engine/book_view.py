@@ -26,6 +26,7 @@ from basis_daemon.engine.codec import (
     TradeRow,
     load,
 )
+from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.state import BookState
 from basis_daemon.ports import RecordKind, StoredRecord
 
@@ -66,6 +67,8 @@ class History:
     order_steps: dict[str, list[Seen[OrderStateRow]]] = field(default_factory=dict)
     plan_steps: dict[str, list[Seen[PlanRow]]] = field(default_factory=dict)
     plan_of_order: dict[str, str] = field(default_factory=dict)
+    lives: dict[str, OrderLife] = field(default_factory=dict)
+    """Every order, also those that have left memory."""
     intents: dict[str, StoredRecord] = field(default_factory=dict)
     acted: dict[str, Seen[DecisionRow]] = field(default_factory=dict)
     """Decisions with orders, approved or denied, by plan id."""
@@ -106,18 +109,32 @@ class BookView:
             RecordKind.OPERATOR: self.history.operator.append,
             RecordKind.GENERATION: self._generation,
             RecordKind.VALUATION: self._valuation,
+            RecordKind.LIFE: self._life,
         }
 
     def fold(self, rows: Iterable[StoredRecord]) -> BookView:
         """Take rows in; those known already change nothing. Raises JournalError for a row that is not readable."""
         for row in rows:
             if row.sequence > self.state.sequence:
+                if self.first is None and row.record.kind is RecordKind.SNAPSHOT:  # what came before it was pruned
+                    self._begin_with(row)
                 self.state.apply(row)
                 self.first = self.first or row
                 self.last = row
                 if (collect := self._collect.get(row.record.kind)) is not None:
                     collect(row)
         return self
+
+    def _begin_with(self, snapshot: StoredRecord) -> None:
+        self.state = BookState.restore(snapshot.record.payload)
+        for order_id, life in self.state.orders.items():
+            self.history.lives[order_id] = life
+            self.history.plan_of_order[order_id] = life.plan_id
+
+    def _life(self, row: StoredRecord) -> None:
+        order_id = row.record.causation_id
+        if (back := self.state.orders.get(order_id)) is not None:
+            self.history.lives[order_id] = back
 
     @property
     def latest(self) -> Json:
@@ -134,7 +151,9 @@ class BookView:
         self.history.order_steps.setdefault(seen.row.order_id, []).append(seen)
 
     def _intent(self, row: StoredRecord) -> None:
-        order = next(reversed(self.state.orders.values())).order
+        life = next(reversed(self.state.orders.values()))
+        order = life.order
+        self.history.lives[order.order_id] = life
         plan = f"{order.strategy}:{row.generation}:{order.decision}"
         self.history.intents[order.order_id] = row
         self.history.plan_of_order[order.order_id] = plan

@@ -144,7 +144,7 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderLifeRow:
-    """An order that has not ended, as far as it has come."""
+    """An order as far as it has come; ``ended_at`` is the market time of its end, ``trade_ids`` are its fills."""
 
     order: Order
     plan_id: str
@@ -152,6 +152,24 @@ class OrderLifeRow:
     sent_at: datetime | None
     cum_filled: Decimal
     deltas: Mapping[PositionKey, Decimal]
+    ended_at: datetime | None = None
+    trade_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LifeRow:
+    """An order that ended long ago leaves memory, or comes back because its venue told of one more fill."""
+
+    is_leaving: bool
+    life: OrderLifeRow
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRow:
+    """An account's venue has told of every fill and flow until this market time."""
+
+    account: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +194,7 @@ class SnapshotRow:
     openings: dict[str, datetime] = field(default_factory=dict)
     halts: dict[PositionKey, str] = field(default_factory=dict)
     withdrawals: dict[str, WithdrawalRow] = field(default_factory=dict)
+    asked_until: dict[str, datetime] = field(default_factory=dict)
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}

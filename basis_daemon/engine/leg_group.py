@@ -14,9 +14,9 @@ from basis_daemon.domain.order import Order, Side
 from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import GroupRow
+from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.order_runner import OrderRunner
-from basis_daemon.engine.state import OrderLife
-from basis_daemon.ports import Clock
+from basis_daemon.ports import Clock, KillPoint
 
 _BP = Decimal(10_000)
 _NS = Decimal(1_000_000_000)
@@ -90,6 +90,8 @@ class LegGroup:
             if quantity is None:
                 end = GroupEnd.HEDGED if self._desk.quote(self._lead) else GroupEnd.ABORTED
                 break
+            if self._clip:
+                self._desk.runner.probe(KillPoint.BETWEEN_CLIPS)
             self._clip += 1
             life = await self._send(self._lead, self._lead.side, quantity, self._lead.max_slippage_bp, timestamp)
             remaining -= life.cum_filled
@@ -107,7 +109,7 @@ class LegGroup:
         """Follow until less than a tradable quantity is unhedged; past the time budget reverse the first leg."""
         band, tries = self._follow.max_slippage_bp, 0
         while (quantity := self._tradable(self._follow, naked)) is not None:
-            self._desk.runner.probe("between_legs")
+            self._desk.runner.probe(KillPoint.BETWEEN_LEGS)
             life = await self._send(self._follow, self._follow.side, quantity, band, timestamp)
             naked -= abs(life.deltas.get(self._follow.instrument, Decimal(0)))
             if life.cum_filled < quantity:

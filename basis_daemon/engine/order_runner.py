@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from itertools import count
 
 from basis_daemon.domain.errors import InvalidOrderError, OrderRejectedError, OutcomeUnknownError, VenueUnreachableError
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import TERMINAL, OrderState, Trade
+from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
 from basis_daemon.engine.recorder import Recorder
-from basis_daemon.engine.state import OrderLife
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
-from basis_daemon.ports import Clock, Evidence, Finding
-
-Probe = Callable[[str], None]
-"""Called at named points of an order's life; a drill kills the process there, production does nothing."""
+from basis_daemon.ports import Clock, Evidence, Finding, KillPoint, Probe
 
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 5.0
 ALARM_EVERY = 10
@@ -43,9 +39,9 @@ class OrderRunner:
 
     async def run(self, order: Order, timestamp: datetime) -> OrderLife:
         """The order's life at its end, or at rest; never raises for a venue's refusal or silence."""
-        self.probe("before_intent")
+        self.probe(KillPoint.BEFORE_INTENT)
         await self._recorder.intents([order])
-        self.probe("after_intent")
+        self.probe(KillPoint.AFTER_INTENT)
         life = self._recorder.state.orders[order.order_id]
         self._recorder.move(order, OrderState.SUBMITTED, at=self._clock.wall())
         try:
@@ -58,9 +54,9 @@ class OrderRunner:
             self._settle(life, OrderState.UNKNOWN, str(error))
             await self.resolve(life)
         else:
-            self.probe("after_send")
+            self.probe(KillPoint.AFTER_SEND)
             self._hear(life, trade)
-            self.probe("after_fill")
+            self.probe(KillPoint.AFTER_FILL)
         return life
 
     async def resolve(self, life: OrderLife) -> None:

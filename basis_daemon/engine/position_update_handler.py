@@ -74,13 +74,16 @@ class PositionUpdateHandler:
     def _process(self, trade: Trade) -> None:
         state = self._state
         known = state.orders.get(trade.order_id)
-        if known is None and trade.venue_time < state.openings.get(trade.account, EPOCH):
+        if known is None and self._is_past(trade):
             return
         if trade.is_fill and state.ledger.has(trade.trade_id):
             if known is not None and trade.order_state in TRANSITIONS[known.state] - {known.state}:
                 self._recorder.trade(TradeRow(trade, None))
             return
         self._recorder.see_time(trade.venue_time)
+        if known is None and trade.is_fill and (known := self._recorder.recall(trade.order_id)) is not None:
+            facts = {"trade_id": trade.trade_id, "order_id": trade.order_id}
+            self._alarm("fill of an order that had left memory", facts)
         was_dead = known is not None and known.was_never_alive
         entry = state.entry_of(trade) if trade.is_fill else None
         self._recorder.trade(TradeRow(trade, entry))
@@ -104,13 +107,24 @@ class PositionUpdateHandler:
         if instrument not in self._state.halts:
             self._recorder.record(HaltRow(instrument, why, is_on=True), instrument)
 
+    def _is_past(self, trade: Trade) -> bool:
+        """True for what the opening balance holds already, or what was asked for so long ago that its id is gone."""
+        if trade.venue_time < self._state.openings.get(trade.account, EPOCH):
+            return True
+        if not trade.is_fill or not self._state.is_before_memory(trade) or self._state.ledger.has(trade.trade_id):
+            return False
+        facts = {"trade_id": trade.trade_id, "order_id": trade.order_id, "venue_time": trade.venue_time.isoformat()}
+        self._alarm("fill from before memory ignored", facts)
+        return True
+
     def process_cash_flows(self, flows: Iterable[CashFlow]) -> PositionBook:
         """Book funding and other money that moved without an order, each row of the venue once."""
         self._enter()
         try:
             for flow in flows:
-                is_opened = flow.venue_time < self._state.openings.get(flow.key.venue, EPOCH)
-                if is_opened or self._state.ledger.has(flow.flow_id):
+                account = flow.key.venue
+                past = max(self._state.openings.get(account, EPOCH), self._state.memory_begins(account))
+                if flow.venue_time < past or self._state.ledger.has(flow.flow_id):
                     continue
                 self._recorder.see_time(flow.venue_time)
                 self._recorder.record(flow, flow.flow_id, str(flow.instrument or ""))

@@ -10,7 +10,7 @@ from basis_daemon.engine.freshness import Freshness
 from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import EPOCH
-from basis_daemon.ports import AccountSource, Clock
+from basis_daemon.ports import AccountSource, Clock, KillPoint, Probe, pass_by
 
 OVERLAP, OVERLAP_AT_START = timedelta(minutes=10), timedelta(days=1)
 """Market time asked for again, for rows that a venue wrote late; their ids keep them from counting twice. The first
@@ -28,6 +28,7 @@ class Reconciler:
         freshness: Freshness,
         clock: Clock,
         alarm: Alarm,
+        probe: Probe = pass_by,
     ) -> None:
         self._source = source
         self._recorder = recorder
@@ -35,7 +36,10 @@ class Reconciler:
         self._freshness = freshness
         self._clock = clock
         self._alarm = alarm
-        self._asked_until, self._overlap = recorder.state.market_time, OVERLAP_AT_START
+        self._probe = probe
+        state = recorder.state
+        self._asked_until = min(state.market_time, state.asked_until.get(source.account, state.market_time))
+        self._overlap = OVERLAP_AT_START
         self.failures = 0
         self.last: AccountReport | None = None
         self.is_clean = False
@@ -56,6 +60,7 @@ class Reconciler:
         report = await self._source.fetch_report()
         self._handler.adopt(report)
         self._asked_until, self._overlap = report.observed_at, OVERLAP
+        self._recorder.asked(self.account, self._asked_until)
         self._answered(report)
 
     async def catch_up(self) -> None:
@@ -64,11 +69,13 @@ class Reconciler:
         self._handler.process_cash_flows(await self._source.fetch_cash_flows(since))
         self._handler.process_trades(await self._source.fetch_trades(since))
         self._asked_until, self._overlap = max(self._asked_until, until), OVERLAP
+        self._recorder.asked(self.account, self._asked_until)
 
     async def reconcile(self) -> bool:
         """True when the venue answered and, with nothing moving meanwhile, the book agrees."""
         try:
             await self.catch_up()
+            self._probe(KillPoint.IN_RECONCILE)
             before, was_open = self._handler.changes(self.account), self._has_open_orders()
             report = await self._source.fetch_report()
         except VenueUnreachableError as error:

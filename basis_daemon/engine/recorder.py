@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
 from basis_daemon.domain.ledger import CashFlow, Entry
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import (
+    AskedRow,
     BreakRow,
     DecisionRow,
     ForeignOrderRow,
     GroupRow,
     GuardRow,
     HaltRow,
+    LifeRow,
     MemoryRow,
     OrderStateRow,
     PlanRow,
     TradeRow,
     WithdrawalRow,
     later,
+    load,
 )
-from basis_daemon.engine.state import BookState
+from basis_daemon.engine.order_life import OrderLife
+from basis_daemon.engine.state import EPOCH, ROWS, BookState
 from basis_daemon.ports import Journal, Record, RecordKind
 
+ASKED_EVERY = timedelta(hours=1)
+"""Market time between rows that say how far an account's venue has answered."""
+
 Row = (
-    BreakRow
+    AskedRow
+    | BreakRow
     | DecisionRow
     | ForeignOrderRow
     | GroupRow
     | GuardRow
     | HaltRow
+    | LifeRow
     | MemoryRow
     | OrderStateRow
     | PlanRow
@@ -40,46 +48,11 @@ Row = (
     | WithdrawalRow
     | CashFlow
 )
-_KINDS: dict[type, RecordKind] = {
-    BreakRow: RecordKind.BREAK,
-    DecisionRow: RecordKind.DECISION,
-    ForeignOrderRow: RecordKind.FOREIGN_ORDER,
-    GroupRow: RecordKind.GROUP,
-    GuardRow: RecordKind.GUARD,
-    HaltRow: RecordKind.HALT,
-    MemoryRow: RecordKind.MEMORY,
-    OrderStateRow: RecordKind.ORDER_STATE,
-    PlanRow: RecordKind.PLAN,
-    TradeRow: RecordKind.TRADE,
-    WithdrawalRow: RecordKind.WITHDRAWAL,
-    CashFlow: RecordKind.CASH_FLOW,
-}
+_KINDS = {row: kind for kind, row in ROWS.items()}
 
 
 Text = str | Callable[[], str]
 """JSON text, or what makes it of a row, which is made of values that never change."""
-
-
-def _take_decision(state: BookState, row: DecisionRow) -> None:
-    state.decisions[row.strategy] = row.decision
-    state.last_decision[row.strategy] = row
-
-
-_FOLDS: dict[type, Callable[[BookState, Any], object]] = {
-    BreakRow: BookState.move_break,
-    DecisionRow: _take_decision,
-    ForeignOrderRow: BookState.move_foreign,
-    GroupRow: lambda _state, _row: None,
-    GuardRow: lambda state, row: setattr(state, "guard", row),
-    HaltRow: BookState.move_halt,
-    MemoryRow: lambda state, row: state.memories.update({row.strategy: row.text}),
-    OrderStateRow: BookState.move_order,
-    PlanRow: lambda state, row: state.plans.update({row.plan_id: row}),
-    TradeRow: BookState.book,
-    WithdrawalRow: lambda state, row: state.withdrawals.update({row.wish_id: row}),
-    CashFlow: BookState.cash_flow,
-}
-assert _FOLDS.keys() == _KINDS.keys(), "every row has its kind and its way into the state"  # noqa: S101  two tables
 
 
 class Recorder:
@@ -102,9 +75,8 @@ class Recorder:
 
     def record(self, row: Row, correlation: str, causation: str = "") -> None:
         """Fold one row and queue it; durable within the next group commit."""
-        kind = type(row)
-        _FOLDS[kind](self.state, row)
-        self._append(_KINDS[kind], later(row), correlation, causation)
+        self.state.fold(row)
+        self._append(_KINDS[type(row)], later(row), correlation, causation)
 
     def note(self, kind: RecordKind, payload: str, correlation: str) -> None:
         """Queue a row that changes no state: a valuation, an operator's command."""
@@ -143,6 +115,25 @@ class Recorder:
         """Adopt what a venue holds at the first start."""
         self.state.open_account(account, entry)
         self._append(RecordKind.OPENING, later(entry), account, "")
+
+    def asked(self, account: str, until: datetime) -> None:
+        """The venue has told of everything until then; recorded once in ASKED_EVERY, and only forwards."""
+        if until >= self.state.asked_until.get(account, EPOCH) + ASKED_EVERY:
+            self.record(AskedRow(account, until), account)
+
+    def forget(self, count_max: int) -> None:
+        """Let orders that ended long ago leave memory; each leaves a row by which it is found again."""
+        for life in self.state.forgettable(count_max):
+            self.record(LifeRow(is_leaving=True, life=life.row()), life.plan_id, life.order.order_id)
+
+    def recall(self, order_id: str) -> OrderLife | None:
+        """An order that had left memory, in it again; None for one that was never ours. Reads the journal."""
+        row = self._journal.life(order_id) if order_id else None
+        if row is None:
+            return None
+        kept = load(LifeRow, row.record.payload).life
+        self.record(LifeRow(is_leaving=False, life=kept), kept.plan_id, order_id)
+        return self.state.orders[order_id]
 
     def snapshot(self) -> None:
         """Queue the whole state; recovery starts behind it."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Container
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.domain.instrument import Instrument, PositionKey
@@ -13,16 +14,18 @@ from basis_daemon.domain.ledger import CashFlow, Cause, Entry, Ledger, entry_of_
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
-from basis_daemon.domain.trade import IN_DOUBT, TERMINAL, TRANSITIONS, OrderState, Trade, advance
+from basis_daemon.domain.trade import OrderState, Trade, advance
 from basis_daemon.engine.codec import (
+    AskedRow,
     BreakRow,
     DecisionRow,
     ForeignOrderRow,
+    GroupRow,
     GuardRow,
     GuardState,
     HaltRow,
+    LifeRow,
     MemoryRow,
-    OrderLifeRow,
     OrderStateRow,
     PlanRow,
     SnapshotRow,
@@ -31,41 +34,37 @@ from basis_daemon.engine.codec import (
     dump,
     load,
 )
+from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.ports import Journal, RecordKind, StoredRecord
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+MEMORY = timedelta(days=2)
+"""Market time for which ended orders and the ids of booked events stay in memory. A venue is asked again for at most
+the last day before its last answer (`reconciler.OVERLAP_AT_START`), so nothing older can be told a second time."""
 
-@dataclass(slots=True)
-class OrderLife:
-    """One order from intent to its end; quantities in base units, deltas as booked so far."""
+ENDED_MAX = 10_000
+"""Ended orders in memory at most, however young; they are read back from the journal when one more fill is told."""
 
-    order: Order
-    plan_id: str
-    state: OrderState = OrderState.PERSISTED
-    sent_at: datetime | None = None
-    cum_filled: Decimal = Decimal(0)
-    deltas: dict[PositionKey, Decimal] = field(default_factory=dict)
+ROWS: dict[RecordKind, type] = {
+    RecordKind.ASKED: AskedRow,
+    RecordKind.BREAK: BreakRow,
+    RecordKind.CASH_FLOW: CashFlow,
+    RecordKind.DECISION: DecisionRow,
+    RecordKind.FOREIGN_ORDER: ForeignOrderRow,
+    RecordKind.GROUP: GroupRow,
+    RecordKind.GUARD: GuardRow,
+    RecordKind.HALT: HaltRow,
+    RecordKind.LIFE: LifeRow,
+    RecordKind.MEMORY: MemoryRow,
+    RecordKind.ORDER_STATE: OrderStateRow,
+    RecordKind.PLAN: PlanRow,
+    RecordKind.TRADE: TradeRow,
+    RecordKind.WITHDRAWAL: WithdrawalRow,
+}
+"""What a journal row of each kind holds, where that is a row type of its own."""
 
-    @property
-    def is_open(self) -> bool:
-        """True while it may still change something."""
-        return self.state not in TERMINAL
-
-    @property
-    def is_in_doubt(self) -> bool:
-        """True when no venue has told us its outcome."""
-        return self.state in IN_DOUBT
-
-    @property
-    def was_never_alive(self) -> bool:
-        """True when we concluded that the venue never took it; a fill says that we were wrong."""
-        return self.state in {OrderState.REJECTED, OrderState.NEVER_ACCEPTED}
-
-    @property
-    def was_sent(self) -> bool:
-        """True when the venue saw it or may have seen it."""
-        return self.state not in {OrderState.PERSISTED, OrderState.NEVER_ACCEPTED}
+_RUNNING = frozenset({PlanState.RUNNING, PlanState.ACCEPTED, PlanState.BLOCKED})
 
 
 class BookState:
@@ -92,6 +91,23 @@ class BookState:
         self.openings: dict[str, datetime] = {}
         self.halts: dict[PositionKey, str] = {}
         self.withdrawals: dict[str, WithdrawalRow] = {}
+        self.asked_until: dict[str, datetime] = {}
+        self._folds: dict[type, Callable[[Any], object]] = {
+            AskedRow: self.asked,
+            BreakRow: self.move_break,
+            CashFlow: self.cash_flow,
+            DecisionRow: self._decide,
+            ForeignOrderRow: self.move_foreign,
+            GroupRow: lambda _: None,  # told, not folded
+            GuardRow: self._latch,
+            HaltRow: self.move_halt,
+            LifeRow: self.move_life,
+            MemoryRow: self._remember,
+            OrderStateRow: self.move_order,
+            PlanRow: self.move_plan,
+            TradeRow: self.book,
+            WithdrawalRow: self._wish,
+        }
 
     def intent(self, order: Order, plan_id: str) -> None:
         """The order is durable; nothing has left yet. Raises IntegrityError through JournalError for a repeated id."""
@@ -105,6 +121,7 @@ class BookState:
         life.state = advance(row.order_id, life.state, row.state)
         if row.state is OrderState.SUBMITTED:
             life.sent_at = row.at
+        life.end(self.market_time)
 
     def entry_of(self, trade: Trade) -> Entry:
         """The postings that this trade makes on the ledger as it is now."""
@@ -123,8 +140,50 @@ class BookState:
                 last = self.last_trade_time.get(account, EPOCH)
                 self.last_trade_time[account] = max(last, trade.venue_time)
         if (life := self.orders.get(trade.order_id)) is not None:
-            _follow(life, trade, is_new=is_new)
+            life.follow(trade, is_new=is_new)
+            life.end(self.market_time)
         return is_new
+
+    def asked(self, row: AskedRow) -> None:
+        """Every fill and flow of an account until then is booked: what is much older needs no id any more."""
+        self.asked_until[row.account] = max(row.until, self.asked_until.get(row.account, EPOCH))
+        keep = {trade_id for life in self.orders.values() for trade_id in life.trade_ids}
+        self.ledger.forget({account: until - MEMORY for account, until in self.asked_until.items()}, keep)
+
+    def is_before_memory(self, trade: Trade) -> bool:
+        """True for a fill so old that its venue was asked for it long ago: it was booked then, and its id forgotten."""
+        return trade.venue_time < self.memory_begins(trade.account)
+
+    def memory_begins(self, account: str) -> datetime:
+        """Market time before which the ids of an account's events are forgotten."""
+        return self.asked_until[account] - MEMORY if account in self.asked_until else EPOCH
+
+    def move_life(self, row: LifeRow) -> None:
+        """Let an ended order go, or take it back."""
+        order_id = row.life.order.order_id
+        if row.is_leaving:
+            self.orders.pop(order_id, None)
+        else:
+            self.orders[order_id] = OrderLife.of(row.life)
+
+    def forgettable(self, count_max: int) -> list[OrderLife]:
+        """Orders that ended longer ago than MEMORY, or are too many, oldest first."""
+        found: list[OrderLife] = []
+        too_many = len(self.orders) - len(self._living) - ENDED_MAX
+        for life in self.orders.values():
+            if life.ended_at is None:
+                continue
+            if len(found) == count_max or (life.ended_at >= self.market_time - MEMORY and len(found) >= too_many):
+                break
+            found.append(life)
+        return found
+
+    def move_plan(self, row: PlanRow) -> None:
+        """Follow a plan until it ends."""
+        if row.state in _RUNNING:
+            self.plans[row.plan_id] = row
+        else:
+            self.plans.pop(row.plan_id, None)
 
     def is_overfilled(self, order_id: str) -> bool:
         """True when the unique fills of an order exceed what was asked."""
@@ -155,7 +214,7 @@ class BookState:
 
     def is_adopted(self, account: str) -> bool:
         """True once the account's opening balance was booked."""
-        return self.ledger.has(opening_id(account))
+        return account in self.openings
 
     def open_orders(self) -> list[OrderLife]:
         """Lives that have not ended; what has ended is looked at once more and never again, whatever the history."""
@@ -171,7 +230,7 @@ class BookState:
 
     def running_plans(self) -> list[PlanRow]:
         """Plans that have not ended."""
-        return [p for p in self.plans.values() if p.state in {PlanState.RUNNING, PlanState.ACCEPTED, PlanState.BLOCKED}]
+        return list(self.plans.values())
 
     def apply(self, row: StoredRecord) -> None:
         """Fold one stored row in; rows up to the last folded sequence are ignored."""
@@ -181,42 +240,34 @@ class BookState:
         self.market_time = max(self.market_time, row.record.market_time)
         self._apply(row.record.kind, row.record.payload, row.record.correlation_id)
 
-    def _apply(self, kind: RecordKind, text: str, correlation: str) -> None:  # noqa: C901, PLR0912  one line per kind of row
+    def _apply(self, kind: RecordKind, text: str, correlation: str) -> None:
         match kind:
-            case RecordKind.MEMORY:
-                memory = load(MemoryRow, text)
-                self.memories[memory.strategy] = memory.text
-            case RecordKind.DECISION:
-                decision = load(DecisionRow, text)
-                self.decisions[decision.strategy] = decision.decision
-                self.last_decision[decision.strategy] = decision
-            case RecordKind.PLAN:
-                plan = load(PlanRow, text)
-                self.plans[plan.plan_id] = plan
             case RecordKind.INTENT:
                 self.intent(load(Order, text), correlation)
-            case RecordKind.ORDER_STATE:
-                self.move_order(load(OrderStateRow, text))
-            case RecordKind.TRADE:
-                self.book(load(TradeRow, text))
-            case RecordKind.CASH_FLOW:
-                self.cash_flow(load(CashFlow, text))
             case RecordKind.OPENING:
                 opening = load(Entry, text)
                 self.open_account(opening.event_id.removeprefix(opening_id("")), opening)
-            case RecordKind.BREAK:
-                self.move_break(load(BreakRow, text))
-            case RecordKind.FOREIGN_ORDER:
-                self.move_foreign(load(ForeignOrderRow, text))
-            case RecordKind.HALT:
-                self.move_halt(load(HaltRow, text))
-            case RecordKind.GUARD:
-                self.guard = load(GuardRow, text)
-            case RecordKind.WITHDRAWAL:
-                asked = load(WithdrawalRow, text)
-                self.withdrawals[asked.wish_id] = asked
             case RecordKind.VALUATION:
                 self.last_valuation = text
+            case _ if kind in ROWS:
+                self.fold(load(ROWS[kind], text))
+
+    def fold(self, row: object) -> None:
+        """Fold one row of ROWS in; raises IllegalTransitionError for an order's step that cannot be."""
+        self._folds[type(row)](row)
+
+    def _decide(self, row: DecisionRow) -> None:
+        self.decisions[row.strategy] = row.decision
+        self.last_decision[row.strategy] = row
+
+    def _remember(self, row: MemoryRow) -> None:
+        self.memories[row.strategy] = row.text
+
+    def _wish(self, row: WithdrawalRow) -> None:
+        self.withdrawals[row.wish_id] = row
+
+    def _latch(self, row: GuardRow) -> None:
+        self.guard = row
 
     def move_break(self, row: BreakRow) -> None:
         """Open or close a break."""
@@ -241,16 +292,13 @@ class BookState:
             self.halts.pop(row.instrument, None)
 
     def dump(self) -> str:
-        """The whole state as JSON text for a snapshot row; ended orders and plans are left to the journal."""
+        """The whole state as JSON text for a snapshot row; as large as what is in memory, whatever the history."""
         return dump(
             SnapshotRow(
                 sequence=self.sequence,
                 market_time=self.market_time,
                 ledger=self.ledger.state(),
-                orders=tuple(
-                    OrderLifeRow(life.order, life.plan_id, life.state, life.sent_at, life.cum_filled, life.deltas)
-                    for life in self.open_orders()
-                ),
+                orders=tuple(life.row() for life in self.orders.values()),
                 plans=tuple(self.running_plans()),
                 memories=self.memories,
                 decisions=self.decisions,
@@ -265,36 +313,26 @@ class BookState:
                 openings=self.openings,
                 halts=self.halts,
                 withdrawals=self.withdrawals,
+                asked_until=self.asked_until,
             )
         )
 
     @classmethod
     def restore(cls, text: str) -> BookState:
-        """A state equal to the one whose ``dump`` this was, as far as it can still change."""
+        """A state equal to the one whose ``dump`` this was."""
         row, state = load(SnapshotRow, text), cls()
         state.ledger = Ledger.restore(row.ledger)
-        state.orders = {
-            o.order.order_id: OrderLife(o.order, o.plan_id, o.state, o.sent_at, o.cum_filled, dict(o.deltas))
-            for o in row.orders
-        }
-        state._living = dict(state.orders)
+        state.orders = {life.order.order_id: OrderLife.of(life) for life in row.orders}
+        state._living = {order_id: life for order_id, life in state.orders.items() if life.is_open}
         state.plans = {plan.plan_id: plan for plan in row.plans}
         state.breaks = {found.key: found for found in row.breaks}
         for name in (
             "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "foreign_orders",
             "guard", "trade_count", "last_trade_time", "last_valuation", "openings", "halts", "withdrawals",
+            "asked_until",
         ):  # fmt: skip
             setattr(state, name, getattr(row, name))
         return state
-
-
-def _follow(life: OrderLife, trade: Trade, *, is_new: bool) -> None:
-    if is_new:
-        life.cum_filled += trade.qty_base
-        for key, amount in trade.deltas.items():
-            life.deltas[key] = life.deltas.get(key, Decimal(0)) + amount
-    if trade.order_state is not life.state and trade.order_state in TRANSITIONS[life.state]:
-        life.state = trade.order_state
 
 
 def recover(journal: Journal) -> BookState:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, Seen, plain, underlying
 from basis_daemon.engine.codec import TradeRow
-from basis_daemon.engine.state import OrderLife
+from basis_daemon.engine.order_life import OrderLife
 
 GRAIN = Decimal("1e-10")
 """What ratios are cut to; money and quantities are never cut."""
@@ -122,7 +122,7 @@ def _price(key: PositionKey, latest: Json) -> Decimal | None:
 
 def orders(view: BookView, *, only_open: bool = False, last: int | None = None) -> Json:
     """Orders from intent to end, oldest first."""
-    lives = [life for life in view.state.orders.values() if life.is_open or not only_open]
+    lives = [life for life in view.history.lives.values() if life.is_open or not only_open]
     fills = _fills_by_order(view.history.trades.values())
     chosen = lives if last is None else lives[-last:] if last else []
     return {"total": len(lives), "orders": [order_row(view, life, fills) for life in chosen]}
@@ -190,7 +190,7 @@ def trades(view: BookView, *, last: int | None = None) -> Json:
 
 def trade_row(view: BookView, seen: Seen[TradeRow]) -> Json:
     """One trade with the order and the reason behind it; ``reason`` is empty for an order that is not ours."""
-    trade, life = seen.row.trade, view.state.orders.get(seen.row.trade.order_id)
+    trade, life = seen.row.trade, view.history.lives.get(seen.row.trade.order_id)
     side = life.order.side if life else None
     return {
         "trade_id": trade.trade_id,

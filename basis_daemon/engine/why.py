@@ -50,7 +50,7 @@ def _order_id(view: BookView, asked: str) -> str | None:
 def _order(view: BookView, order_id: str) -> Json:
     """The order, its life, its trades, and the decision behind it; nothing of this for an order that is not ours."""
     found: Json = {"order": None, "steps": [], "trades": []}
-    if (life := view.state.orders.get(order_id)) is not None:
+    if (life := view.history.lives.get(order_id)) is not None:
         found["order"] = order_row(view, life)
         found["steps"] = [
             {
@@ -74,7 +74,7 @@ def _plan(view: BookView, plan_id: str) -> Json:
         "plan_id": plan_id,
         "state": steps[-1].row.state.value if steps else "REFUSED",
         "steps": [{"state": s.row.state.value, "market_time": s.time, "why": s.row.why} for s in steps],
-        "orders": [order_id for order_id in children if order_id in view.state.orders],
+        "orders": [order_id for order_id in children if order_id in view.history.lives],
     }
     return {"plan": plan, "decision": decision(view, view.history.acted.get(plan_id))}
 

@@ -45,6 +45,10 @@ class MemoryJournal:
     def latest(self, kind: RecordKind) -> StoredRecord | None:
         return self._latest.get(kind)
 
+    def life(self, order_id: str) -> StoredRecord | None:
+        lives = (row for row in reversed(self._rows) if row.record.kind is RecordKind.LIFE)
+        return next((row for row in lives if row.record.causation_id == order_id), None)
+
     async def close(self) -> None:
         """Makes everything durable and refuses what comes later."""
         self._durable = len(self._rows)

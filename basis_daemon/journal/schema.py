@@ -11,17 +11,37 @@ from pathlib import Path
 from basis_daemon.domain.errors import ConfigError, JournalError, ModeMismatchError
 from basis_daemon.journal.rows import Head, digest, instant, micros
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x42444A4C  # "BDJL": tells a journal from any other SQLite file
 
 COLUMNS = "sequence, generation, kind, wall_time, market_time, correlation_id, causation_id, payload, chain"
 COLUMN_COUNT = 9
+READ_COLUMNS = f"{COLUMNS}, digest"
+"""``digest`` is of a payload that retention has emptied, and absent from every other row."""
 
 FREQUENT = ("decision", "intent", "order_state", "plan", "trade")
 INDEXED = f"kind NOT IN {FREQUENT}"
 """Rows of these kinds are on the way of an order, where a second page per commit costs a twentieth of the sync. Their
 newest row is near the end, where a search from behind soon meets it; the rare kinds are found through the index.
 """
+
+_NEWEST_SEAL = f"FROM record WHERE kind = 'pruning' AND {INDEXED} ORDER BY sequence DESC LIMIT 1"
+_THROUGH, _DECISIONS_THROUGH = (
+    f"coalesce((SELECT json_extract(payload, '$.{field}') {_NEWEST_SEAL}), 0)"
+    for field in ("through", "decisions_through")
+)
+_UNCHANGED = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in COLUMNS.split(", ") if name != "payload")
+_MAY_GO = f"OLD.sequence <= {_THROUGH}"
+_MAY_EMPTY = (
+    f"OLD.kind = 'decision' AND OLD.sequence <= {_DECISIONS_THROUGH} "
+    f"AND NEW.payload = '' AND length(NEW.digest) = 32 AND {_UNCHANGED}"
+)
+_GUARDS = (
+    ("header", "UPDATE", ""),
+    ("header", "DELETE", ""),
+    ("record", "UPDATE", f"WHEN NOT ({_MAY_EMPTY})"),
+    ("record", "DELETE", f"WHEN NOT ({_MAY_GO})"),
+)
 
 _TABLES = (
     """CREATE TABLE header (
@@ -30,13 +50,13 @@ _TABLES = (
     """CREATE TABLE record (
         sequence INTEGER PRIMARY KEY, generation INTEGER NOT NULL, kind TEXT NOT NULL, wall_time INTEGER NOT NULL,
         market_time INTEGER NOT NULL, correlation_id TEXT NOT NULL, causation_id TEXT NOT NULL, payload TEXT NOT NULL,
-        chain BLOB NOT NULL) STRICT""",
+        chain BLOB NOT NULL, digest BLOB) STRICT""",
     f"CREATE INDEX record_kind ON record (kind) WHERE {INDEXED}",
+    "CREATE INDEX record_life ON record (causation_id) WHERE kind = 'life'",
     *(
-        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} {unless} "
         f"BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
-        for table in ("header", "record")
-        for verb in ("UPDATE", "DELETE")
+        for table, verb, unless in _GUARDS
     ),
     f"PRAGMA application_id = {_APPLICATION_ID}",
 )
@@ -102,7 +122,7 @@ class Header:
 def insertion(rows: int) -> str:
     """The statement that adds so many rows."""
     one = f"({', '.join('?' * COLUMN_COUNT)})"
-    return f"INSERT INTO record VALUES {', '.join([one] * rows)}"  # noqa: S608 - question marks
+    return f"INSERT INTO record ({COLUMNS}) VALUES {', '.join([one] * rows)}"  # noqa: S608 - question marks
 
 
 def explain(path: Path, did: str, error: BaseException) -> str:
@@ -132,7 +152,7 @@ def is_blank(connection: sqlite3.Connection) -> bool:
     return bool(tables == 0)
 
 
-def load_header(connection: sqlite3.Connection, path: Path) -> Header:
+def load_version(connection: sqlite3.Connection, path: Path) -> int:
     """Raises ConfigError when the file is no journal or of a newer schema, sqlite3.Error when it cannot be read."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id != _APPLICATION_ID:
@@ -143,9 +163,25 @@ def load_header(connection: sqlite3.Connection, path: Path) -> Header:
             f"journal {path} has schema {schema_version}, this version of basis_daemon knows up to {SCHEMA_VERSION}; "
             "start the version that wrote it, or a newer one"
         )
-    query = "SELECT book, mode, fingerprint, config_hash, created FROM header"
-    book, mode, fingerprint, config_hash, created = connection.execute(query).fetchone()
-    return Header(schema_version, Identity(book, Mode(mode), fingerprint), config_hash, instant(created))
+    return int(schema_version)
+
+
+def load_header(connection: sqlite3.Connection, path: Path) -> Header:
+    """Raises ConfigError when the file is no journal or of another schema, sqlite3.Error when it cannot be read."""
+    schema_version = load_version(connection, path)
+    if schema_version < SCHEMA_VERSION:
+        raise ConfigError(
+            f"journal {path} has schema {schema_version}, this version of basis_daemon reads {SCHEMA_VERSION}; "
+            "start the daemon once: it makes a backup beside the file and migrates it"
+        )
+    config_hash, created = connection.execute("SELECT config_hash, created FROM header").fetchone()
+    return Header(schema_version, load_identity(connection), config_hash, instant(created))
+
+
+def load_identity(connection: sqlite3.Connection) -> Identity:
+    """Whose book this is, in every schema."""
+    book, mode, fingerprint = connection.execute("SELECT book, mode, fingerprint FROM header").fetchone()
+    return Identity(book, Mode(mode), fingerprint)
 
 
 def refuse_stranger(path: Path, found: Identity, wanted: Identity) -> None:

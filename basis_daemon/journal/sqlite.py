@@ -1,25 +1,26 @@
 """The journal on disk: an append-only SQLite file in WAL mode that one process at a time may write.
 
 Beside `<file>` stand SQLite's own `-wal` and `-shm`, the lock (`.lock`, naming the writer's process) and the watermark
-(`.head`). They belong together: copy a journal with `VACUUM INTO`, or all of them while no daemon runs.
+(`.head`). They belong together: copy a journal with `basis-daemon journal backup`, or all of them while no daemon runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 import msgspec
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from basis_daemon.domain.errors import JournalError
 from basis_daemon.journal.checkpointer import preallocate
+from basis_daemon.journal.lock import acquire
+from basis_daemon.journal.migrations import migrate
+from basis_daemon.journal.pruning import Pruner, Retention
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.rows import EPOCH, Head, link, micros
 from basis_daemon.journal.schema import (
@@ -34,11 +35,13 @@ from basis_daemon.journal.schema import (
     insertion,
     is_blank,
     load_header,
+    load_version,
     refuse_stranger,
 )
+from basis_daemon.journal.wal import torn_tail
 from basis_daemon.journal.watermark import Watermark
 from basis_daemon.journal.writer import GroupWriter, Limits, Start
-from basis_daemon.ports import Clock, Record, RecordKind, StoredRecord
+from basis_daemon.ports import Clock, Probe, Record, RecordKind, StoredRecord, pass_by
 
 _DEFAULT_LIMITS = Limits()
 
@@ -47,8 +50,18 @@ class SqliteJournal:
     """The port on disk. Made by ``open``; its methods belong to the event loop's thread."""
 
     def __init__(
-        self, reader: JournalReader, writer: GroupWriter, lock: FileLock, clock: Clock, generation: int
+        self,
+        reader: JournalReader,
+        writer: GroupWriter,
+        lock: FileLock,
+        clock: Clock,
+        generation: int,
+        retention: Retention | None,
+        notes: tuple[str, ...],
     ) -> None:
+        self._retention = retention
+        self.notes = notes
+        """What an operator should know of the opening: a tail that was cut, a migration."""
         self._reader = reader
         self._writer = writer
         self._lock = lock
@@ -56,20 +69,29 @@ class SqliteJournal:
         self._generation = generation
 
     @classmethod
-    def open(cls, path: Path, identity: Identity, run: Run, clock: Clock, limits: Limits = _DEFAULT_LIMITS) -> Self:
+    def open(
+        cls,
+        path: Path,
+        identity: Identity,
+        run: Run,
+        clock: Clock,
+        limits: Limits = _DEFAULT_LIMITS,
+        probe: Probe = pass_by,
+    ) -> Self:
         """Makes the file or continues it with a new generation; syncs, so call it before trading begins.
+
+        A file of an older schema is migrated first, behind a backup of it.
 
         Raises ModeMismatchError for the journal of another book, ConfigError for a wrong path or a newer schema,
         IntegrityError when the newest snapshot or a row after it does not hold (the file is left as it is), and
         JournalError when another process writes it or the disk fails.
         """
         check_place(path, must_exist=False)
-        lock = FileLock(f"{path}.lock", thread_local=False)
         with ExitStack() as undo:
-            _acquire(lock, path)
+            lock = acquire(path)
             undo.callback(lock.release)
             try:
-                start = _adopt(path, identity)
+                start, notes = _adopt(path, identity, clock)
                 connection = connect(path, busy_timeout_s=limits.busy_timeout_s)
                 undo.callback(connection.close)
                 _prepare(connection, Header(SCHEMA_VERSION, identity, run.config_hash, clock.wall()))
@@ -81,12 +103,12 @@ class SqliteJournal:
                 _limit_size(connection, limits.size_bytes_max)
                 reader = JournalReader.open(path)
                 undo.callback(reader.close)
-                writer = GroupWriter(path, connection, watermark, start, limits)
+                writer = GroupWriter(path, connection, watermark, start, limits, Pruner(probe))
             except (sqlite3.Error, OSError) as error:
                 raise failed(path, "opening for writing failed", error) from error
             undo.pop_all()
         writer.start()
-        return cls(reader, writer, lock, clock, start.generation)
+        return cls(reader, writer, lock, clock, start.generation, limits.retention, notes)
 
     @property
     def generation(self) -> int:
@@ -127,6 +149,20 @@ class SqliteJournal:
         self._writer.check()
         return self._reader.latest(kind)
 
+    def life(self, order_id: str) -> StoredRecord | None:
+        self._writer.check()
+        return self._reader.life(order_id)
+
+    def pruning_due(self) -> str | None:
+        """Payload of the pruning row that should be recorded now, or None; once it is recorded, call ``prune``."""
+        self._writer.check()
+        seal = self._retention.seal(self._reader, self._clock.wall()) if self._retention else None
+        return seal.payload() if seal else None
+
+    def prune(self) -> None:
+        """Begins to take what the newest pruning row seals; never blocks."""
+        self._writer.prune()
+
     async def close(self) -> None:
         """Writes what is queued, checkpoints and lets the file go; never raises for a journal that failed before."""
         self._writer.close()
@@ -135,35 +171,25 @@ class SqliteJournal:
         self._lock.release()
 
 
-def _acquire(lock: FileLock, path: Path) -> None:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        holder = Path(lock.lock_file).read_text(encoding="utf-8").strip() or "unknown"
-        raise JournalError(
-            f"journal {path} is written by another process (pid {holder}, this one is {os.getpid()}); "
-            "stop that daemon first: two on one account would trade against each other"
-        ) from error
-    except OSError as error:
-        raise failed(path, "locking failed", error) from error
-    Path(lock.lock_file).write_text(f"{os.getpid()}\n", encoding="utf-8")
+def _adopt(path: Path, identity: Identity, clock: Clock) -> tuple[Start | None, tuple[str, ...]]:
+    """What an existing file ends with, checked through a connection that cannot change it (None for a new file); notes.
 
-
-def _adopt(path: Path, identity: Identity) -> Start | None:
-    """What an existing file ends with, checked through a connection that cannot change it; None for a new file."""
+    An older schema is the one thing that changes the file before that, and then only whole.
+    """
     if not path.exists():
         path.touch(mode=0o600)
-    blank = connect(path, busy_timeout_s=0, read_only=True)
-    try:
-        if is_blank(blank):
-            return None
-    finally:
-        blank.close()
+    with closing(connect(path, busy_timeout_s=0, read_only=True)) as first:
+        if is_blank(first):
+            return None, ()
+        version = load_version(first, path)
+    notes = [] if version == SCHEMA_VERSION else [migrate(path, identity, clock)]
     with JournalReader.open(path) as reader:
         refuse_stranger(path, reader.header.identity, identity)
         head = reader.verify_tail()
         newest = reader.newest()
-        return Start(head, newest.generation if newest else 0)
+        if (torn := torn_tail(path)) is not None:
+            notes.append(str(torn))
+        return Start(head, newest.generation if newest else 0), tuple(notes)
 
 
 def _prepare(connection: sqlite3.Connection, header: Header) -> None:

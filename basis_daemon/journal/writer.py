@@ -23,6 +23,7 @@ from threading import Thread
 
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.journal.checkpointer import WAL_BYTES, Checkpointer, checkpoint
+from basis_daemon.journal.pruning import Pruner, Retention
 from basis_daemon.journal.rows import Head, content, link, micros
 from basis_daemon.journal.schema import COLUMN_COUNT, explain, insertion
 from basis_daemon.journal.watermark import Watermark
@@ -34,6 +35,9 @@ _INSERTS = {size * COLUMN_COUNT: insertion(size) for size in (128, 64, 32, 16, 8
 _COMMIT_BYTES = 6 * 1024
 _ROW_BYTES = 256
 """What a commit and a row add to the WAL on average beside the payload: the estimate that makes a checkpoint due."""
+
+_PRUNING_BYTES = 128 * 1024
+"""What a step of the pruner adds: the pages of the rows it looked at, most of which it frees or rewrites."""
 
 _DUE_BYTES = WAL_BYTES * 2 // 3
 """A checkpoint is due well before the space of the WAL is used up: it goes on growing meanwhile."""
@@ -55,14 +59,19 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the writer. ``size_bytes_max`` caps the file, so that a full disk is met here first."""
+    """Bounds of the writer. ``size_bytes_max`` caps the file, so that a full disk is met here first.
+
+    Without ``retention`` nothing is ever pruned.
+    """
 
     queue_rows_max: int = 16_384
     group_rows_max: int = 1_024
     lazy_s: float = 0.005
     idle_s: float = 1.0
+    pruning_pause_s: float = 0.01
     busy_timeout_s: float = 2.0
     size_bytes_max: int | None = None
+    retention: Retention | None = None
 
 
 class _Ring(Enum):
@@ -76,7 +85,13 @@ class GroupWriter:
     """Owns the writing connection, the head and the generation. ``submit`` is for one thread: that of the loop."""
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, watermark: Watermark, start: Start, limits: Limits
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        watermark: Watermark,
+        start: Start,
+        limits: Limits,
+        pruner: Pruner,
     ) -> None:
         self._path = path
         self._connection = connection
@@ -86,6 +101,7 @@ class GroupWriter:
         self._head = start.head  # of the row sealed last
         self._generation = start.generation
         self._limits = limits
+        self._pruner = pruner
         self._queue_rows_max = limits.queue_rows_max
         self._checkpointer = Checkpointer(path, watermark, limits.busy_timeout_s, self._break)
         self._items: deque[tuple[datetime, Sequence[Record], Waiter | None]] = deque()
@@ -131,6 +147,11 @@ class GroupWriter:
             waiter.cancel()  # the thread may have ended just before the item came: nobody would settle it
             self.check()
 
+    def prune(self) -> None:
+        """Begins to take what the newest pruning row seals, between the rows that come."""
+        self._pruner.is_busy = True
+        self._ring_softly()
+
     def check(self) -> None:
         """Raises JournalError when no row is taken any more."""
         if self._refusal is not None:
@@ -174,15 +195,19 @@ class GroupWriter:
                 self._rung_softly = self._rung_loudly = False  # before looking: what comes later rings again
                 while self._items:
                     self._write_group()
+                if self._pruner.is_busy and self._bell.empty() and self._broken is None:
+                    self._prune()
         finally:
             self._end()
 
     def _wait(self) -> None:
+        is_pruning = self._pruner.is_busy and self._broken is None
         idle_s = self._limits.idle_s if self._dirty_bytes >= _DUE_BYTES // 8 else None
         try:
-            ring = self._bell.get(timeout=idle_s)
+            ring = self._bell.get(timeout=self._limits.pruning_pause_s if is_pruning else idle_s)
         except Empty:
-            self._request_checkpoint()
+            if not is_pruning:
+                self._request_checkpoint()
             return
         if ring is _Ring.SOFT:
             with suppress(Empty):
@@ -240,6 +265,16 @@ class GroupWriter:
             execute("COMMIT")
         self.commits += 1
         self._dirty_bytes += _COMMIT_BYTES
+
+    def _prune(self) -> None:
+        """One small step; rows that came meanwhile are next."""
+        try:
+            if self._pruner.step(self._connection):
+                self._dirty_bytes += _PRUNING_BYTES
+                if self._dirty_bytes >= _DUE_BYTES:
+                    self._request_checkpoint()
+        except (sqlite3.Error, ValueError) as error:
+            self._break(explain(self._path, "pruning failed, nothing more is written", error))
 
     def _settle(self) -> None:
         waiters, self._waiters = self._waiters, []

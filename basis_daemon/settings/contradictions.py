@@ -7,7 +7,7 @@ from decimal import Decimal
 from basis_daemon.settings.explain import Where, plain
 from basis_daemon.settings.families import strategy_parameters
 from basis_daemon.settings.faults import Fault
-from basis_daemon.settings.model import Settings
+from basis_daemon.settings.model import JournalSettings, Settings
 from basis_daemon.settings.paper import paper_faults
 from basis_daemon.strategies.parameters import BasisParameters
 
@@ -23,6 +23,7 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
         given, missing = ("ca_file", "port") if settings.sandbox.port is None else ("port", "ca_file")
         why = f"a value, because sandbox.{given} is given: the two go together"
         faults.append(_fault(f"sandbox.{missing}", "nothing", why, where))
+    faults += _journal_faults(settings.journal, where)
     for name in settings.strategies:
         parameters, key = strategy_parameters(settings, name), f"strategies.{name}.params"
         band, slip = settings.risk.price_band_bp, parameters.slip_emergency_bp
@@ -75,6 +76,17 @@ def _guard_faults(settings: Settings, parameters: BasisParameters, key: str, whe
     if found < least:
         why = f"{plain(least)} USDT or more, the risk.order_notional_max_usdt: else the last hop keeps approved plans"
         faults.append(_fault("guard.order_notional_max_usdt", f"{plain(found)} USDT", why, where))
+    return faults
+
+
+def _journal_faults(journal: JournalSettings, where: Where) -> list[Fault]:
+    faults = []
+    if journal.keep_decisions_days > journal.keep_days:
+        why = f"at most {plain(journal.keep_days)} days, the journal.keep_days: whole rows go then"
+        faults.append(_fault("journal.keep_decisions_days", f"{plain(journal.keep_decisions_days)} days", why, where))
+    if journal.disk_hard_mb >= journal.disk_soft_mb:
+        why = f"less than {journal.disk_soft_mb} MB, the journal.disk_soft_mb: the book has to be reduced before"
+        faults.append(_fault("journal.disk_hard_mb", f"{journal.disk_hard_mb} MB", why, where))
     return faults
 
 

@@ -70,6 +70,8 @@ def names_in(node: Node) -> list[str]:
 
 def expectation(node: Node) -> str:
     """What a key takes, in words: kind, range and unit."""
+    if "expects" in node:
+        return str(node["expects"])
     options = node.get("enum") or ([node["const"]] if "const" in node else [])
     if options:
         return f"one of {', '.join(map(str, options))}" if len(options) > 1 else str(options[0])

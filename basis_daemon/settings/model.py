@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from basis_daemon.ports import KillPoint
 from basis_daemon.telemetry import LogFormat, LogLevel
 
 SECRET_LENGTH_MIN = 8
@@ -84,6 +85,13 @@ class JournalSettings(_Section):
     file: Path = Field(default=Path("journal.sqlite"), strict=False)
     """Inside data_dir unless absolute."""
     snapshot_rows: int = _count(5000, 100, 100_000, "rows", "between two snapshots; a restart reads on from the last")
+    keep_days: Number = _number("90", "0", "36500", "days", "older rows are pruned, each cut in front of a snapshot")
+    keep_decisions_days: Number = _number(
+        "14", "0", "36500", "days", "of older decisions only the digest stays; they are most of a journal"
+    )
+    keep_snapshots: int = _count(3, 1, 1000, "snapshots", "everything since the last so many stays, however old")
+    disk_soft_mb: int = _count(1000, 1, 1_000_000, "MB", "free on its disk; below it nothing that adds risk is sent")
+    disk_hard_mb: int = _count(200, 1, 1_000_000, "MB", "free on its disk; below it only defence is sent")
 
 
 class LogSettings(_Section):
@@ -156,7 +164,11 @@ class SandboxSettings(_Section):
     """Where tests and demos steer it; instead of the ready file."""
     ca_file: Path | None = Field(default=None, strict=False)
     """The certificate authority that vouches for it; instead of the ready file, together with port."""
-    kill_at: str | None = Field(default=None, pattern=r"^[a-z_]+(:[1-9][0-9]{0,4})?$")
+    kill_at: str | None = Field(
+        default=None,
+        pattern=rf"^({'|'.join(KillPoint)})(:[1-9][0-9]{{0,4}})?$",
+        json_schema_extra={"expects": f"one of {', '.join(KillPoint)}, and :n for its n-th passing"},
+    )
     """A drill: the daemon ends itself with SIGKILL at the n-th passing of this point, such as after_send:3."""
 
 

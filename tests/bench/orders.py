@@ -16,10 +16,11 @@ from basis_daemon.clock import SystemClock
 from basis_daemon.domain.market import DecisionIds
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
+from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.position_update_handler import PositionUpdateHandler
 from basis_daemon.engine.recorder import Recorder
-from basis_daemon.engine.state import BookState, OrderLife
+from basis_daemon.engine.state import BookState
 from basis_daemon.journal.memory import MemoryJournal
 from tests.bench.measure import ROUNDS, Bound, Row, Target, percentile, settle_memory
 from tests.bench.stack import silent

@@ -28,6 +28,7 @@ from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import BookState
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
+from basis_daemon.engine.upkeep import Upkeep
 from basis_daemon.engine.valuation import Valuer
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.engine.venue_manager import VenueManager
@@ -94,12 +95,23 @@ def assemble(
     engines = [engine for engine, _ in made]
     survey = made[0][1].survey
     valuer = Valuer(recorder=recorder, reconcilers=reconcilers, survey=survey, alarm=alarm, step=timedelta(days=30))
-    fence = Fence(recorder, guard, "bench")
+    fence, upkeep = Fence(recorder, guard, "bench"), Upkeep(recorder, alarm, NEVER_ROWS)
     watch = GuardWatch(guard, recorder, freshness, clock, Sight(lambda: survey()[1], lambda: valuer.drawdown), _WATCH)
     parts = Parts(
-        [feed(mailbox)], reconcilers, engines[:1], recorder, handler, runner, mailbox, freshness, valuer, fence, watch
+        [feed(mailbox)],
+        reconcilers,
+        engines[:1],
+        recorder,
+        handler,
+        runner,
+        mailbox,
+        freshness,
+        valuer,
+        fence,
+        watch,
+        upkeep,
     )
-    supervisor = Supervisor(parts, Rhythm(NEVER_S, D(1), NEVER_ROWS), clock, alarm, on_phase)
+    supervisor = Supervisor(parts, Rhythm(NEVER_S, D(1)), clock, alarm, on_phase)
     return Stack(supervisor, engines, mailbox, handler, valuer)
 
 

@@ -16,11 +16,12 @@ from basis_daemon.engine.guard_watch import WatchLimits
 from basis_daemon.engine.last_hop import Collars, LastHop
 from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.mailbox import Mailbox
+from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.position_update_handler import PositionUpdateHandler
 from basis_daemon.engine.recorder import Recorder
-from basis_daemon.engine.state import BookState, OrderLife, recover
+from basis_daemon.engine.state import BookState, recover
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.journal.memory import MemoryJournal

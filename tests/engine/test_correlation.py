@@ -10,7 +10,7 @@ from basis_daemon.domain.decision import ReasonCode
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.engine.codec import DecisionRow, GroupRow, TradeRow, load
-from basis_daemon.engine.state import OrderLife
+from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.views import variance
 from basis_daemon.ports import Record, RecordKind
 from basis_daemon.venues.paper.faults import Fault, FaultKind

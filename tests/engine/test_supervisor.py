@@ -21,6 +21,7 @@ from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.guard_watch import GuardWatch, Sight
 from basis_daemon.engine.reconciler import Reconciler
+from basis_daemon.engine.upkeep import Upkeep
 from basis_daemon.engine.valuation import Valuer
 from basis_daemon.ports import FeedEvent, RecordKind
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
@@ -108,8 +109,9 @@ class Life:
             guard_watch=GuardWatch(
                 rig.guard, rig.recorder, freshness, rig.clock, Sight(lambda: self._survey()[1], lambda: D(0)), WATCH
             ),
+            upkeep=Upkeep(rig.recorder, rig.alarm, 1000),
         )
-        self.supervisor = Supervisor(parts, Rhythm(D(1000), D(drain_s), 1000), rig.clock, rig.alarm, self._become)
+        self.supervisor = Supervisor(parts, Rhythm(D(1000), D(drain_s)), rig.clock, rig.alarm, self._become)
 
     def _become(self, phase: Phase) -> None:
         self.phases.append(phase)

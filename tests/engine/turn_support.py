@@ -22,6 +22,7 @@ from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.picture import PictureMaker
 from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
+from basis_daemon.engine.upkeep import Upkeep
 from basis_daemon.engine.valuation import Valuer
 from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.ports import FeedEvent, RecordKind
@@ -128,7 +129,7 @@ class Room:
         self.watch = GuardWatch(rig.guard, rig.recorder, self.freshness, rig.clock, sight, WATCH)
         self.phases: list[Phase] = []
         self.has_stopped = asyncio.Event()
-        rhythm = Rhythm(D(10), D(drain_s), 5000)
+        rhythm = Rhythm(D(10), D(drain_s))
         self.supervisor = Supervisor(self._parts(), rhythm, rig.clock, rig.alarm, self._note_phase)
 
     def _note_phase(self, phase: Phase) -> None:
@@ -150,6 +151,7 @@ class Room:
             valuer=self.valuer,
             fence=Fence(rig.recorder, rig.guard, "test"),
             guard_watch=self.watch,
+            upkeep=Upkeep(rig.recorder, rig.alarm, 5000),
         )
 
     def _desk(self, strategy: BtcBasis, is_armed: Callable[[], bool]) -> RiskDesk:

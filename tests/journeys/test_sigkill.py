@@ -12,21 +12,35 @@ import pytest
 from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
 from basis_daemon.demo.outcome import Outcome, RunFacts, judge
-from basis_daemon.demo.processes import Child
+from basis_daemon.demo.processes import Child, DemoFailedError
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.journal.reader import JournalReader
+from basis_daemon.ports import KillPoint
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 
 WAIT_S = 90.0
-POINTS = (
-    "after_intent:1",
-    "after_intent:2",
-    "after_send:1",
-    "after_send:2",
-    "between_legs:1",
-    "after_fill:2",
-)
-"""The first order is the margin transfer, then spot and perp take turns."""
+ALIVE = "null"
+
+CHAINS = {
+    "transfer": ("before_intent:1", "after_intent:1", "after_ack:1", "after_send:1"),
+    "legs": ("between_clips:1", "between_legs:1", "after_ack:1", "after_send:1", "after_fill:2"),
+    "start": ("after_send:2", "in_start_up:1", "in_start_up:2", "in_start_up:3"),
+    "upkeep": ("in_reconcile:1", "during_snapshot:1", "during_pruning:1", "during_pruning:3"),
+    "drain": ("in_drain:1", "in_drain:2", "in_drain:3"),
+}
+"""Each life of a chain is killed at its point, and the next one goes on from there, at the same market.
+
+The first order of an entry is the margin transfer, then spot and perp take turns.
+"""
+
+
+UPKEEP = {
+    "journal__snapshot_rows": "100",
+    "journal__keep_days": "0",
+    "journal__keep_decisions_days": "0",
+    "journal__keep_snapshots": "1",
+}
+"""Snapshots often, and nothing kept behind the last one: the pruning of months within a minute."""
 
 
 class Drill:
@@ -39,15 +53,24 @@ class Drill:
 
     async def daemon(self, kill_at: str) -> Child:
         """Armed, with market time held."""
+        child = await self.start(kill_at)
+        await self.armed(child)
+        return child
+
+    async def start(self, kill_at: str, **more: str) -> Child:
+        """On its way; ``more`` are keys of the configuration with two underscores for the dot."""
         self._lives += 1
         name = f"daemon{self._lives}"
         changes = {
             "data_dir": str(self.directory / "book"),
             "sandbox.ready_file": str(self.directory / "exchange" / "ready.json"),
             "sandbox.kill_at": kill_at,
-        }
+        } | {key.replace("__", "."): value for key, value in more.items()}
         (self.directory / f"{name}.yaml").write_text(written_over(SANDBOX_CONFIG, changes), encoding="utf-8")
-        child = await Child.start(name, ("run", "--config", f"{name}.yaml", "--arm"), self.directory, self.clock)
+        return await Child.start(name, ("run", "--config", f"{name}.yaml", "--arm"), self.directory, self.clock)
+
+    async def armed(self, child: Child) -> None:
+        """Until it is, or until it has died before anybody could see it."""
         async with LocalClient.at_socket(self.directory / "book" / "control.sock") as operator:
 
             async def is_armed() -> bool:
@@ -56,8 +79,11 @@ class Drill:
                 except (NotListeningError, ControlRefusedError):
                     return False
 
-            await child.until("armed", is_armed, WAIT_S)
-        return child
+            try:
+                await child.until("armed", is_armed, WAIT_S)
+            except DemoFailedError:
+                if child.exit_code != -signal.SIGKILL:
+                    raise
 
     async def run_market_until(self, daemon: Child, day_share: float) -> None:
         await self.exchange.post("/clock", {"resume": True})
@@ -83,9 +109,11 @@ class Drill:
 @pytest.mark.feature("O03", part="journey")
 @pytest.mark.feature("O04", part="journey")
 @pytest.mark.feature("R01")
-@pytest.mark.parametrize("point", POINTS)
-async def test_a_daemon_killed_in_mid_entry_ends_reconciled_and_sends_nothing_twice(point: str, tmp_path: Path) -> None:
-    arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", "7", "--days", "1")
+@pytest.mark.parametrize("chain", CHAINS)
+async def test_a_daemon_killed_again_and_again_ends_reconciled_and_sends_nothing_twice(
+    chain: str, tmp_path: Path
+) -> None:
+    arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", "7", "--days", "2")
     sandbox = await Child.start("sandbox", arguments, tmp_path, SystemClock())
     try:
         ready = tmp_path / "exchange" / "ready.json"
@@ -96,8 +124,10 @@ async def test_a_daemon_killed_in_mid_entry_ends_reconciled_and_sends_nothing_tw
         await sandbox.until("listening", is_ready, WAIT_S)
         async with LocalClient.at_port(orjson.loads(ready.read_bytes())["control_port"]) as exchange:
             drill = Drill(tmp_path, sandbox, exchange)
-            await exchange.post("/clock", {"hold": True})
-            outcome = await killed_and_back(drill, point)
+            for point in CHAINS[chain]:
+                await exchange.post("/clock", {"hold": True})
+                await killed(drill, point)
+            outcome = await finished(drill)
     finally:
         await sandbox.stop(WAIT_S)
     assert outcome.is_good, outcome.failed
@@ -107,18 +137,31 @@ async def test_a_daemon_killed_in_mid_entry_ends_reconciled_and_sends_nothing_tw
     assert outcome.document["positions"]["binanceusdm:perp:BTCUSDT"] != "0"
 
 
-async def killed_and_back(drill: Drill, point: str) -> Outcome:
-    first = await drill.daemon(point)
+def test_every_point_has_its_death() -> None:
+    assert {point.partition(":")[0] for chain in CHAINS.values() for point in chain} == set(KillPoint)
+
+
+async def killed(drill: Drill, point: str) -> None:
+    """One life: started, let loose on the market, told to leave where that is its drill, dead at its point."""
+    daemon = await drill.start(point, **(UPKEEP if point.startswith("during_") else {}))
     try:
-        await drill.exchange.post("/clock", {"resume": True})
-        assert await first.ended(WAIT_S) == -signal.SIGKILL
-        await drill.exchange.post("/clock", {"hold": True})
+        if not point.startswith(KillPoint.IN_START_UP):
+            await drill.armed(daemon)
+            await drill.exchange.post("/clock", {"resume": True})
+        if point.startswith(KillPoint.IN_DRAIN):
+            await daemon.stop(WAIT_S)
+        assert await daemon.ended(WAIT_S) == -signal.SIGKILL, daemon.tail()
     finally:
-        await first.stop(WAIT_S)
-    second = await drill.daemon("null")
+        await daemon.stop(WAIT_S)
+
+
+async def finished(drill: Drill) -> Outcome:
+    """The last life: some hours of market, and a way out in order."""
+    await drill.exchange.post("/clock", {"hold": True})
+    daemon = await drill.daemon(ALIVE)
     try:
-        await drill.run_market_until(second, 0.3)
+        await drill.run_market_until(daemon, (await drill.exchange.get("/status"))["days_done"] + 0.3)
         clock = await drill.exchange.get("/status")
     finally:
-        exit_code = await second.stop(WAIT_S)
+        exit_code = await daemon.stop(WAIT_S)
     return drill.outcome(clock, await drill.exchange.get("/books"), exit_code)

@@ -25,7 +25,7 @@ class _BooksTwice(BookState):
     """Believes every telling of a trade."""
 
     def book(self, row: TradeRow) -> bool:
-        self.ledger._seen.discard(row.trade.trade_id)
+        self.ledger._seen.pop(row.trade.trade_id, None)
         return super().book(row)
 
 

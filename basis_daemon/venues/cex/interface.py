@@ -16,7 +16,7 @@ from basis_daemon.domain.errors import (
 )
 from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation, TimeInForce
 from basis_daemon.domain.trade import TERMINAL, Trade
-from basis_daemon.ports import Evidence, Finding, TradeSink
+from basis_daemon.ports import Evidence, Finding, KillPoint, TradeSink
 from basis_daemon.venues.cex.desk import Desk
 from basis_daemon.venues.cex.frames import OrderView, Row
 from basis_daemon.venues.cex.limiter import Request
@@ -77,6 +77,7 @@ class CEXExecutionInterface:
         self._remember_send(order.order_id)
         try:
             view = await (self._place_trigger if ticket.is_protective else self._place)(ticket, wire)
+            self._desk.options.probe(KillPoint.AFTER_ACK)
         except CallError as fault:
             if fault.is_about_terms:  # the next attempt goes by what holds now
                 await self._desk.on_terms_doubted()

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, MarginTier
+from basis_daemon.ports import Probe, pass_by
 from basis_daemon.venues.cex.network import SandboxNetwork
 
 Note = Callable[[str, Mapping[str, object]], None]
@@ -77,6 +78,7 @@ class CEXOptions:
     jitter_seed: int = 0
     is_read_only: bool = False
     terms: Terms | None = None
+    probe: Probe = pass_by
 
     def __post_init__(self) -> None:
         """Raises ConfigError naming the field, what it holds and what it may hold."""

@@ -21,7 +21,7 @@ from basis_daemon.domain.errors import (
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
-from basis_daemon.ports import Evidence, Finding, TradeSink
+from basis_daemon.ports import Evidence, Finding, KillPoint, TradeSink
 from basis_daemon.venues.cex.desk import Desk, MarketTime
 from basis_daemon.venues.cex.frames import EPOCH, Foreign, exact, instant, milliseconds
 from basis_daemon.venues.cex.limiter import Request
@@ -102,6 +102,7 @@ class TransferExecutionInterface:
         except VenueUnreachableError:  # our own budget kept it back
             self._release(order)
             raise
+        self._desk.options.probe(KillPoint.AFTER_ACK)
         return await self._confirmed(order, number)
 
     async def find_order(self, order: Order, sent_at: datetime) -> Evidence:
