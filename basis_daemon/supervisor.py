@@ -72,10 +72,10 @@ class Parts:
     runner: OrderRunner
     mailbox: Mailbox
     freshness: Freshness
-    valuer: Valuer
     fence: Fence
     guard_watch: GuardWatch
     upkeep: Upkeep
+    valuers: Sequence[Valuer]
 
 
 class Supervisor:
@@ -93,16 +93,15 @@ class Supervisor:
         self._runner = parts.runner
         self._mailbox = parts.mailbox
         self._freshness = parts.freshness
-        self._valuer = parts.valuer
         self._fence = parts.fence
         self._guard_watch = parts.guard_watch
         self._upkeep = parts.upkeep
+        self._valuers = parts.valuers
         self._rhythm = rhythm
         self._clock = clock
         self._alarm = alarm
         self._on_phase = on_phase
-        self._wanted: set[str] = set()
-        self._wake = asyncio.Event()
+        self._wakes = {account: asyncio.Event() for account in self._reconcilers}
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._stage: asyncio.Timeout | None = None
@@ -119,8 +118,10 @@ class Supervisor:
         try:
             if await self._in_time(self._start(tree), None):
                 self._become(Phase.ARMED if arm else Phase.DISARMED)
-                tree.spawn("reconcile", self._keep_reconciling())
-                tree.spawn("valuation", self._keep_valuing())
+                for account, reconciler in self._reconcilers.items():
+                    tree.spawn(f"reconcile {account}", self._keep_reconciling(reconciler))
+                for valuer in self._valuers:
+                    tree.spawn("valuation", self._keep_valuing(valuer))
                 tree.spawn("tick", self._keep_ticking())
                 tree.spawn("guard", self._keep_guarding())
                 await self._stop.wait()
@@ -205,9 +206,7 @@ class Supervisor:
     def deliver(self, event: FeedEvent) -> None:
         """Stop 1 to 2: every event of every feed comes through here, synchronously."""
         if isinstance(event, MarketEvent):
-            self._mailbox.put(event)
-            if event.venue_time >= self._valuer.next_at:
-                self._valuer.due.set()
+            self._market_moved(event)
         elif isinstance(event, Trade):
             self._handler.process_trades([event])
             for engine in self.engines:
@@ -221,6 +220,12 @@ class Supervisor:
             self._stream_changed(event)
         elif isinstance(event, InstrumentsChanged | InstrumentDoubted):
             self._instruments_changed(event)
+
+    def _market_moved(self, event: MarketEvent) -> None:
+        self._mailbox.put(event)
+        for valuer in self._valuers:
+            if event.venue_time >= valuer.next_at and event.instrument.venue in valuer.accounts:
+                valuer.due.set()
 
     def _instruments_changed(self, event: InstrumentsChanged | InstrumentDoubted) -> None:
         """What the venue allows from now on, by which every order is cut; or what of it cannot be believed."""
@@ -241,28 +246,31 @@ class Supervisor:
             self._alarm("stream down", {"account": event.account, "stream": event.stream, "why": event.why})
 
     def _want(self, account: str) -> None:
-        if account in self._reconcilers:
-            self._wanted.add(account)
-            self._wake.set()
+        if account in self._wakes:
+            self._wakes[account].set()
 
-    async def _keep_reconciling(self) -> None:
-        """All accounts in rhythm, single ones when something says so; one that does not agree ever more slowly."""
-        rota = Rota(self._reconcilers, float(self._rhythm.reconcile_s), self._clock.monotonic_ns())
+    async def _keep_reconciling(self, reconciler: Reconciler) -> None:
+        """In rhythm, and when something says so; an account that does not agree ever more slowly.
+
+        Every account by itself: one that is silent keeps no other one from being heard.
+        """
+        rota = Rota(float(self._rhythm.reconcile_s), self._clock.monotonic_ns())
+        wake = self._wakes[reconciler.account]
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(rota.wait_s(self._clock.monotonic_ns())):
-                    await self._wake.wait()
-            self._wake.clear()
-            wanted, self._wanted = self._wanted, set()
-            asked = rota.take(wanted, self._clock.monotonic_ns())
-            rota.asked([account for account in sorted(asked) if not await self._reconcilers[account].reconcile()])
+                    await wake.wait()
+            is_wanted = wake.is_set()
+            wake.clear()
+            if rota.is_due(self._clock.monotonic_ns(), is_wanted=is_wanted):
+                rota.asked(is_off=not await reconciler.reconcile())
 
-    async def _keep_valuing(self) -> None:
+    async def _keep_valuing(self, valuer: Valuer) -> None:
         """An exact valuation whenever market time has crossed its next due instant."""
         pause_s = VALUATION_PAUSE_S
         while True:
-            await self._valuer.due.wait()
-            is_done = await self._valuer.value_now()
+            await valuer.due.wait()
+            is_done = await valuer.value_now()
             await self._clock.sleep(pause_s)
             pause_s = VALUATION_PAUSE_S if is_done else min(pause_s * 2, VALUATION_PAUSE_MAX_S)
 
@@ -307,7 +315,8 @@ class Supervisor:
             await self._clock.sleep(TICK_S / 20)
         for reconciler in self._reconcilers.values():
             await reconciler.reconcile()
-        await self._valuer.value_now()
+        for valuer in self._valuers:
+            await valuer.value_now()
 
     def _become(self, phase: Phase) -> None:
         self.phase = phase

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +13,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from basis_daemon import __version__
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.order import OrderOperation
-from basis_daemon.domain.risk import RiskLimits
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.capital import Cashier
 from basis_daemon.engine.codec import GuardState
@@ -28,20 +27,19 @@ from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
 from basis_daemon.engine.guard import Guard
-from basis_daemon.engine.guard_watch import GuardWatch, Sight, WatchLimits
-from basis_daemon.engine.last_hop import Collars, LastHop
-from basis_daemon.engine.leg_group import LegBudget
+from basis_daemon.engine.guard_watch import GuardWatch, Sight
+from basis_daemon.engine.last_hop import LastHop
 from basis_daemon.engine.mailbox import Mailbox
 from basis_daemon.engine.order_runner import OrderRunner
-from basis_daemon.engine.picture import PictureMaker
+from basis_daemon.engine.picture import PictureMaker, accounts_of
 from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
 from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import recover
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
-from basis_daemon.engine.upkeep import DiskWatch, Upkeep
-from basis_daemon.engine.valuation import Valuer
+from basis_daemon.engine.upkeep import Upkeep
+from basis_daemon.engine.valuation import Mandate, Valuer, book_drawdown
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.journal.pruning import Retention
@@ -57,11 +55,11 @@ from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import Metrics, Redactor, configure_logging, correlated, get_logger
 from basis_daemon.web.control import ControlServer, Desk
+from basis_daemon.wiring_limits import collars, disk_watch, leg_budget, risk_limits, watch_limits
 from basis_daemon.wiring_venues import SANDBOX_SECRET, Venue, account_leases, make_venues
 
 VALUATION_STEP = timedelta(hours=1)
 _NS = 1_000_000_000
-_MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,13 @@ class Daemon:
     guard: Guard
     recorder: Recorder
     cashier: Cashier
+    valuers: Sequence[Valuer]
+
+    def rearm(self, why: str) -> None:
+        """Operator only: the guard to ACTIVE, and every strategy that a drawdown latched. Raises as the guard does."""
+        self.guard.rearm(why)
+        for valuer in self.valuers:
+            valuer.rearm(why)
 
 
 async def run_daemon(settings: Settings, *, arm: bool) -> int:
@@ -101,7 +106,7 @@ async def _live(settings: Settings, journal: SqliteJournal, clock: SystemClock, 
             rows=lambda after: _rows(settings.journal_file, after),
             live=lambda: {"phase": daemon.supervisor.phase, "guard": daemon.guard.state, "pid": os.getpid()},
             halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
-            rearm=daemon.guard.rearm,
+            rearm=daemon.rearm,
             withdraw=daemon.cashier.withdraw,
             audit=lambda text: daemon.recorder.note(RecordKind.OPERATOR, text, "operator"),
         )
@@ -168,7 +173,7 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
     probe = _probe(settings)
     venues = make_venues(settings, strategies, recorder.state, clock, alarm, probe)
     guard = Guard(recorder, alarm)
-    last_hop = LastHop(recorder, guard, clock, alarm, _collars(settings), mailbox)
+    last_hop = LastHop(recorder, guard, clock, alarm, collars(settings), mailbox)
     manager = _routes(venues, handler, strategies, last_hop)
     runner = OrderRunner(recorder, handler, manager, clock, alarm, probe)
     name = _journal_name(settings, journal)
@@ -178,12 +183,10 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
     sources = [source for venue in venues for source in venue.sources]
     reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm, probe) for source in sources]
     desks = [_risk_desk(core, strategy, lambda: supervisor.phase is Phase.ARMED) for strategy in strategies]
-    pictures = [_picture_maker(core, desk) for desk in desks]
-    valuer = Valuer(
-        recorder=recorder, reconcilers=reconcilers, survey=pictures[0].survey, alarm=alarm, step=VALUATION_STEP
-    )
-    handler.on_capital = valuer.due.set
-    for desk in desks:
+    pictures = [_picture_maker(core, *each) for each in zip(strategies, desks, strict=True)]
+    valuers = [_valuer(core, *each, reconcilers) for each in zip(strategies, pictures, strict=True)]
+    handler.on_capital = partial(_fall_due, valuers)
+    for desk, valuer in zip(desks, valuers, strict=True):
         desk.valuer = valuer
     parts = Parts(
         feeds=[venue.feed(tree) for venue in venues],
@@ -194,32 +197,37 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
         runner=runner,
         mailbox=mailbox,
         freshness=freshness,
-        valuer=valuer,
         fence=fence,
         guard_watch=GuardWatch(
             guard,
             recorder,
             freshness,
             clock,
-            Sight(lambda: pictures[0].survey()[1], lambda: valuer.drawdown),
-            _watch_limits(settings, strategies),
+            Sight(
+                lambda: [of_one.survey(own)[1] for own, of_one in zip(strategies, pictures, strict=True)],
+                lambda: book_drawdown(valuers),
+            ),
+            watch_limits(settings, strategies),
         ),
-        upkeep=Upkeep(recorder, alarm, settings.journal.snapshot_rows, journal, _disk_watch(settings, guard), probe),
+        upkeep=Upkeep(recorder, alarm, settings.journal.snapshot_rows, journal, disk_watch(settings, guard), probe),
+        valuers=valuers,
     )
     rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s)
     supervisor = Supervisor(parts, rhythm, clock, alarm, _tell_phase)
     wallets = {s.name: tuple(venue.cash_key for venue in s.parameters.venues) for s in strategies}
-    return Daemon(supervisor, guard, recorder, Cashier(recorder, valuer, wallets))
+    own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
+    return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), valuers)
 
 
-def _disk_watch(settings: Settings, guard: Guard) -> DiskWatch:
-    place, kept = settings.journal_file.parent, settings.journal
-    return DiskWatch(lambda: shutil.disk_usage(place).free // _MB, kept.disk_soft_mb, kept.disk_hard_mb, guard.tighten)
+def _fall_due(valuers: Sequence[Valuer]) -> None:
+    """Capital came or went: everybody's share price is taken at once."""
+    for valuer in valuers:
+        valuer.due.set()
 
 
 def _risk_desk(core: _Core, strategy: BasisStrategy, is_armed: Callable[[], bool]) -> RiskDesk:
     return RiskDesk(
-        limits=_risk_limits(core.settings, strategy, core.manager.operations),
+        limits=risk_limits(core.settings, strategy, core.manager.operations),
         ladder=strategy.parameters.ladder,
         permissions=Permissions(core.manager.operations, strategy.declared_keys, is_armed),
         recorder=core.recorder,
@@ -228,7 +236,7 @@ def _risk_desk(core: _Core, strategy: BasisStrategy, is_armed: Callable[[], bool
     )
 
 
-def _picture_maker(core: _Core, desk: RiskDesk) -> PictureMaker:
+def _picture_maker(core: _Core, strategy: BasisStrategy, desk: RiskDesk) -> PictureMaker:
     return PictureMaker(
         mailbox=core.mailbox,
         monitor=core.monitor,
@@ -237,6 +245,20 @@ def _picture_maker(core: _Core, desk: RiskDesk) -> PictureMaker:
         clock=core.clock,
         grace_ns=int(core.settings.freshness.grace_s * _NS),
         risk_of=desk.view,
+        budget_usdt=core.settings.strategies[strategy.name].budget_usdt,
+    )
+
+
+def _valuer(core: _Core, strategy: BasisStrategy, pictures: PictureMaker, reconcilers: Sequence[Reconciler]) -> Valuer:
+    budget = core.settings.strategies[strategy.name].budget_usdt
+    own = accounts_of(strategy)
+    return Valuer(
+        mandate=Mandate(strategy.name, strategy.parameters.max_drawdown, budget),
+        recorder=core.recorder,
+        reconcilers=[reconciler for reconciler in reconcilers if reconciler.account in own],
+        survey=partial(pictures.survey, strategy),
+        alarm=core.alarm,
+        step=VALUATION_STEP,
     )
 
 
@@ -246,7 +268,7 @@ def _engine(core: _Core, strategy: BasisStrategy, desk: RiskDesk, pictures: Pict
         runner=core.runner,
         interfaces=core.manager,
         clock=core.clock,
-        budget=_leg_budget(core.settings, strategy),
+        budget=leg_budget(core.settings, strategy),
         book=core.journal_name,
         quotes=core.mailbox.books,
         is_halted=core.guard.forbids,
@@ -285,61 +307,6 @@ def _needed(strategies: list[BasisStrategy]) -> set[tuple[OrderOperation, str]]:
             if not venue.is_unified:
                 needed |= {(OrderOperation.TRANSFER, venue.spot_account), (OrderOperation.TRANSFER, venue.perp_account)}
     return needed
-
-
-# ---------------------------------------------------------------------------------------------------- what it may do
-def _risk_limits(
-    settings: Settings, strategy: BasisStrategy, operations: Mapping[str, frozenset[OrderOperation]]
-) -> RiskLimits:
-    p, risk = strategy.parameters, settings.risk
-    accounts = {account: venue.name for venue in p.venues for account in (venue.spot_account, venue.perp_account)}
-    return RiskLimits(
-        order_notional_max_usdt=risk.order_notional_max_usdt,
-        price_band_bp=risk.price_band_bp,
-        slippage_max_bp=p.slip_emergency_bp,
-        venue_share_max=p.venue_cap,
-        orders_per_minute_max=risk.orders_per_minute_max,
-        z_open=p.z_open,
-        shocks={p.asset: p.shock},
-        exchange_of=accounts,
-        recipients=frozenset(operations),
-    )
-
-
-def _watch_limits(settings: Settings, strategies: list[BasisStrategy]) -> WatchLimits:
-    guard = settings.guard
-    return WatchLimits(
-        z_reducing=guard.z_reducing,
-        z_halted=guard.z_halted,
-        drawdown_reducing=guard.drawdown_reducing,
-        drawdown_halted=guard.drawdown_halted,
-        silent_max_s=guard.silent_max_s,
-        break_max_s=guard.break_max_s,
-        shocks={strategy.parameters.asset: strategy.parameters.shock for strategy in strategies},
-    )
-
-
-def _collars(settings: Settings) -> Collars:
-    guard = settings.guard
-    return Collars(
-        order_notional_max_usdt=guard.order_notional_max_usdt,
-        orders_per_minute_max=guard.orders_per_minute_max,
-        notional_per_minute_max_usdt=guard.notional_per_minute_max_usdt,
-        price_collar_bp=guard.price_collar_bp,
-        source_max_s=settings.freshness.quote_s,
-    )
-
-
-def _leg_budget(settings: Settings, strategy: BasisStrategy) -> LegBudget:
-    p, execution = strategy.parameters, settings.execution
-    return LegBudget(
-        clip_usdt=p.clip_usdt,
-        depth_share=execution.depth_share,
-        depth_band_bp=execution.depth_band_bp,
-        unhedged_max_s=p.unhedged_max_s,
-        slippage_emergency_bp=p.slip_emergency_bp,
-        quote_max_s=settings.freshness.quote_s,
-    )
 
 
 # -------------------------------------------------------------------------------------------------------- who it is

@@ -21,6 +21,7 @@ from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.telemetry import get_logger
 from basis_daemon.venues.cex.binance import BINANCE
 from basis_daemon.venues.cex.lease import AccountLease
+from basis_daemon.venues.cex.limiter import WeightLimiter
 from basis_daemon.venues.cex.network import SandboxNetwork, sandbox_from_ready_file
 from basis_daemon.venues.cex.options import CEXOptions, Fees, Note, Terms
 from basis_daemon.venues.cex.venue import CEXVenue
@@ -50,12 +51,16 @@ def make_venues(
     alarm: Alarm,
     probe: Probe = pass_by,
 ) -> list[Venue]:
-    """Every enabled exchange, in the mode's network; ``book`` is what the journal knows of its accounts."""
-    assets = sorted({strategy.parameters.asset for strategy in strategies})
+    """Every enabled venue, in the mode's network; ``book`` is what the journal knows of its accounts.
+
+    All accounts of one exchange share its request budget: the exchange counts by address, not by key.
+    """
+    limiters = {name: WeightLimiter(quirks.pools, clock) for name, quirks in EXCHANGES.items()}
     found = []
-    for venue in settings.enabled_venues.values():
-        options = _options(settings, venue, assets, probe)
-        exchange = CEXVenue(EXCHANGES[venue.exchange], options, clock, _note(alarm))
+    for name, venue in settings.enabled_venues.items():
+        quirks = EXCHANGES[venue.exchange].named(venue.accounts.spot, venue.accounts.derivatives)
+        options = _options(settings, venue, _assets(strategies, name), probe)
+        exchange = CEXVenue(quirks, options, clock, _note(alarm), limiters[venue.exchange])
         is_paper = settings.mode is Mode.PAPER
         found.append(_on_paper(exchange, _paper(settings), book, clock) if is_paper else _at_exchange(exchange))
     return found
@@ -69,9 +74,14 @@ def account_leases(settings: Settings) -> list[AccountLease]:
     for name, venue in settings.enabled_venues.items():
         network = _network(settings)
         where = settings.mode.value if network is None else f"127.0.0.1:{network.port}"
-        key = venue.key.get_secret_value() if venue.key is not None else SANDBOX_KEY
+        key = venue.key.get_secret_value() if venue.key is not None else sandbox_credentials(venue)[0]
         found.append(AccountLease(name, venue.exchange, where, key))
     return found
+
+
+def _assets(strategies: list[BasisStrategy], venue: str) -> list[str]:
+    """What is traded at a venue."""
+    return sorted({s.asset for s in strategies if any(own.name == venue for own in s.parameters.venues)})
 
 
 def _at_exchange(exchange: CEXVenue) -> Venue:
@@ -117,7 +127,7 @@ def _held(
 def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe: Probe) -> CEXOptions:
     mode, key, secret = settings.mode, venue.key, venue.secret
     if mode is Mode.SANDBOX:
-        key, secret = SecretStr(SANDBOX_KEY), SecretStr(SANDBOX_SECRET)
+        key, secret = (SecretStr(text) for text in sandbox_credentials(venue))
     if mode.needs_keys and (key is None or secret is None):
         raise ConfigError(f"mode {mode}: venue {venue.exchange} has no key, expected key_file and secret_file")
     is_paper = mode is Mode.PAPER
@@ -133,6 +143,19 @@ def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe:
         terms=_terms(_paper(settings)) if is_paper and key is None else None,
         probe=probe,
     )
+
+
+def sandbox_credentials(venue: VenueSettings) -> tuple[str, str]:
+    """Key and secret of an account that the sandbox brings: its main one, or that of a sub-account by name."""
+    name = sub_account_of(venue)
+    suffix = f"-{name}" if name else ""
+    return SANDBOX_KEY + suffix, SANDBOX_SECRET + suffix
+
+
+def sub_account_of(venue: VenueSettings) -> str:
+    """The name of a sub-account; empty for the exchange's main account, which bears the exchange's own names."""
+    is_main = venue.accounts.spot == EXCHANGES[venue.exchange].accounts[0].name
+    return "" if is_main else venue.accounts.spot
 
 
 def _network(settings: Settings) -> SandboxNetwork | None:

@@ -31,7 +31,9 @@ WIDTH_OF_A_LOG = 160
 )
 def demo(
     *,
-    strategy: Annotated[str, typer.Option(help="An instance in the configuration.")] = "btc_basis",
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="An instance in the configuration, btc_basis by default; repeatable.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the generated market; equal seeds, equal markets.")] = 7,
     days: Annotated[
         int | None, typer.Option(min=1, max=3650, help=f"Market days; {GENERATED_DAYS}, or all that was recorded.")
@@ -51,8 +53,8 @@ def demo(
     if window is not None and history is None:
         raise typer.BadParameter("--window names a part of --history, and that is not given")
     options = DemoOptions(
-        strategy=strategy, seed=seed, days=days if history is not None else days or GENERATED_DAYS, history=history,
-        window=window, config=config, keep=keep, report=report,
+        strategies=tuple(strategy or ("btc_basis",)), seed=seed, history=history, window=window, config=config,
+        days=days if history is not None else days or GENERATED_DAYS, keep=keep, report=report,
     )  # fmt: skip
     try:
         with RichSpectator(_progress_console(), options.days) as spectator:
@@ -81,6 +83,11 @@ def summary(outcome: Outcome) -> RenderableType:
     figures.add_column(justify="right")
     for left, right in zip(_money(said), _counts(said), strict=False):
         figures.add_row(*left, *right)
+    each = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("strategy", "equity at end", "change", "funding", "fees", "fills", "z", "|delta|", "unexplained"):
+        each.add_column(column, justify="left" if column == "strategy" else "right")
+    for name, part in said["strategies"].items():
+        each.add_row(name, *_part(part))
     checks = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("check", "", "found", "means"):
         checks.add_column(column, overflow="fold")
@@ -88,12 +95,22 @@ def summary(outcome: Outcome) -> RenderableType:
         verdict = Text("ok", style="green") if check.is_good else Text("FAILED", style="bold red")
         checks.add_row(check.name, verdict, Text(check.found), Text(check.means, style="dim"))
     market = f"{said['strategy']}  {said['market_start'][:10]} to {said['market_end'][:16].replace('T', ' ')}"
-    parts: list[RenderableType] = [Rule(Text(market, style="bold"), align="left"), figures, Text(), checks]
+    parts: list[RenderableType] = [Rule(Text(market, style="bold"), align="left"), figures, Text()]
+    parts += [each, Text(), checks] if len(said["strategies"]) > 1 else [checks]
     if not said["trades"]:
         parts += [Text(), Text(f"Nothing was traded, because: {said['why']}", style="yellow")]
     if said["report"]:
         parts += [Text(), Text(f"report: {said['report']}")]
     return Group(*parts)
+
+
+def _part(part: dict[str, Any]) -> list[str]:
+    """One strategy's row."""
+    start, end = Decimal(part["equity_start"] or 0), Decimal(part["equity_end"] or 0)
+    return [
+        f"{end:,.2f}", f"{end - start:+,.2f}", f"{Decimal(part['funding']):+,.2f}", f"{Decimal(part['fees']):,.2f}",
+        f"{part['trades']}", part["min_z"] or "-", f"{Decimal(part['max_abs_delta_frac']):.3%}", part["unexplained"],
+    ]  # fmt: skip
 
 
 def _money(said: dict[str, Any]) -> list[tuple[str, str]]:

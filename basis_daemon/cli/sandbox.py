@@ -11,6 +11,7 @@ from rich.text import Text
 
 from basis_daemon.cli.answers import JsonOption, answer
 from basis_daemon.domain.errors import ConfigError
+from basis_daemon.sandbox.exchange.accounts import AccountSpec
 from basis_daemon.sandbox.exchange.faults import REST_KINDS, STREAM_KINDS
 from basis_daemon.sandbox.exchange.market_events import EVENT_KINDS
 from basis_daemon.sandbox.exchange.options import ExchangeOptions
@@ -53,6 +54,9 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
     ] = TimeMode.AUTO,
     speed: Annotated[float, typer.Option(help="Multiple of real time in paced mode.")] = 60.0,
     step: Annotated[int, typer.Option(min=10, help="Market seconds per jump in auto mode.")] = 60,
+    account: Annotated[
+        list[str] | None, typer.Option(help="A sub-account beside the main one, with a key of its own; repeatable.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an exchange on loopback (Binance spot and USD-M futures) until it is told to stop.
@@ -63,6 +67,7 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
         options = ExchangeOptions(
             directory=directory, port=port, control_port=control_port, mode=mode.value, step_s=step, speed=speed,
             seed=seed, days=days, data=data, window=window,
+            accounts=(AccountSpec(), *(AccountSpec.of_sub_account(name) for name in account or ())),
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

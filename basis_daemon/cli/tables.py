@@ -108,24 +108,28 @@ def _strategies(rows: Sequence[Json]) -> Table:
     cells = [
         (
             s["name"],
+            money(s["equity_usdt"]),
+            Text(ratio(s["drawdown"], 3), style=BAD if s["latched"] else ""),
             clock(s["time"]),
             s["reason"],
-            "; ".join(s["denied"]) or s["note"],
+            s["latched"] or "; ".join(s["denied"]) or s["note"],
             f"{sum(s['decisions'].values())}",
         )
         for s in rows
     ]
-    return grid(("strategy", "last decision", "reason", "why", "decisions"), cells, right=(4,))
+    columns = ("strategy", "equity", "drawdown", "last decision", "reason", "why", "decisions")
+    return grid(columns, cells, right=(1, 2, 6))
 
 
 def positions(found: Json) -> RenderableType:
     """Holdings with their value."""
     cells = [
-        (p["key"], p["quantity"], money(p["price"]), money(p["value"]), money(p.get("entry_price")),
-         money(p.get("unrealised"), signed=True) if p.get("unrealised") else "")
+        (p["strategy"] or "-", p["key"], p["quantity"], money(p["price"]), money(p["value"]),
+         money(p.get("entry_price")), money(p.get("unrealised"), signed=True) if p.get("unrealised") else "")
         for p in found["positions"]
     ]  # fmt: skip
-    held = grid(("key", "quantity", "price", "value USDT", "entry", "unrealised"), cells, right=range(1, 6))
+    columns = ("strategy", "key", "quantity", "price", "value USDT", "entry", "unrealised")
+    held = grid(columns, cells, right=range(2, 7))
     return Group(
         held, Text(), Text(f"equity {money(found['equity_usdt'])} USDT at {clock(found['as_of'])}", style=SOFT)
     )
@@ -176,7 +180,15 @@ def pnl(found: Json) -> RenderableType:
         ("return", ratio(found["return"], 3)),
         ("largest drawdown", ratio(found["drawdown_max"], 3)),
     ])  # fmt: skip
-    return Group(head, Text(), grid(("cause", "USDT"), cells, right=(1,)))
+    each = [
+        (name, money(part["equity_start"]), money(part["equity_end"]), _signed(part["change"]),
+         ratio(part["return"], 3), ratio(part["drawdown_max"], 3), part["by_cause"].get("unexplained", "0"))
+        for name, part in found["strategies"].items()
+    ]  # fmt: skip
+    columns = ("strategy", "equity at start", "at end", "change", "return", "drawdown", "unexplained")
+    return Group(
+        head, Text(), grid(("cause", "USDT"), cells, right=(1,)), Text(), grid(columns, each, right=range(1, 7))
+    )
 
 
 def _signed(amount: str) -> Text:

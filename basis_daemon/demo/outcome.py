@@ -6,28 +6,34 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.order import CEX_TRADES, PROTECTIVE
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, plain
-from basis_daemon.engine.views import totals_by_cause
+from basis_daemon.engine.views import equity_between, totals_by_cause
 from basis_daemon.engine.why import blocking_sentence
 
 Json = dict[str, Any]
+T = TypeVar("T", int, Decimal)
 DELTA_HARD = Decimal("0.030")
 """Of equity (strategies.md 1.4): outside clips no book may stand beyond it."""
 
 TIME_STAMP = -1021
 """Refused before anything else was looked at: the same id goes once more, with a corrected stamp."""
 
+MARKETS = ("spot", "usdm")
 _LIQUIDATIONS = ("LIQUIDATION", "INSURANCE_CLEAR")
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What was played: ``clock`` is the sandbox's last word on market time, ``accounts`` its wallets by market."""
+    """What was played: ``clock`` is the sandbox's last word on market time.
+
+    ``strategy`` names one, or several with commas between; ``accounts`` are our names of the wallets of each of the
+    sandbox's API keys, by market.
+    """
 
     strategy: str
     seed: int | None
@@ -35,8 +41,13 @@ class RunFacts:
     window: str | None
     clock: Json
     daemon_exit_code: int
-    accounts: Mapping[str, str]
+    accounts: Mapping[str, Mapping[str, str]]
     report: str | None = None
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """One name each."""
+        return tuple(self.strategy.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +92,10 @@ def judge(view: BookView, books: Json, facts: RunFacts) -> Outcome:
         "positions": _held(view),
         "venue_positions": venue["positions"],
         "effective_speed": str(facts.clock["effective_speed"]),
-        "decisions": _decisions(view, facts.strategy),
-        "why": blocking_sentence(view, facts.strategy),
+        "decisions": _added(_decisions(view, name) for name in facts.strategies),
+        "why": "; ".join(why for name in facts.strategies if (why := blocking_sentence(view, name))) or None,
         "report": facts.report,
+        "strategies": {name: _part(view, name) for name in facts.strategies},
     }
     checks = tuple(_checks(document, view, venue, facts))
     document["ok"] = all(check.is_good for check in checks)
@@ -104,27 +116,50 @@ def _run(facts: RunFacts) -> Json:
     }
 
 
-def _venue_word(books: Json, accounts: Mapping[str, str]) -> Json:
-    """What the sandbox holds of its one account: client ids in order of arrival, fills, positions by our keys."""
-    (book,) = books["accounts"].values()
-    rows = [row for market in ("spot", "usdm") for row in book["orders"][market] if row.get("code") != TIME_STAMP]
+def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
+    """What the sandbox holds of all its accounts: client ids in order of arrival, fills, positions by our keys."""
+    all_books = books["accounts"].values()
+    rows = [
+        row
+        for book in all_books
+        for market in MARKETS
+        for row in book["orders"][market]
+        if row.get("code") != TIME_STAMP
+    ]
     taken = {row["clientOrderId"] for row in rows if row.get("status") != "REJECTED"}
     ids = [row["clientOrderId"] for row in rows]
     positions: dict[str, str] = {}
-    for market, wallet in accounts.items():
-        for asset, amount in book["balances"][market].items():
-            positions[f"{wallet}:spot:{asset}"] = plain(Decimal(amount))
-    for symbol, quantity in book["positions"].items():
-        positions[f"{accounts['usdm']}:perp:{symbol}"] = plain(Decimal(quantity))
-    income = {kind: Decimal(amount) for kind, amount in book["income"].items()}
+    for key, wallets in accounts.items():
+        positions |= _positions_of(books["accounts"][key], wallets)
+    income = _added({kind: Decimal(amount) for kind, amount in book["income"].items()} for book in all_books)
     return {
         "ids": ids,
         "refused": set(ids) - taken,
-        "fills": sum(len(book["fills"][market]) for market in ("spot", "usdm")),
+        "fills": sum(len(book["fills"][market]) for book in all_books for market in MARKETS),
         "positions": {key: amount for key, amount in sorted(positions.items()) if amount != "0"},
         "funding": income.get("FUNDING_FEE", ZERO),
         "liquidations": sum(1 for kind in _LIQUIDATIONS if income.get(kind)),
     }
+
+
+def _added(parts: Iterable[Mapping[str, T]]) -> dict[str, T]:
+    """Amounts of the same name added; names in the order in which they first come."""
+    found: dict[str, T] = {}
+    for part in parts:
+        for name, amount in part.items():
+            found[name] = found[name] + amount if name in found else amount
+    return found
+
+
+def _positions_of(book: Json, wallets: Mapping[str, str]) -> dict[str, str]:
+    """Balances and positions of one account by our keys."""
+    found = {
+        f"{wallet}:spot:{asset}": plain(Decimal(amount))
+        for market, wallet in wallets.items()
+        for asset, amount in book["balances"][market].items()
+    }
+    perps = {f"{wallets['usdm']}:perp:{symbol}": plain(Decimal(q)) for symbol, q in book["positions"].items()}
+    return found | perps
 
 
 def sent_ids(view: BookView, refused: Container[str] = ()) -> set[str]:
@@ -154,14 +189,15 @@ def _counts(view: BookView, venue: Json) -> Json:
     }
 
 
-def _money(view: BookView) -> Json:
-    """Of all valuations; ``funding`` is positive when received, ``fees`` when paid."""
-    rows = [valued.row for valued in view.history.valuations]
+def _money(view: BookView, strategy: str | None = None) -> Json:
+    """Of all valuations, or of those of one strategy; ``funding`` is positive when received, ``fees`` when paid."""
+    rows = [valued.row for valued in view.history.valuations if strategy in {None, valued.row["strategy"]}]
     causes = totals_by_cause(rows)
-    unexplained = sum((abs(Decimal(row["components"].get("unexplained", 0))) for row in rows[1:]), ZERO)
+    start, end = equity_between(rows)
+    unexplained = sum((abs(Decimal(row["components"].get("unexplained", 0))) for row in rows), ZERO)
     return {
-        "equity_start": plain(Decimal(rows[0]["equity_usdt"])) if rows else None,
-        "equity_end": plain(Decimal(rows[-1]["equity_usdt"])) if rows else None,
+        "equity_start": plain(start) if rows else None,
+        "equity_end": plain(end) if rows else None,
         "funding": plain(causes.get("funding", ZERO)),
         "fees": plain(-causes.get("fees", ZERO)),
         "unexplained": plain(unexplained),
@@ -169,16 +205,40 @@ def _money(view: BookView) -> Json:
     }
 
 
-def _risk(view: BookView) -> Json:
-    groups = [seen.row for seen in view.history.groups]
-    nearest = view.history.z_min
+def _risk(view: BookView, strategy: str | None = None) -> Json:
+    """The worst of all strategies, or of one."""
+    history = view.history
+    groups = [seen.row for seen in history.groups if strategy in {None, seen.row.strategy}]
+    deltas = [delta for name, own in history.deltas.items() if strategy in {None, name} for delta in own]
+    nearest = min((z for name, z in history.z_min.items() if strategy in {None, name}), default=None)
     return {
-        "max_abs_delta_frac": plain(max(view.history.deltas, default=ZERO).quantize(Decimal("1e-8"))),
+        "max_abs_delta_frac": plain(max(deltas, default=ZERO).quantize(Decimal("1e-8"))),
         "max_naked_seconds": plain(max((g.naked_s_max for g in groups), default=ZERO).quantize(Decimal("1e-3"))),
         "max_naked_notional": plain(
             max((g.naked_notional_max for g in groups), default=ZERO).quantize(Decimal("1e-2"))
         ),
         "min_z": plain(nearest.quantize(Decimal("1e-4"))) if nearest is not None else None,
+    }
+
+
+def _part(view: BookView, strategy: str) -> Json:
+    """One strategy's share of the run."""
+    valued = view.latest_of.get(strategy, {})
+    lives = view.state.orders
+    fills = [seen.row.trade for seen in view.history.trades.values() if seen.row.trade.qty_base]
+    own = [fill for fill in fills if fill.order_id in lives and lives[fill.order_id].order.strategy == strategy]
+    sent = [order_id for order_id in sent_ids(view) if lives[order_id].order.strategy == strategy]
+    accounts = valued.get("accounts", [])
+    return {
+        "accounts": accounts,
+        "trades": len(own),
+        "orders_sent": len(sent),
+        **_money(view, strategy),
+        **_risk(view, strategy),
+        "latched": valued.get("latched", ""),
+        "positions": {key: amount for key, amount in _held(view).items() if key.partition(":")[0] in accounts},
+        "decisions": _decisions(view, strategy),
+        "why": blocking_sentence(view, strategy),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from basis_daemon import __version__
+from basis_daemon.demo.chapters import Chapter, chapters
 from basis_daemon.demo.charts import shown_causes, timeline, waterfall
 from basis_daemon.demo.outcome import Outcome
-from basis_daemon.demo.tape import Tape, record
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.book_view import ZERO, BookView, Json
@@ -30,7 +30,7 @@ _MINUS = "\u2212"
 
 def write_report(file: Path, outcome: Outcome, view: BookView, rows: Iterable[StoredRecord]) -> None:
     """Writes the page. Raises ConfigError when the research extra is missing or the file cannot be written."""
-    text = render(outcome, view, record(rows), plotly_script())
+    text = render(outcome, view, chapters(view, rows, outcome.document["strategies"]), plotly_script())
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -46,10 +46,11 @@ def plotly_script() -> str:
     return str(get_plotlyjs()).replace("</script", "<\\/script")
 
 
-def render(outcome: Outcome, view: BookView, tape: Tape, script: str) -> str:
+def render(outcome: Outcome, view: BookView, told: Mapping[str, Chapter], script: str) -> str:
     """The page's text. Everything from outside is escaped; figures are JSON that cannot end a script element."""
     said = outcome.document
-    figures = {"timeline": timeline(view, tape), "waterfall": waterfall(view)}
+    figures = {f"timeline-{name}": timeline(part.view, part.tape) for name, part in told.items()}
+    figures["waterfall"] = waterfall(view)
     parts = {
         "title": escape(f"{said['strategy']} {said['market_start'][:10]}"),
         "heading": escape(_heading(said)),
@@ -58,6 +59,7 @@ def render(outcome: Outcome, view: BookView, tape: Tape, script: str) -> str:
         "verdict": _verdict(outcome),
         "lead": _lead(said, view),
         "tiles": "".join(_tile(*tile) for tile in _tiles(said, view)),
+        "chapters": "".join(_chapter(name, said, len(told)) for name in told),
         "checks": _checks(outcome),
         "decisions": _decisions(view, said),
         "positions": _positions(said),
@@ -79,7 +81,7 @@ def money(amount: Decimal | str, *, signed: bool = False) -> str:
 
 def _heading(said: Json) -> str:
     days = f"{said['days']} market days" if said["days"] != 1 else "one market day"
-    return f"{said['strategy']} over {days}"
+    return f"{' and '.join(said['strategies'])} over {days}"
 
 
 def _facts(said: Json) -> str:
@@ -149,6 +151,22 @@ def _pill(*, is_good: bool, good: str = "holds", bad: str = "failed") -> str:
     return f'<span class="pill {"good" if is_good else "bad"}">{escape(good if is_good else bad)}</span>'
 
 
+def _chapter(name: str, said: Json, count: int) -> str:
+    """The room of one strategy's charts, under its own figures where there are several."""
+    head, part = "", said["strategies"][name]
+    if count > 1:
+        change = money(Decimal(part["equity_end"] or 0) - Decimal(part["equity_start"] or 0), signed=True)
+        words = (
+            f"{change} USDT, funding {money(part['funding'], signed=True)}, fees {money(part['fees'])}, "
+            f"{part['trades']} fills, z {part['min_z'] or '-'} at its nearest, unexplained {part['unexplained']}"
+        )
+        head = f'<h2>{escape(name)} <span class="soft">{escape(words)}</span></h2>'
+    hint = (
+        "Drag to zoom in time, double-click to see all of it. Hover over a fill for its order, price, fee and reason."
+    )
+    return f'<section>{head}<div id="timeline-{escape(name)}"></div><p class="hint">{hint}</p></section>'
+
+
 def _checks(outcome: Outcome) -> str:
     rows = []
     for check in outcome.checks:
@@ -161,12 +179,14 @@ def _checks(outcome: Outcome) -> str:
 
 def _decisions(view: BookView, said: Json) -> str:
     rows = []
-    for reason, count in said["decisions"].items():
-        idle = view.history.idle.get((said["strategy"], reason))
-        acted = [s for s in view.history.acted.values() if s.row.assessment.reason == reason]
+    reasons = [(name, *item) for name, part in said["strategies"].items() for item in part["decisions"].items()]
+    for name, reason, count in reasons:
+        idle = view.history.idle.get((name, reason))
+        acted = [s for s in view.history.acted.values() if s.row.strategy == name and s.row.assessment.reason == reason]
         newest = acted[-1] if acted else idle
         note = newest.row.assessment.note if newest else ""
-        rows.append((f"<b>{escape(reason)}</b>", f"{count:,}", f"{len(acted):,}", escape(note)))
+        label = f"<b>{escape(reason)}</b>" + (f" {escape(name)}" if len(said["strategies"]) > 1 else "")
+        rows.append((label, f"{count:,}", f"{len(acted):,}", escape(note)))
     return _table(("reason", "decisions", "with orders", "said last"), rows, ("keep", "num", "num"))
 
 

@@ -23,9 +23,10 @@ from basis_daemon.demo.report import write_report
 from basis_daemon.domain.errors import BasisError
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.journal.reader import JournalReader
-from basis_daemon.settings import LoadedSettings, load_settings
+from basis_daemon.settings import LoadedSettings, Settings, load_settings, strategy_parameters
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX
+from basis_daemon.wiring_venues import sandbox_credentials, sub_account_of
 
 Json = dict[str, Any]
 START_S, STOP_S, STANDSTILL_S = 60.0, 60.0, 60.0
@@ -35,9 +36,12 @@ ARMED = "armed"
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What to play. Without ``history`` the market is generated from ``seed``; with it ``days`` None is all of it."""
+    """What to play: one strategy of the configuration, or several side by side on accounts of their own.
 
-    strategy: str
+    Without ``history`` the market is generated from ``seed``; with it ``days`` None is all of it.
+    """
+
+    strategies: tuple[str, ...]
     seed: int
     days: int | None
     history: Path | None = None
@@ -135,7 +139,8 @@ async def _stage(directory: Path, options: DemoOptions, spectator: Spectator) ->
     async with AsyncExitStack() as stack:
         settings = _configure(directory, options, stack)
         spectator.say("starting the sandbox exchange")
-        sandbox = await Child.start("sandbox", _sandbox_arguments(options), directory, clock)
+        arguments = [*_sandbox_arguments(options), *_sub_accounts(settings.settings)]
+        sandbox = await Child.start("sandbox", arguments, directory, clock)
         stack.push_async_callback(sandbox.stop, STOP_S)
         ready = directory / "exchange" / "ready.json"
 
@@ -148,12 +153,11 @@ async def _stage(directory: Path, options: DemoOptions, spectator: Spectator) ->
         )
         await exchange.post("/clock", {"hold": True})
         spectator.say("starting the daemon")
-        arguments = ("run", "--config", "daemon.yaml", "--arm")
-        daemon = await Child.start("daemon", arguments, directory, clock)
+        daemon = await Child.start("daemon", ("run", "--config", "daemon.yaml", "--arm"), directory, clock)
         stack.push_async_callback(daemon.stop, STOP_S)
         operator = await stack.enter_async_context(LocalClient.at_socket(settings.settings.control_socket))
         stage = _Stage(options, directory, settings, sandbox, exchange, daemon, operator, clock)
-        await daemon.until("armed with prices", lambda: _is_watching(operator), START_S)
+        await daemon.until("armed with prices", lambda: _are_watching(operator, options.strategies), START_S)
         yield stage
 
 
@@ -179,22 +183,36 @@ def _configure(directory: Path, options: DemoOptions, stack: AsyncExitStack) -> 
         "sandbox.ready_file": "exchange/ready.json",
     }
     file = directory / "daemon.yaml"
-    file.write_text(written_over(options.config, changes), encoding="utf-8")
+    file.write_text(written_over(options.config, changes | _chosen(options)), encoding="utf-8")
     (directory / "book").mkdir(exist_ok=True)
-    loaded = load_settings(file, {"BASIS_DAEMON__DATA_DIR": str(directory / "book")})
-    if options.strategy not in loaded.settings.strategies:
-        known = ", ".join(sorted(loaded.settings.strategies))
-        raise DemoFailedError(f"strategy {options.strategy!r} is not in {options.config}: it holds {known}")
-    return loaded
+    return load_settings(file, {"BASIS_DAEMON__DATA_DIR": str(directory / "book")})
 
 
-async def _is_watching(operator: LocalClient) -> bool:
-    """True once the daemon is armed and has decided something on the prices of the held market."""
+def _chosen(options: DemoOptions) -> dict[str, str]:
+    """The strategies that are played and the venues that they weigh are switched on, all others off."""
+    settings = load_settings(options.config, {}, with_secrets=False).settings
+    if unknown := [name for name in options.strategies if name not in settings.strategies]:
+        known = ", ".join(sorted(settings.strategies))
+        raise DemoFailedError(f"strategy {unknown[0]!r} is not in {options.config}: it holds {known}")
+    venues = {venue.name for name in options.strategies for venue in strategy_parameters(settings, name).venues}
+    switches = {f"strategies.{name}.enabled": name in options.strategies for name in settings.strategies}
+    switches |= {f"venues.{name}.enabled": name in venues for name in settings.venues}
+    return {key: str(is_on).lower() for key, is_on in switches.items()}
+
+
+def _sub_accounts(settings: Settings) -> list[str]:
+    """Arguments that open an account at the sandbox for every venue that is not its main one."""
+    names = [venue.accounts.spot for venue in settings.enabled_venues.values() if sub_account_of(venue)]
+    return [word for name in names for word in ("--account", name)]
+
+
+async def _are_watching(operator: LocalClient, strategies: tuple[str, ...]) -> bool:
+    """True once the daemon is armed and every strategy has decided something on the prices of the held market."""
     try:
         status = await operator.get("/status")
     except (NotListeningError, ControlRefusedError):
         return False
-    return bool(status["live"].get("phase") == ARMED and status["strategies"])
+    return bool(status["live"].get("phase") == ARMED and len(status["strategies"]) == len(strategies))
 
 
 async def _let_time_run(stage: _Stage, spectator: Spectator) -> None:
@@ -231,15 +249,15 @@ def _judge(stage: _Stage, clock: Json, books: Json, exit_code: int) -> tuple[Boo
         journal.verify()
         view = BookView().fold(journal.rows())
     facts = RunFacts(
-        strategy=options.strategy,
+        strategy=",".join(options.strategies),
         seed=options.seed if options.history is None else None,
         window=options.window,
         history=options.history is not None,
         clock=clock,
         daemon_exit_code=exit_code,
         accounts={
-            "spot": settings.venues["binance"].accounts.spot,
-            "usdm": settings.venues["binance"].accounts.derivatives,
+            sandbox_credentials(venue)[0]: {"spot": venue.accounts.spot, "usdm": venue.accounts.derivatives}
+            for venue in settings.enabled_venues.values()
         },
         report=str(options.report) if options.report is not None else None,
     )

@@ -63,9 +63,10 @@ class MarginState:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The book in money: equity in USDT after accruals and in-transit funds, net delta per underlying in base units.
+    """One strategy's book in money: equity in USDT after accruals and in-transit funds, net delta in base units.
 
-    ``equity_usdt`` is None when something held has no price or mark; ``unknown`` names them. Never zero.
+    ``equity_usdt`` is None when something held has no price or mark; ``unknown`` names them. Never zero. Equity above
+    ``budget_usdt`` is a reserve that the strategy leaves alone; without a budget there is none.
     """
 
     time: datetime
@@ -75,6 +76,17 @@ class Exposure:
     net_delta: Mapping[str, Decimal]
     margins: tuple[MarginState, ...]
     unknown: tuple[str, ...] = ()
+    budget_usdt: Decimal | None = None
+
+    @property
+    def capital_usdt(self) -> Decimal | None:
+        """What sizes and shares are counted in: equity up to the budget."""
+        return None if self.equity_usdt is None else capital_of(self.equity_usdt, self.budget_usdt)
+
+
+def capital_of(equity: Decimal, budget: Decimal | None) -> Decimal:
+    """Equity up to the budget, all of it without one."""
+    return equity if budget is None else min(equity, budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,7 @@ class RiskView:
     """What restricts a decision: open orders block repairs of their legs, doubt and breaks block new risk.
 
     ``halted_instruments`` take no new risk, each for the reason stated, until an operator has looked.
+    ``latched`` says why the strategy must be out until an operator rearms it; empty while it may trade.
     """
 
     sites: tuple[LiquidationSite, ...]
@@ -107,6 +120,7 @@ class RiskView:
     withdrawal_pending_usdt: Decimal = Decimal(0)
     halted_until: Mapping[str, datetime] = field(default_factory=dict)
     halted_instruments: Mapping[PositionKey, str] = field(default_factory=dict)
+    latched: str = ""
 
     @property
     def drawdown(self) -> Decimal:

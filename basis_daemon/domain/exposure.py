@@ -21,7 +21,7 @@ ZERO, ONE = Decimal(0), Decimal(1)
 _BALANCES = frozenset({Kind.SPOT, Kind.TOKEN, Kind.TRANSIT})
 
 
-def build_exposure(book: PositionBook, market: MarketSnapshot) -> Exposure:
+def build_exposure(book: PositionBook, market: MarketSnapshot, budget_usdt: Decimal | None = None) -> Exposure:
     """Exposure of a CEX book (spot, linear perps, transit) at the snapshot's mids and marks, USDT at 1.
 
     Age is not judged here: the snapshot's ``ages`` tell whether a price is stale. ``holdings`` are the book's own.
@@ -51,6 +51,7 @@ def build_exposure(book: PositionBook, market: MarketSnapshot) -> Exposure:
         net_delta=delta,
         margins=margins,
         unknown=tuple(sorted(set(unknown))),
+        budget_usdt=budget_usdt,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -119,6 +119,16 @@ class PositionBook:
     reports: Mapping[str, AccountReport] = field(default_factory=dict)
     in_doubt: tuple[str, ...] = ()
     breaks: tuple[Break, ...] = ()
+
+    def part(self, accounts: Container[str]) -> PositionBook:
+        """What lies at these accounts; ``in_doubt`` stays that of the whole book."""
+        return replace(
+            self,
+            holdings={key: amount for key, amount in self.holdings.items() if key.venue in accounts},
+            open_notional={key: cost for key, cost in self.open_notional.items() if key.venue in accounts},
+            reports={account: report for account, report in self.reports.items() if account in accounts},
+            breaks=tuple(found for found in self.breaks if found.key.venue in accounts),
+        )
 
     def quantity(self, key: PositionKey) -> Decimal:
         """Zero when the key was never posted to."""

@@ -79,15 +79,15 @@ class History:
     """How often each sentence, figures blotted out, was why nothing was done; by strategy."""
     sentences: dict[tuple[str, str], str] = field(default_factory=dict)
     """The newest wording of each, with its figures."""
-    z_min: Decimal | None = None
-    """The nearest that any account came to liquidation, in shocks, as decisions saw it."""
+    z_min: dict[str, Decimal] = field(default_factory=dict)
+    """The nearest that any account of a strategy came to liquidation, in shocks, as its decisions saw it."""
     groups: list[Seen[GroupRow]] = field(default_factory=list)
     guard: list[Seen[GuardRow]] = field(default_factory=list)
     operator: list[StoredRecord] = field(default_factory=list)
     generations: dict[int, Json] = field(default_factory=dict)
     valuations: list[Valued] = field(default_factory=list)
-    deltas: list[Decimal] = field(default_factory=list)
-    """Largest absolute net delta as a fraction of equity, at valuations and ends of plans outside clips."""
+    deltas: dict[str, list[Decimal]] = field(default_factory=dict)
+    """By strategy: largest absolute net delta as a share of equity, at valuations and ends of plans outside clips."""
 
 
 class BookView:
@@ -98,6 +98,8 @@ class BookView:
         self.history = History()
         self.first: StoredRecord | None = None
         self.last: StoredRecord | None = None
+        self.latest_of: dict[str, Json] = {}
+        """The newest valuation of each strategy."""
         self._collect: Mapping[RecordKind, Callable[[StoredRecord], None]] = {
             RecordKind.TRADE: self._trade,
             RecordKind.ORDER_STATE: self._order_state,
@@ -138,8 +140,8 @@ class BookView:
 
     @property
     def latest(self) -> Json:
-        """The newest valuation, or an empty mapping before the first one."""
-        return self.history.valuations[-1].row if self.history.valuations else {}
+        """The newest valuations of all strategies as one, or an empty mapping before the first one."""
+        return summed(self.latest_of.values())
 
     def _trade(self, row: StoredRecord) -> None:
         seen = Seen(row, load(TradeRow, row.record.payload))
@@ -163,15 +165,17 @@ class BookView:
     def _plan(self, row: StoredRecord) -> None:
         seen = Seen(row, load(PlanRow, row.record.payload))
         self.history.plan_steps.setdefault(seen.row.plan_id, []).append(seen)
-        if seen.row.state in PLAN_ENDS and not self.state.running_plans():
-            self._note_delta(self._net_delta(), self.latest)
+        strategy = seen.row.strategy
+        if seen.row.state in PLAN_ENDS and self._is_settled(strategy) and strategy in self.latest_of:
+            self._note_delta(strategy, self._net_delta(strategy))
 
     def _decision(self, row: StoredRecord) -> None:
         history, decision = self.history, self.state.last_decision[row.record.correlation_id.rsplit(":", 2)[0]]
         key = (decision.strategy, decision.assessment.reason.value)
         history.reasons[key] += 1
         near = [used.value for name, used in decision.assessment.inputs.items() if name.startswith("z:")]
-        history.z_min = min([*near, *([] if history.z_min is None else [history.z_min])], default=None)
+        if near:
+            history.z_min[decision.strategy] = min(*near, history.z_min.get(decision.strategy, near[0]))
         if decision.order_ids:
             history.acted[row.record.correlation_id] = Seen(row, decision)
             if decision.denied:
@@ -196,25 +200,50 @@ class BookView:
         self.history.generations[row.generation] = said if isinstance(said, dict) else {}
 
     def _valuation(self, row: StoredRecord) -> None:
-        valuation, is_settled = orjson.loads(row.record.payload), not self.state.running_plans()
+        valuation = orjson.loads(row.record.payload)
+        strategy = valuation["strategy"]
+        is_settled = self._is_settled(strategy)
         self.history.valuations.append(Valued(row, valuation, is_settled))
+        self.latest_of[strategy] = valuation
         if is_settled:
-            self._note_delta({asset: Decimal(q) for asset, q in valuation["net_delta"].items()}, valuation)
+            self._note_delta(strategy, {asset: Decimal(q) for asset, q in valuation["net_delta"].items()})
 
-    def _note_delta(self, net: Mapping[str, Decimal], valuation: Json) -> None:
+    def _is_settled(self, strategy: str) -> bool:
+        """True while no plan of the strategy runs, so that no clip is half done."""
+        return all(plan.strategy != strategy for plan in self.state.running_plans())
+
+    def _note_delta(self, strategy: str, net: Mapping[str, Decimal]) -> None:
+        valuation = self.latest_of[strategy]
         prices, equity = valuation.get("prices", {}), Decimal(valuation.get("equity_usdt") or 0)
         priced = [abs(quantity) * Decimal(prices[asset]) for asset, quantity in net.items() if asset in prices]
         if priced and equity > 0:
-            self.history.deltas.append(max(priced) / equity)
+            self.history.deltas.setdefault(strategy, []).append(max(priced) / equity)
 
-    def _net_delta(self) -> dict[str, Decimal]:
-        """Spot and linear perps per underlying, in base units; what the ledger holds now."""
-        net: dict[str, Decimal] = {}
+    def _net_delta(self, strategy: str) -> dict[str, Decimal]:
+        """Spot and linear perps per underlying, in base units; what the ledger holds now at the strategy's accounts."""
+        valuation, net = self.latest_of[strategy], dict[str, Decimal]()
         for key, quantity in self.state.ledger.holdings().items():
-            asset = underlying(key, self.latest.get("bases", {}))
-            if asset != QUOTE:
+            asset = underlying(key, valuation["bases"])
+            if asset != QUOTE and key.venue in valuation["accounts"]:
                 net[asset] = net.get(asset, ZERO) + quantity
         return net
+
+
+def summed(rows: Iterable[Json]) -> Json:
+    """Valuations of several strategies as one: amounts added, prices and accounts side by side; empty without any."""
+    found: Json = {}
+    for row in rows:
+        if not found:
+            found = dict(row)
+            continue
+        for name in ("equity_usdt", "capital_usdt"):
+            found[name] = plain(Decimal(found[name]) + Decimal(row[name]))
+        net, more = found["net_delta"], row["net_delta"]
+        found["net_delta"] = net | {a: plain(Decimal(q) + Decimal(net.get(a, 0))) for a, q in more.items()}
+        found |= {name: {**found[name], **row[name]} for name in ("prices", "marks", "bases", "holdings")}
+        found |= {name: [*found[name], *row[name]] for name in ("margins", "accounts")}
+        found["time"] = max(found["time"], row["time"])
+    return found
 
 
 def underlying(key: PositionKey, bases: Mapping[str, str]) -> str:

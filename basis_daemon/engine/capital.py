@@ -27,11 +27,16 @@ class Withdrawal:
 
 
 class Cashier:
-    """Reserves capital. ``wallets`` are the spot wallets of each strategy from which an operator takes it."""
+    """Reserves capital. ``wallets`` are the spot wallets of each strategy from which an operator takes it.
 
-    def __init__(self, recorder: Recorder, valuer: Valuer, wallets: Mapping[str, tuple[PositionKey, ...]]) -> None:
+    ``valuers`` know what each strategy is worth: none pays for another.
+    """
+
+    def __init__(
+        self, recorder: Recorder, valuers: Mapping[str, Valuer], wallets: Mapping[str, tuple[PositionKey, ...]]
+    ) -> None:
         self._recorder = recorder
-        self._valuer = valuer
+        self._valuers = valuers
         self._wallets = wallets
 
     def withdraw(self, wish: Withdrawal) -> WithdrawalRow:
@@ -44,10 +49,11 @@ class Cashier:
                     f"this id, now {wish.amount_usdt} of {name}; name another id for another wish"
                 )
             return known
-        equity = self._valuer.last.equity_usdt if self._valuer.last is not None else None
-        if equity is None:
+        last = self._valuers[name].last
+        if last is None:
             raise WithdrawalRefusedError(f"withdrawal {wish.wish_id}: the book was never valued; ask again when it was")
-        free = equity - sum((row.pending_usdt for row in self._recorder.state.withdrawals.values()), Decimal(0))
+        asked = (row for row in self._recorder.state.withdrawals.values() if row.strategy == name)
+        free = last.equity_usdt - sum((row.pending_usdt for row in asked), Decimal(0))
         if not 0 < wish.amount_usdt <= free:
             raise WithdrawalRefusedError(
                 f"withdrawal {wish.wish_id}: {wish.amount_usdt} USDT, expected more than 0 and at most {free:.2f}, the "

@@ -190,7 +190,7 @@ class SnapshotRow:
     guard: GuardRow
     trade_count: int
     last_trade_time: dict[str, datetime]
-    last_valuation: str
+    last_valuations: dict[str, str]
     openings: dict[str, datetime] = field(default_factory=dict)
     halts: dict[PositionKey, str] = field(default_factory=dict)
     withdrawals: dict[str, WithdrawalRow] = field(default_factory=dict)

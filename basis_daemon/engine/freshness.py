@@ -10,6 +10,7 @@ from decimal import Decimal
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import Age
 from basis_daemon.engine.mailbox import Mailbox
+from basis_daemon.engine.state import EPOCH
 
 _NS_EXPONENT, _NONE = -9, Decimal(0)
 
@@ -40,23 +41,37 @@ class Freshness:
         """One stream of the account went up or down; what it does says nothing about the others."""
         (self._down.discard if is_up else self._down.add)((account, stream))
 
+    def newest(self, instruments: Iterable[PositionKey], before: datetime = EPOCH) -> datetime:
+        """The newest stamp of these instruments, market time as their strategy sees it; ``before`` the first one."""
+        return max(self._stamps(instruments), default=before)
+
     def is_lagging(self, instruments: Iterable[PositionKey]) -> bool:
-        """True while some stream is behind the newest stamp: wait for it, up to the grace, before deciding."""
-        oldest, mailbox = self._mailbox.newest - self._lag_max, self._mailbox
-        for held in (mailbox.books, mailbox.marks):
+        """True while one stream is behind the newest of them: wait for it, up to the grace, before deciding.
+
+        Only these instruments are compared with each other: what another strategy's venue says has no part in it.
+        """
+        newest = oldest = None
+        for held in (self._mailbox.books, self._mailbox.marks):
             for key in instruments:
-                if (event := held.get(key)) is not None and event.venue_time < oldest:
-                    return True
-        return False
+                if (event := held.get(key)) is not None:
+                    stamp = event.venue_time
+                    newest = stamp if newest is None or stamp > newest else newest
+                    oldest = stamp if oldest is None or stamp < oldest else oldest
+        return newest is not None and oldest is not None and newest - oldest > self._lag_max
 
     def ages(self, instruments: Iterable[PositionKey], accounts: Iterable[str], now_ns: int) -> Mapping[str, Age]:
-        """Age of ``book:KEY``, ``mark:KEY`` and ``account:NAME``; what was never seen has no entry."""
+        """Age of ``book:KEY``, ``mark:KEY`` and ``account:NAME``; what was never seen has no entry.
+
+        A stamp lags behind the newest stamp of these instruments, of which the caller owns all.
+        """
         ages: dict[str, Age] = {}
         down = {account for account, _ in self._down}
+        instruments = tuple(instruments)
+        newest = self.newest(instruments)
         for key in instruments:
             for name, held in (("book", self._mailbox.books.get(key)), ("mark", self._mailbox.marks.get(key))):
                 if held is not None:
-                    ages[f"{name}:{key}"] = self._age(held.venue_time, held.received_ns, now_ns, self._limits.quote_s)
+                    ages[f"{name}:{key}"] = self._age(newest - held.venue_time, held.received_ns, now_ns)
         for account in accounts:
             if (at := self._answered_ns.get(account)) is not None:
                 age_s = Decimal(now_ns - at).scaleb(_NS_EXPONENT)
@@ -64,8 +79,14 @@ class Freshness:
                 ages[f"account:{account}"] = Age(Decimal(0), age_s, is_stale)
         return ages
 
-    def _age(self, stamp: datetime, received_ns: int, now_ns: int, limit_s: Decimal) -> Age:
-        behind = self._mailbox.newest - stamp
+    def _age(self, behind: timedelta, received_ns: int, now_ns: int) -> Age:
         lag = Decimal(str(behind.total_seconds())) if behind else _NONE
-        arrival = Decimal(now_ns - received_ns).scaleb(_NS_EXPONENT)
+        arrival, limit_s = Decimal(now_ns - received_ns).scaleb(_NS_EXPONENT), self._limits.quote_s
         return Age(lag, arrival, lag > limit_s or arrival > limit_s)
+
+    def _stamps(self, instruments: Iterable[PositionKey]) -> Iterable[datetime]:
+        for key in instruments:
+            if (book := self._mailbox.books.get(key)) is not None:
+                yield book.venue_time
+            if (mark := self._mailbox.marks.get(key)) is not None:
+                yield mark.venue_time

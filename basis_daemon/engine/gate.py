@@ -54,13 +54,17 @@ class RiskDesk:
         self._recorder = recorder
         self._guard = guard
         self._clock = clock
+        self._accounts = frozenset(key.venue for key in permissions.declared_keys)
         self._approved_ns: deque[int] = deque(maxlen=limits.orders_per_minute_max + 1)
         self.valuer: Valuer | None = None
 
     def view(self, exposure: Exposure, book: PositionBook, running: Sequence[Assessment]) -> RiskView:
-        """Sites, share price, and everything that blocks: plans in flight, open orders, doubt, breaks, the guard."""
-        state, valuer = self._recorder.state, self.valuer
-        living, busy = state.open_orders(), _busy(running)
+        """Sites, share price, and everything that blocks: plans in flight, open orders, doubt, breaks, the guard.
+
+        ``book`` holds the strategy's own accounts; orders at others, in doubt or not, block somebody else.
+        """
+        valuer, busy = self.valuer, _busy(running)
+        living = [life for life in self._recorder.state.open_orders() if life.order.venue in self._accounts]
         return RiskView(
             sites=liquidation_sites(exposure.margins, self._limits.shocks, self._ladder),
             unit_value=valuer.unit_value if valuer else ONE,
@@ -79,8 +83,11 @@ class RiskDesk:
             ),
             breaks=book.breaks,
             is_killed=self._guard.state is not GuardState.ACTIVE,
-            halted_instruments=MappingProxyType(dict(state.halts)),
-            withdrawal_pending_usdt=state.pending_withdrawal(self._permissions.declared_keys),
+            halted_instruments=MappingProxyType(
+                {key: why for key, why in self._recorder.state.halts.items() if key.venue in self._accounts}
+            ),
+            withdrawal_pending_usdt=self._recorder.state.pending_withdrawal(self._permissions.declared_keys),
+            latched=valuer.latched if valuer else "",
         )
 
     def gate(self, orders: Sequence[Order], picture: Picture, assessment: Assessment) -> tuple[str, ...]:

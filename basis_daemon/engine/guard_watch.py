@@ -41,9 +41,9 @@ class WatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What is looked at: the whole book at the market as it is, and the drawdown of its last exact valuation."""
+    """What is looked at: every strategy's book at the market as it is, and how far all lie below their highs."""
 
-    exposure: Callable[[], Exposure]
+    exposures: Callable[[], Sequence[Exposure]]
     drawdown: Callable[[], Decimal]
 
 
@@ -67,13 +67,10 @@ class GuardWatch:
         """One look at everything; the latch moves at most as far as the worst of it asks."""
         now_ns = self._clock.monotonic_ns()
         self._note_sleep(now_ns)
-        exposure = self._sight.exposure()
-        for state, why in (
-            *self._margin(exposure),
-            *self._drawdown(),
-            *self._silence(exposure, now_ns),
-            *self._breaks(now_ns),
-        ):
+        for exposure in self._sight.exposures():
+            for state, why in (*self._margin(exposure), *self._silence(exposure, now_ns)):
+                self._guard.tighten(state, why)
+        for state, why in (*self._drawdown(), *self._breaks(now_ns)):
             self._guard.tighten(state, why)
 
     def _note_sleep(self, now_ns: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -24,9 +26,19 @@ RiskOf = Callable[[Exposure, PositionBook, Sequence[Assessment]], RiskView]
 """Sites, share price, and what restricts: the book's doubts, and the assessments whose plans are running."""
 
 Survey = Callable[[], tuple[MarketSnapshot, Exposure, Sequence[LiquidationSite]]]
-"""The whole book at the market as it is: for valuation."""
+"""One strategy's accounts at the market as it is: for valuation."""
 
 _NO_DECISION = DecisionIds("", 0, 0)
+
+
+def accounts_of(strategy: Strategy) -> frozenset[str]:
+    """What a strategy owns: no other strategy trades there, and it sees nothing beyond."""
+    return _venues(strategy.declared_keys)
+
+
+@lru_cache(maxsize=64)
+def _venues(keys: frozenset[PositionKey]) -> frozenset[str]:
+    return frozenset(key.venue for key in keys)
 
 
 class Picture(Struct, frozen=True):
@@ -57,6 +69,7 @@ class PictureMaker:
         clock: Clock,
         grace_ns: int,
         risk_of: RiskOf,
+        budget_usdt: Decimal | None = None,
     ) -> None:
         self._mailbox = mailbox
         self._monitor = monitor
@@ -64,12 +77,12 @@ class PictureMaker:
         self._freshness = freshness
         self._clock = clock
         self._risk_of = risk_of
+        self._budget_usdt = budget_usdt
         self.grace_ns = grace_ns
 
-    @property
-    def newest(self) -> datetime:
-        """The newest stamp that any stream has brought."""
-        return self._mailbox.newest
+    def newest(self, strategy: Strategy) -> datetime:
+        """The newest stamp that a stream of the strategy has brought."""
+        return self._freshness.newest(strategy.instruments)
 
     def is_lagging(self, strategy: Strategy) -> bool:
         """True while an instrument of the strategy is behind its venue's newest stamp."""
@@ -82,26 +95,27 @@ class PictureMaker:
 
     def take(self, strategy: Strategy, memory: object, ids: DecisionIds, running: Sequence[Assessment]) -> Picture:
         """The picture now; what was never seen is missing from it, what is old says so."""
-        accounts = {key.venue for key in strategy.declared_keys}
+        accounts = accounts_of(strategy)
         market = self.market(strategy.instruments, accounts, ids, memory)
-        book = self._monitor.book
-        exposure = build_exposure(book, market)
+        book = self._monitor.book.part(accounts)
+        exposure = build_exposure(book, market, self._budget_usdt)
         events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values())
         return Picture(market, exposure, self._risk_of(exposure, book, running), events)
 
-    def survey(self) -> tuple[MarketSnapshot, Exposure, Sequence[LiquidationSite]]:
-        """The whole book at the market as it is, for valuation."""
-        instruments = frozenset(self._recorder.state.instruments)
-        market = self.market(instruments, {key.venue for key in instruments}, _NO_DECISION, None)
-        exposure = build_exposure(self._monitor.book, market)
-        return market, exposure, self._risk_of(exposure, self._monitor.book, ()).sites
+    def survey(self, strategy: Strategy) -> tuple[MarketSnapshot, Exposure, Sequence[LiquidationSite]]:
+        """Everything at the strategy's accounts at the market as it is, for valuation."""
+        accounts = accounts_of(strategy)
+        instruments = frozenset(key for key in self._recorder.state.instruments if key.venue in accounts)
+        market, book = self.market(instruments, accounts, _NO_DECISION, None), self._monitor.book.part(accounts)
+        exposure = build_exposure(book, market, self._budget_usdt)
+        return market, exposure, self._risk_of(exposure, book, ()).sites
 
     def market(
         self, wanted: frozenset[PositionKey], accounts: Iterable[str], ids: DecisionIds, memory: object
     ) -> MarketSnapshot:
         """What can be seen of these instruments."""
         return MarketSnapshot(
-            time=max(self._mailbox.newest, self._recorder.state.market_time),
+            time=self._freshness.newest(wanted, before=self._recorder.state.market_time),
             ids=ids,
             instruments=MappingProxyType(self._recorder.state.instruments),
             books=MappingProxyType({key: self._mailbox.books[key] for key in wanted if key in self._mailbox.books}),

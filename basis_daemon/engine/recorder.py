@@ -79,9 +79,9 @@ class Recorder:
         self._append(_KINDS[type(row)], later(row), correlation, causation)
 
     def note(self, kind: RecordKind, payload: str, correlation: str) -> None:
-        """Queue a row that changes no state: a valuation, an operator's command."""
+        """Queue a row that changes no book: a valuation, correlated by its strategy; an operator's command."""
         if kind is RecordKind.VALUATION:
-            self.state.last_valuation = payload
+            self.state.last_valuations[correlation] = payload
         self._append(kind, payload, correlation, "")
 
     async def intents(self, orders: Sequence[Order]) -> None:

@@ -1,36 +1,33 @@
-"""Whose turn it is to be reconciled: all in rhythm, one at once when something says so, one that is off ever later."""
+"""When an account is reconciled: in rhythm, at once when something says so, and ever later while it is off."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 RETRY_FIRST_S = 0.1
 _NS = 1_000_000_000
 
 
 class Rota:
-    """Pure; the caller hands in the monotonic clock. What does not heal must not eat the venues' request budgets."""
+    """Pure; the caller hands in the monotonic clock. What does not heal must not eat the venue's request budget."""
 
-    def __init__(self, accounts: Iterable[str], rhythm_s: float, now_ns: int) -> None:
-        self._all = frozenset(accounts)
+    def __init__(self, rhythm_s: float, now_ns: int) -> None:
         self._rhythm_s = rhythm_s
-        self._all_due_ns = now_ns + int(rhythm_s * _NS)
+        self._due_ns = now_ns + int(rhythm_s * _NS)
         self._retry_s = RETRY_FIRST_S
-        self._off: frozenset[str] = frozenset()
+        self._is_off = False
 
     def wait_s(self, now_ns: int) -> float:
-        """How long nobody's turn comes, unless somebody is wanted before."""
-        left_s = max((self._all_due_ns - now_ns) / _NS, 0.0)
-        return min(left_s, self._retry_s) if self._off else left_s
+        """How long its turn does not come, unless it is wanted before."""
+        left_s = max((self._due_ns - now_ns) / _NS, 0.0)
+        return min(left_s, self._retry_s) if self._is_off else left_s
 
-    def take(self, wanted: Iterable[str], now_ns: int) -> frozenset[str]:
-        """Whom to ask now: those wanted and those that were off, or everybody when the rhythm says so."""
-        if now_ns < self._all_due_ns:
-            return self._off | (self._all & frozenset(wanted))
-        self._all_due_ns = now_ns + int(self._rhythm_s * _NS)
-        return self._all
+    def is_due(self, now_ns: int, *, is_wanted: bool) -> bool:
+        """True when the rhythm or somebody asks for it, or when it was off."""
+        if now_ns < self._due_ns:
+            return self._is_off or is_wanted
+        self._due_ns = now_ns + int(self._rhythm_s * _NS)
+        return True
 
-    def asked(self, off: Iterable[str]) -> None:
-        """Those that did not agree, or did not answer, are asked again; each time after twice the pause."""
-        self._off = frozenset(off)
-        self._retry_s = min(self._retry_s * 2, self._rhythm_s) if self._off else RETRY_FIRST_S
+    def asked(self, *, is_off: bool) -> None:
+        """What did not agree, or did not answer, is asked again; each time after twice the pause."""
+        self._is_off = is_off
+        self._retry_s = min(self._retry_s * 2, self._rhythm_s) if is_off else RETRY_FIRST_S

@@ -83,7 +83,7 @@ class BookState:
         self.breaks_opened = 0
         self.foreign_orders: dict[str, ForeignOrderRow] = {}
         self.guard = GuardRow(GuardState.ACTIVE, "")
-        self.last_valuation = ""
+        self.last_valuations: dict[str, str] = {}
         self.trade_count = 0
         self.sequence = 0
         self.last_trade_time: dict[str, datetime] = {}
@@ -248,7 +248,7 @@ class BookState:
                 opening = load(Entry, text)
                 self.open_account(opening.event_id.removeprefix(opening_id("")), opening)
             case RecordKind.VALUATION:
-                self.last_valuation = text
+                self.last_valuations[correlation] = text
             case _ if kind in ROWS:
                 self.fold(load(ROWS[kind], text))
 
@@ -309,7 +309,7 @@ class BookState:
                 guard=self.guard,
                 trade_count=self.trade_count,
                 last_trade_time=self.last_trade_time,
-                last_valuation=self.last_valuation,
+                last_valuations=self.last_valuations,
                 openings=self.openings,
                 halts=self.halts,
                 withdrawals=self.withdrawals,
@@ -328,7 +328,7 @@ class BookState:
         state.breaks = {found.key: found for found in row.breaks}
         for name in (
             "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "foreign_orders",
-            "guard", "trade_count", "last_trade_time", "last_valuation", "openings", "halts", "withdrawals",
+            "guard", "trade_count", "last_trade_time", "last_valuations", "openings", "halts", "withdrawals",
             "asked_until",
         ):  # fmt: skip
             setattr(state, name, getattr(row, name))

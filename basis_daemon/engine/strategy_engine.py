@@ -138,7 +138,7 @@ class EventDrivenStrategyEngine:
             return False
         self._waiting_since_ns = self._waiting_since_ns or now_ns
         is_in_grace = now_ns - self._waiting_since_ns < self._pictures.grace_ns
-        return is_in_grace or self._pictures.newest < self._due_at
+        return is_in_grace or self._pictures.newest(self.strategy) < self._due_at
 
     def _take_picture(self) -> Picture:
         ids = DecisionIds(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from basis_daemon.domain.decision import Exposure, LiquidationSite, MarginState
+from basis_daemon.domain.decision import Exposure, LiquidationSite, MarginState, capital_of
 from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.market import MarketSnapshot
@@ -41,10 +41,17 @@ class MarginRow:
 
 @dataclass(frozen=True, slots=True)
 class ValuationRow:
-    """A valuation with the split of the change since the one before; share price in ``unit_value``."""
+    """One strategy's accounts valued, with the split of the change since the valuation before.
 
+    ``unit_value`` is the share price of ``capital_usdt``, which is the equity up to the budget. ``latched`` says why
+    the strategy has to stay out; empty while it may trade.
+    """
+
+    strategy: str
+    accounts: tuple[str, ...]
     time: datetime
     equity_usdt: Decimal
+    capital_usdt: Decimal
     prices: Mapping[str, Decimal]
     marks: Mapping[PositionKey, Decimal]
     holdings: Mapping[PositionKey, Decimal]
@@ -57,31 +64,48 @@ class ValuationRow:
     units: Decimal
     unit_value: Decimal
     unit_value_high: Decimal
+    latched: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """What a strategy was given: equity above ``budget_usdt`` is not its to use, and a loss latches it.
+
+    ``drawdown_max`` is a fraction of the highest unit value.
+    """
+
+    strategy: str
+    drawdown_max: Decimal
+    budget_usdt: Decimal | None = None
 
 
 class Valuer:
-    """Values the book each ``step`` of market time, when no plan runs and every venue agrees with the book.
+    """Values one strategy's accounts each ``step`` of market time, when nothing moves there and the venues agree.
 
-    Whoever sees market time reach ``next_at`` sets ``due``.
+    Whoever sees market time reach ``next_at`` sets ``due``. The high of the unit value and the latch that a drawdown
+    closes live in the valuations themselves, so that a restart changes neither.
     """
 
     def __init__(
         self,
         *,
+        mandate: Mandate,
         recorder: Recorder,
         reconcilers: Sequence[Reconciler],
         survey: Survey,
         alarm: Alarm,
         step: timedelta,
     ) -> None:
+        self._mandate = mandate
         self._recorder = recorder
         self._reconcilers = reconcilers
         self._survey = survey
         self._alarm = alarm
         self._step = step
+        self.accounts = frozenset(reconciler.account for reconciler in reconcilers)
         self._blind_times = 0
         self.due = asyncio.Event()
-        text = recorder.state.last_valuation
+        text = recorder.state.last_valuations.get(mandate.strategy)
         self.last = load(ValuationRow, text) if text else None
         self.next_at = market_floor(self.last.time, step) + step if self.last else EPOCH
 
@@ -100,6 +124,21 @@ class Valuer:
         """Fraction that the unit value lies below its highest; deposits and withdrawals leave it as it is."""
         return ONE - self.unit_value / self.unit_value_high
 
+    @property
+    def latched(self) -> str:
+        """Why the strategy has to stay out; empty while it may trade."""
+        return self.last.latched if self.last else ""
+
+    def rearm(self, why: str) -> bool:
+        """Operator only: take the loss as it is, drawdown counts from here. False when nothing was latched."""
+        last = self.last
+        if last is None or not last.latched:
+            return False
+        same = dict.fromkeys(last.components, Decimal(0))
+        self._note(replace(last, unit_value_high=last.unit_value, latched="", components=same))
+        self._alarm("strategy rearmed", {"strategy": last.strategy, "was": last.latched, "why": why})
+        return True
+
     async def value_now(self) -> bool:
         """Journal a valuation; False when something moved, a venue was silent, or a price is missing: try again."""
         if self._is_blind():
@@ -114,15 +153,19 @@ class Valuer:
         if exposure.unknown or _is_marked_stale(market, exposure):
             return False
         stated = {k: q for r in self._reconcilers if r.last is not None for k, q in r.last.holdings.items()}
-        state = self._recorder.state
+        state, accounts = self._recorder.state, self.accounts
         valuation = Valuation(
             time=market.time,
             holdings=stated,
-            open_notional=state.ledger.open_notionals(),
+            open_notional={k: cost for k, cost in state.ledger.open_notionals().items() if k.venue in accounts},
             prices=exposure.prices,
             marks={key: tick.mark for key, tick in market.marks.items()},
             bases={key: i.base for key, i in state.instruments.items() if key.kind is Kind.PERP},
-            posted=tuple(Posted(c, a, s, amount) for (c, a, s), amount in state.ledger.totals().items()),
+            posted=tuple(
+                Posted(cause, account, asset, amount)
+                for (cause, account, asset), amount in state.ledger.totals().items()
+                if PositionKey(account).venue in accounts
+            ),
         )
         self._journal(valuation, exposure.margins, sites)
         self.next_at = market_floor(market.time, self._step) + self._step
@@ -134,18 +177,21 @@ class Valuer:
         unknown = self._survey()[1].unknown
         self._blind_times = self._blind_times + 1 if unknown else 0
         if self._blind_times == BLIND_TIMES_MAX:
-            self._alarm("equity unknown: something is held that has no price here", {"inputs": ", ".join(unknown)})
+            facts = {"strategy": self._mandate.strategy, "inputs": ", ".join(unknown)}
+            self._alarm("equity unknown: something is held that has no price here", facts)
         return bool(unknown)
 
     def _journal(self, now: Valuation, margins: Sequence[MarginState], sites: Sequence[LiquidationSite]) -> None:
         last = self.last
         before = None if last is None else _valuation_of(last)
         parts = attribute(before, now) if before else {}
-        held = None if last is None else Shares(last.units, last.unit_value, last.unit_value_high)
-        shares = shares_after(held, now.equity, parts.get("flows", Decimal(0)))
+        shares = self._shares(now.equity, parts.get("flows", Decimal(0)))
         row = ValuationRow(
+            strategy=self._mandate.strategy,
+            accounts=tuple(sorted(self.accounts)),
             time=now.time,
             equity_usdt=now.equity,
+            capital_usdt=capital_of(now.equity, self._mandate.budget_usdt),
             prices=now.prices,
             marks=now.marks,
             holdings=now.holdings,
@@ -158,12 +204,43 @@ class Valuer:
             units=shares.units,
             unit_value=shares.unit_value,
             unit_value_high=shares.high,
+            latched=self.latched or self._drawdown_fault(shares),
         )
-        self.last = row
-        self._recorder.note(RecordKind.VALUATION, dump(row), "valuation")
+        if row.latched and not self.latched:
+            self._alarm("strategy latched", {"strategy": row.strategy, "why": row.latched})
+        self._note(row)
         if parts.get("unexplained"):
-            facts = {name: str(amount) for name, amount in parts.items()}
+            facts = {"strategy": row.strategy} | {name: str(amount) for name, amount in parts.items()}
             self._alarm("equity change unexplained", facts)
+
+    def _note(self, row: ValuationRow) -> None:
+        self.last = row
+        self._recorder.note(RecordKind.VALUATION, dump(row), row.strategy)
+
+    def _shares(self, equity: Decimal, flows: Decimal) -> Shares:
+        """Units of the capital at work and their price; all profit and loss is that of this capital.
+
+        What then lies above the budget goes into the reserve, and what is lacking comes out of it, at that price:
+        neither hides a loss nor makes a gain.
+        """
+        last, capital = self.last, capital_of(equity, self._mandate.budget_usdt)
+        if last is None:
+            return shares_after(None, capital, Decimal(0))
+        worth = last.capital_usdt + equity - flows - last.equity_usdt
+        return shares_after(Shares(last.units, last.unit_value, last.unit_value_high), capital, capital - worth)
+
+    def _drawdown_fault(self, shares: Shares) -> str:
+        drawdown, limit = 1 - shares.unit_value / shares.high, self._mandate.drawdown_max
+        if drawdown < limit:
+            return ""
+        return f"drawdown {drawdown:.6f} reached {limit} of the highest unit value {shares.high:.6f}"
+
+
+def book_drawdown(valuers: Iterable[Valuer]) -> Decimal:
+    """Fraction that the capital of all strategies lies below what it was worth at the high of each; 0 before any."""
+    rows = [row for valuer in valuers if (row := valuer.last) is not None and row.unit_value > 0]
+    peak = sum((row.capital_usdt * row.unit_value_high / row.unit_value for row in rows), Decimal(0))
+    return ONE - sum((row.capital_usdt for row in rows), Decimal(0)) / peak if peak > 0 else Decimal(0)
 
 
 def _is_marked_stale(market: MarketSnapshot, exposure: Exposure) -> bool:

@@ -15,7 +15,7 @@ GRAIN = Decimal("1e-10")
 
 
 def status(view: BookView) -> Json:
-    """How the book stands: equity, doubt, breaks, guard, nearest liquidation, and the last decision per strategy."""
+    """How the book stands, in all and by strategy: equity, doubt, breaks, guard, nearest liquidation, last decision."""
     state, latest = view.state, view.latest
     runs = view.history.generations
     return {
@@ -29,7 +29,9 @@ def status(view: BookView) -> Json:
         "equity_usdt": latest.get("equity_usdt"),
         "net_delta": latest.get("net_delta", {}),
         "margins": latest.get("margins", []),
-        "drawdown": _drawdown(latest),
+        "drawdown": max(
+            (found for row in view.latest_of.values() if (found := _drawdown(row))), key=Decimal, default=None
+        ),
         "in_doubt": list(state.in_doubt()),
         "breaks": [
             {
@@ -65,10 +67,18 @@ def status(view: BookView) -> Json:
 
 
 def _strategy(view: BookView, name: str) -> Json:
-    row = view.state.last_decision[name]
-    said = row.assessment
+    row, valued = view.state.last_decision[name], view.latest_of.get(name, {})
+    said, accounts = row.assessment, valued.get("accounts", [])
     return {
         "name": name,
+        "accounts": accounts,
+        "equity_usdt": valued.get("equity_usdt"),
+        "capital_usdt": valued.get("capital_usdt"),
+        "net_delta": valued.get("net_delta", {}),
+        "drawdown": _drawdown(valued),
+        "latched": valued.get("latched", ""),
+        "in_doubt": sum(1 for life in view.state.open_orders() if life.is_in_doubt and life.order.strategy == name),
+        "breaks": sum(1 for key in view.state.breaks if key.venue in accounts),
         "decision": row.decision,
         "time": said.time.isoformat(),
         "trigger": said.trigger,
@@ -93,8 +103,16 @@ def positions(view: BookView) -> Json:
         "equity_usdt": latest.get("equity_usdt"),
         "net_delta": latest.get("net_delta", {}),
         "margins": latest.get("margins", []),
-        "positions": [_position(key, amount, costs.get(key, ZERO), latest) for key, amount in held.items()],
+        "positions": [
+            {"strategy": _owner(view, key)} | _position(key, amount, costs.get(key, ZERO), latest)
+            for key, amount in held.items()
+        ],
     }
+
+
+def _owner(view: BookView, key: PositionKey) -> str | None:
+    """The strategy that the account belongs to; None before its first valuation."""
+    return next((name for name, row in view.latest_of.items() if key.venue in row["accounts"]), None)
 
 
 def _position(key: PositionKey, quantity: Decimal, cost: Decimal, latest: Json) -> Json:
@@ -211,15 +229,23 @@ def trade_row(view: BookView, seen: Seen[TradeRow]) -> Json:
 
 
 def pnl(view: BookView) -> Json:
-    """Change of equity by cause, over all valuations and per valuation; ``residual`` is what no cause explains."""
+    """Change of equity by cause, in all and by strategy, and per valuation; ``residual`` is what no cause explains."""
     rows = [valued.row for valued in view.history.valuations]
     if not rows:
-        return {"from": None, "to": None, "equity_start": None, "equity_end": None, "by_cause": {}, "valuations": []}
-    by_cause = totals_by_cause(rows)
-    start, end = Decimal(rows[0]["equity_usdt"]), Decimal(rows[-1]["equity_usdt"])
+        return {"from": None, "to": None, "equity_start": None, "equity_end": None, "by_cause": {}, "strategies": {},
+                "valuations": []}  # fmt: skip
+    return _change(rows) | {
+        "strategies": {name: _change(own) for name, own in by_strategy(rows).items()},
+        "valuations": [{name: row[name] for name in ("time", "strategy", "equity_usdt", "components")} for row in rows],
+    }
+
+
+def _change(rows: list[Json]) -> Json:
+    """From the first valuation of each strategy to its last."""
+    by_cause, (start, end) = totals_by_cause(rows), equity_between(rows)
     return {
-        "from": rows[0]["time"],
-        "to": rows[-1]["time"],
+        "from": min(row["time"] for row in rows),
+        "to": max(row["time"] for row in rows),
         "equity_start": plain(start),
         "equity_end": plain(end),
         "change": plain(end - start),
@@ -227,18 +253,31 @@ def pnl(view: BookView) -> Json:
         "residual": plain(end - start - sum(by_cause.values(), ZERO)),
         "return": plain(((end - start) / start).quantize(GRAIN)) if start else None,
         "drawdown_max": plain(_drawdown_max(rows)),
-        "valuations": [
-            {"time": row["time"], "equity_usdt": row["equity_usdt"], "components": row["components"]} for row in rows
-        ],
     }
 
 
+def by_strategy(rows: Iterable[Json]) -> dict[str, list[Json]]:
+    """Valuations of each strategy, oldest first."""
+    found: dict[str, list[Json]] = {}
+    for row in rows:
+        found.setdefault(row["strategy"], []).append(row)
+    return found
+
+
+def equity_between(rows: Iterable[Json]) -> tuple[Decimal, Decimal]:
+    """Equity of all strategies together, at the first valuation of each and at its last."""
+    series = by_strategy(rows).values()
+    first, last = (sum((Decimal(own[at]["equity_usdt"]) for own in series), ZERO) for at in (0, -1))
+    return first, last
+
+
 def totals_by_cause(rows: Iterable[Json]) -> dict[str, Decimal]:
-    """Components summed over all intervals; those of the first valuation lead up to it and are left out."""
+    """Components summed over all intervals; those of a strategy's first valuation lead up to it and are left out."""
     found: dict[str, Decimal] = {}
-    for row in list(rows)[1:]:
-        for cause, amount in row["components"].items():
-            found[cause] = found.get(cause, ZERO) + Decimal(amount)
+    for own in by_strategy(rows).values():
+        for row in own[1:]:
+            for cause, amount in row["components"].items():
+                found[cause] = found.get(cause, ZERO) + Decimal(amount)
     return found
 
 

@@ -24,7 +24,8 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
         why = f"a value, because sandbox.{given} is given: the two go together"
         faults.append(_fault(f"sandbox.{missing}", "nothing", why, where))
     faults += _journal_faults(settings.journal, where)
-    for name in settings.strategies:
+    faults += _account_faults(settings, where) + _owner_faults(settings, where)
+    for name in settings.enabled_strategies:
         parameters, key = strategy_parameters(settings, name), f"strategies.{name}.params"
         band, slip = settings.risk.price_band_bp, parameters.slip_emergency_bp
         if band < slip:
@@ -88,6 +89,37 @@ def _journal_faults(journal: JournalSettings, where: Where) -> list[Fault]:
         why = f"less than {journal.disk_soft_mb} MB, the journal.disk_soft_mb: the book has to be reduced before"
         faults.append(_fault("journal.disk_hard_mb", f"{journal.disk_hard_mb} MB", why, where))
     return faults
+
+
+def _account_faults(settings: Settings, where: Where) -> list[Fault]:
+    """No account, and no key, stands for two venues: their books could not be told apart."""
+    faults: list[Fault] = []
+    seen: dict[tuple[str, str], str] = {}
+    for name, venue in settings.enabled_venues.items():
+        said = {"accounts.spot": venue.accounts.spot, "accounts.derivatives": venue.accounts.derivatives}
+        said |= {"key_file": venue.key_file} if venue.key_file is not None else {}
+        for part, value in said.items():
+            key, thing = f"venues.{name}.{part}", ("account" if part.startswith("accounts") else part, value)
+            if (other := seen.setdefault(thing, key)) != key:
+                what = "a name of its own: a sub-account is another wallet, with a key of its own"
+                faults.append(_fault(key, f"{value!r}, as {other} has it", what, where))
+    return faults
+
+
+def _owner_faults(settings: Settings, where: Where) -> list[Fault]:
+    """Every venue that is connected belongs to exactly one strategy."""
+    owners: dict[str, str] = {}
+    faults: list[Fault] = []
+    for name in settings.enabled_strategies:
+        for venue in strategy_parameters(settings, name).venues:
+            key = f"strategies.{name}.params.w.{venue.name}"
+            if (owner := owners.setdefault(venue.name, name)) != name:
+                found = f"{plain(venue.weight)} at {venue.name}, where strategies.{owner} trades"
+                why = "a venue of its own: an account belongs to one strategy; a sub-account is another venue"
+                faults.append(_fault(key, found, why, where))
+    idle = [name for name in settings.enabled_venues if name not in owners]
+    why = "false, because no strategy weighs it"
+    return faults + [_fault(f"venues.{name}.enabled", "true", why, where) for name in idle]
 
 
 def _fault(key: str, found: str, expected: str, where: Where) -> Fault:

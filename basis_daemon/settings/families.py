@@ -29,20 +29,19 @@ _UNITS = {
 
 
 def strategy_parameters(settings: Settings, name: str) -> BasisParameters:
-    """The parameters of one strategy instance, over the accounts of the enabled venues that it weighs."""
+    """The parameters of one strategy instance, over the accounts of the venues that it weighs."""
     strategy = settings.strategies[name]
     accounts = {
-        venue_name: (venue.accounts.spot, venue.accounts.derivatives)
-        for venue_name, venue in settings.enabled_venues.items()
+        venue_name: (venue.accounts.spot, venue.accounts.derivatives) for venue_name, venue in settings.venues.items()
     }
     return _build(strategy.kind, strategy.params, accounts)
 
 
 def make_strategies(settings: Settings) -> list[BasisStrategy]:
-    """Every strategy instance of the file, in its order."""
+    """Every enabled strategy instance of the file, in its order."""
     return [
         STRATEGIES[instance.kind](strategy_parameters(settings, name), name)
-        for name, instance in settings.strategies.items()
+        for name, instance in settings.enabled_strategies.items()
     ]
 
 
@@ -68,8 +67,17 @@ def family_faults(tree: Tree, where: Where) -> list[Fault]:
                 Fault(f"{key}.kind", repr(kind), f"one of {known}", "write it like that", where(f"{key}.kind"))
             )
         elif isinstance(params, dict):
-            faults += _parameter_faults(f"{key}.params", kind, params, venues, where)
+            is_enabled = strategy.get("enabled") is not False
+            faults += _parameter_faults(f"{key}.params", kind, params, _weighable(venues, is_enabled=is_enabled), where)
     return faults
+
+
+def _weighable(venues: Tree, *, is_enabled: bool) -> dict[str, bool]:
+    """Whether each venue may be weighed: an enabled one, by a strategy that rests any."""
+    return {
+        name: not is_enabled or not (isinstance(venue, dict) and venue.get("enabled") is False)
+        for name, venue in venues.items()
+    }
 
 
 def parameters_schema() -> Node:
@@ -92,7 +100,7 @@ def unit_of(name: str) -> str:
     return next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), "as a fraction")
 
 
-def _parameter_faults(key: str, kind: str, params: Tree, venues: Tree, where: Where) -> list[Fault]:
+def _parameter_faults(key: str, kind: str, params: Tree, venues: Mapping[str, bool], where: Where) -> list[Fault]:
     schema = parameters_schema()
     known = schema["properties"]
     faults = [
@@ -132,11 +140,9 @@ def _class_faults(key: str, found: object, where: Where) -> list[Fault]:
     return [Fault(key, found_text(found), QUOTE, remedy, where(key))]
 
 
-def _weight_faults(key: str, weights: object, venues: Tree, where: Where) -> list[Fault]:
+def _weight_faults(key: str, weights: object, venues: Mapping[str, bool], where: Where) -> list[Fault]:
     """Weights name venues of this file, and what weighs something is connected."""
-    enabled = sorted(
-        n for n, venue in venues.items() if not (isinstance(venue, dict) and venue.get("enabled") is False)
-    )
+    enabled = sorted(name for name, is_weighable in venues.items() if is_weighable)
     example = f"{WEIGHTS}: {{{', '.join(f'{name}: 1' for name in enabled[:1])}}}"
     if not isinstance(weights, dict) or not weights:
         found = "nothing" if weights is None else found_text(weights)

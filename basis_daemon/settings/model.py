@@ -120,7 +120,7 @@ class AccountSettings(_Section):
 
 
 class VenueSettings(_Section):
-    """One exchange."""
+    """One pair of wallets at an exchange with one key: a sub-account with a key of its own is a venue of its own."""
 
     exchange: Literal["binance"] = "binance"
     """Which adapter speaks to it."""
@@ -214,6 +214,15 @@ class StrategySettings(_Section):
 
     kind: str
     """The family, as in the registry of strategies."""
+    enabled: bool = True
+    """False keeps the section and trades nothing."""
+    budget_usdt: Number | None = Field(
+        default=None,
+        ge=Decimal(100),
+        le=Decimal(1_000_000_000),
+        description="equity of its accounts above this is a reserve that it leaves alone; null: all of it",
+        json_schema_extra={"unit": "USDT"},
+    )
     params: Mapping[str, Any] = Field(default_factory=dict)
     """The family's own parameters; what is absent has the default of strategies.md 1.4. `w` weighs the venues."""
 
@@ -306,7 +315,7 @@ class Settings(BaseSettings):
     paper: PaperSettings | None = None
     """The simulated accounts; paper mode needs them."""
     venues: Mapping[Name, VenueSettings] = Field(min_length=1)
-    """Exchanges by the name that strategies know them by."""
+    """Exchanges and sub-accounts by the name that strategies know them by; each belongs to one strategy."""
     strategies: Mapping[Name, StrategySettings] = Field(min_length=1)
     """Strategy instances by name."""
     risk: RiskSettings = RiskSettings()
@@ -349,6 +358,11 @@ class Settings(BaseSettings):
     def enabled_venues(self) -> dict[str, VenueSettings]:
         """Venues that are connected."""
         return {name: venue for name, venue in self.venues.items() if venue.enabled}
+
+    @property
+    def enabled_strategies(self) -> dict[str, StrategySettings]:
+        """Strategies that trade."""
+        return {name: strategy for name, strategy in self.strategies.items() if strategy.enabled}
 
     @property
     def secrets(self) -> tuple[SecretStr, ...]:

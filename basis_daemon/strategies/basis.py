@@ -103,7 +103,8 @@ class BasisStrategy:
         cash = {key for venue in venues for key in (venue.cash_key, venue.margin_key)}
         transit = {PositionKey.of(venue.spot_account, Kind.TRANSIT, QUOTE) for venue in venues}
         transit |= {PositionKey.of(venue.perp_account, Kind.TRANSIT, QUOTE) for venue in venues}
-        wallet = {WALLET_CASH, PositionKey.of("wallet", Kind.TRANSIT, QUOTE)}
+        is_routed = any(venue.network is not None for venue in venues)
+        wallet = {WALLET_CASH, PositionKey.of("wallet", Kind.TRANSIT, QUOTE)} if is_routed else set()
         self._declared = self._instruments | cash | transit | wallet
 
     @property
@@ -123,7 +124,7 @@ class BasisStrategy:
 
     @property
     def declared_keys(self) -> frozenset[PositionKey]:
-        """Legs, cash, margin and transit of every venue, and the wallet's USDT."""
+        """Legs, cash, margin and transit of every venue, and the wallet's USDT where a route leads there."""
         return self._declared
 
     @property
@@ -215,6 +216,8 @@ def _inputs(view: BookView) -> dict[str, InputUsed]:
     used = {"drawdown": InputUsed(risk.drawdown)}
     if exposure.equity_usdt is not None:
         used["equity_usdt"] = InputUsed(exposure.equity_usdt)
+    if exposure.budget_usdt is not None:
+        used["budget_usdt"] = InputUsed(exposure.budget_usdt)
     used["net_delta"] = InputUsed(exposure.net_delta.get(view.frame.parameters.asset, ZERO))
     for venue in view.venues:
         used.update(_venue_inputs(venue))

@@ -148,23 +148,24 @@ def _draw(view: BookView, venue: VenueView, source: Source) -> list[Step]:
 
 # ------------------------------------------------------------------------------------------------------- drawdown
 def drawdown(view: BookView) -> Act | Rejected:
-    """Below the high of the unit value by ``max_drawdown``: leave; only an operator lets the book back in."""
+    """Below the high of the unit value by ``max_drawdown``, or latched since it was: leave; an operator lets it in."""
     risk, limit = view.frame.risk, view.frame.parameters.max_drawdown
-    if risk.drawdown < limit:
+    if risk.drawdown < limit and not risk.latched:
         return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)} < {limit}")
     if view.restriction is not None:
         return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)}, but {view.restriction}")
     if risk.plan_in_flight:
         return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)}, the plan in flight comes first")
     steps = tuple(step for venue in view.fresh for step in leave(venue))
-    note = f"drawdown {brief(risk.drawdown)} >= {limit}: " + ("leave the pair" if steps else "flat until rearmed")
+    why = risk.latched or f"drawdown {brief(risk.drawdown)} >= {limit}"
+    note = f"{why}: " + ("leave the pair" if steps else "flat until rearmed")
     return Act(ReasonCode.DRAWDOWN, note, steps, page=bool(steps))
 
 
 # ---------------------------------------------------------------------------------------------------------- delta
 def delta(view: BookView) -> Act | Rejected:
     """Rule 3: bring net delta back to ``delta_rest`` of equity; by the perp where that may be, else by the long leg."""
-    p, equity = view.frame.parameters, view.frame.exposure.equity_usdt
+    p, equity = view.frame.parameters, view.frame.exposure.capital_usdt
     if equity is None or equity <= 0 or not view.venues:
         return Rejected(ReasonCode.DELTA, f"equity is {equity}, expected above 0 and every venue known")
     net = view.frame.exposure.net_delta.get(p.asset, ZERO)

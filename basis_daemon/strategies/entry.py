@@ -47,7 +47,7 @@ def _market_fault(venue: VenueView, clip_usdt: Decimal) -> str | None:
     z = short_distance(venue.m_star, venue.state.maintenance_rate) / p.shock
     if z < p.z_open:
         return f"{venue.name}: z {brief(z)} at m* < {p.z_open}"
-    wanted = min(clip_usdt, venue.weight * (venue.frame.exposure.equity_usdt or ZERO))
+    wanted = min(clip_usdt, venue.weight * (venue.frame.exposure.capital_usdt or ZERO))
     depth = min(resting(venue.spot_book.asks), resting(venue.perp_book.bids)) * venue.frame.price
     if depth < wanted:
         return f"{venue.name}: depth {brief(depth)} USDT within 20 bp < clip {brief(wanted)}"
@@ -134,9 +134,8 @@ def enter(view: BookView) -> Act | Rejected:
     flat = [venue for venue in view.fresh if not venue.is_held]
     if not flat:
         return Rejected(ReasonCode.ENTRY, "a pair stands at every venue that can be seen")
-    investable = view.equity - view.frame.risk.withdrawal_pending_usdt
     purse = _Purse(max(view.cash, ZERO), view.wallet)
-    return _grow(ReasonCode.ENTRY, flat, purse, partial(_share, investable))
+    return _grow(ReasonCode.ENTRY, flat, purse, partial(_share, view.investable))
 
 
 def _share(investable: Decimal, venue: VenueView) -> Decimal:

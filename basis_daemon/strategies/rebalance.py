@@ -164,7 +164,7 @@ def _excess(venue: VenueView, m: Decimal) -> Act | str:
     limit = EXCESS_OVER_TARGET * venue.m_star
     if m <= limit:
         return f"m {brief(m)} <= {brief(limit)}"
-    money = excess(venue.m_star, venue.notional, venue.margin)
+    money = min(excess(venue.m_star, venue.notional, venue.margin), _room(venue))
     if fault := _excess_fault(venue, money):
         return fault
     size = _pair_of_spot_money(venue, money)
@@ -175,6 +175,14 @@ def _excess(venue: VenueView, m: Decimal) -> Act | str:
     steps = (*internal(venue.venue.margin_key, venue.venue.cash_key, size.spot_cash), opening(venue, size))
     note = f"{venue.name}: m {brief(m)} > {brief(limit)}: {brief(money)} into the pair"
     return Act(ReasonCode.MARGIN_EXCESS, note, steps)
+
+
+def _room(venue: VenueView) -> Decimal:
+    """Notional by which the pair may grow before it is its share of the budget; without one margin alone bounds it."""
+    exposure = venue.frame.exposure
+    if exposure.budget_usdt is None:
+        return venue.margin
+    return max(venue.weight * (exposure.capital_usdt or ZERO) / (1 + venue.m_star) - venue.notional, ZERO)
 
 
 def _excess_fault(venue: VenueView, money: Decimal) -> str | None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 
-from basis_daemon.domain.decision import Exposure, MarginState, ReasonCode, Rejected, RiskView
+from basis_daemon.domain.decision import Exposure, MarginState, ReasonCode, Rejected, RiskView, capital_of
 from basis_daemon.domain.errors import StaleDataError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.margin import ZERO, distance_of, maintenance_rate, required_ratio, target_ratio
@@ -113,7 +113,7 @@ class VenueView:
     def m_star(self) -> Decimal:
         """Target margin ratio in the tier of the target size."""
         p = self.frame.parameters
-        target = max(self.notional, self.weight * (self.frame.exposure.equity_usdt or ZERO) / (1 + p.m_star))
+        target = max(self.notional, self.weight * (self.frame.exposure.capital_usdt or ZERO) / (1 + p.m_star))
         return target_ratio(p.m_star, p.shock, maintenance_rate(self.perp, target), p.z_open)
 
     @cached_property
@@ -216,7 +216,17 @@ class BookView:
 
     @property
     def equity(self) -> Decimal:
-        """E; raises StaleDataError while it is unknown, which the stale gate keeps from happening."""
+        """E, up to the budget; raises StaleDataError while it is unknown, which the stale gate keeps from happening."""
+        return capital_of(self._whole, self.frame.exposure.budget_usdt)
+
+    @property
+    def investable(self) -> Decimal:
+        """E that stays once a pending withdrawal is paid, the reserve above the budget first; raises as ``equity``."""
+        left = self._whole - self.frame.risk.withdrawal_pending_usdt
+        return capital_of(left, self.frame.exposure.budget_usdt)
+
+    @property
+    def _whole(self) -> Decimal:
         equity = self.frame.exposure.equity_usdt
         if equity is None:
             msg = f"equity is unknown: {', '.join(self.frame.exposure.unknown)}"
@@ -230,13 +240,19 @@ class BookView:
 
     @cached_property
     def cash(self) -> Decimal:
-        """USDT outside margin: wallet, spot accounts, transit, and the margin accounts of venues without a position."""
+        """USDT outside margin: wallet, spot accounts, transit, and the margin accounts of venues without a position.
+
+        Not counted: what a pending withdrawal is owed, and the reserve above the budget that is left after it.
+        """
         transit = sum(
             (q for key, q in self.frame.exposure.holdings.items() if key.kind is Kind.TRANSIT and key.symbol == QUOTE),
             ZERO,
         )
         own = sum((venue.cash + (ZERO if venue.is_held else venue.margin) for venue in self.venues), ZERO)
-        return self.wallet + transit + own - self.frame.risk.withdrawal_pending_usdt
+        owed = self.frame.risk.withdrawal_pending_usdt
+        left = (self.frame.exposure.equity_usdt or ZERO) - owed
+        reserve = left - capital_of(left, self.frame.exposure.budget_usdt)
+        return self.wallet + transit + own - owed - reserve
 
     @cached_property
     def restriction(self) -> str | None:

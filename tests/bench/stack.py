@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.margin import Ladder
@@ -29,7 +30,7 @@ from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import BookState
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
 from basis_daemon.engine.upkeep import Upkeep
-from basis_daemon.engine.valuation import Valuer
+from basis_daemon.engine.valuation import Mandate, Valuer
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.ports import AccountSource, Clock, ExecutionInterface, Feed, Journal, Strategy, TradeSink
@@ -93,10 +94,14 @@ def assemble(
     floor.is_armed = lambda: supervisor.phase is Phase.ARMED
     made = [_engine(strategy, floor) for strategy in strategies]
     engines = [engine for engine, _ in made]
-    survey = made[0][1].survey
-    valuer = Valuer(recorder=recorder, reconcilers=reconcilers, survey=survey, alarm=alarm, step=timedelta(days=30))
     fence, upkeep = Fence(recorder, guard, "bench"), Upkeep(recorder, alarm, NEVER_ROWS)
-    watch = GuardWatch(guard, recorder, freshness, clock, Sight(lambda: survey()[1], lambda: valuer.drawdown), _WATCH)
+    survey = partial(made[0][1].survey, strategies[0])
+    mandate = Mandate(strategies[0].name, D(1))
+    valuer = Valuer(
+        mandate=mandate, recorder=recorder, reconcilers=reconcilers, survey=survey, alarm=alarm, step=timedelta(days=30)
+    )
+    sight = Sight(lambda: [survey()[1]], lambda: valuer.drawdown)
+    watch = GuardWatch(guard, recorder, freshness, clock, sight, _WATCH)
     parts = Parts(
         [feed(mailbox)],
         reconcilers,
@@ -106,10 +111,10 @@ def assemble(
         runner,
         mailbox,
         freshness,
-        valuer,
         fence,
         watch,
         upkeep,
+        [valuer],
     )
     supervisor = Supervisor(parts, Rhythm(NEVER_S, D(1)), clock, alarm, on_phase)
     return Stack(supervisor, engines, mailbox, handler, valuer)

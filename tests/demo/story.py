@@ -107,14 +107,15 @@ class Story:
         parts = attribute(self.last, now) if self.last else {}
         unit = now.equity / 100_000
         row = ValuationRow(
-            time=at, equity_usdt=now.equity, prices=now.prices, marks=now.marks, holdings=now.holdings,
+            strategy=BOOK, accounts=("binance", "binanceusdm"), capital_usdt=now.equity, time=at,
+            equity_usdt=now.equity, prices=now.prices, marks=now.marks, holdings=now.holdings,
             open_notional=now.open_notional, net_delta=now.net_delta(), bases=now.bases, posted=now.posted,
             margins=(_margin(now),), components=parts, units=D(100_000), unit_value=unit,
             unit_value_high=max(unit, D(1)),
         )  # fmt: skip
         self.last = now
         self.recorder.see_time(at)
-        self.recorder.note(RecordKind.VALUATION, dump(row), "valuation")
+        self.recorder.note(RecordKind.VALUATION, dump(row), BOOK)
 
     def halt(self, why: str) -> None:
         """The guard's latch."""

@@ -24,7 +24,7 @@ FACTS = RunFacts(
     window=None,
     clock=CLOCK,
     daemon_exit_code=0,
-    accounts={"spot": "binance", "usdm": "binanceusdm"},
+    accounts={"sandbox-key": {"spot": "binance", "usdm": "binanceusdm"}},
     report="report.html",
 )
 Books = dict[str, Any]

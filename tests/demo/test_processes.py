@@ -71,7 +71,7 @@ class Silent:
 
 
 async def test_an_unknown_strategy_fails_before_anything_starts(tmp_path: Path) -> None:
-    options = DemoOptions(strategy="eth_moon", seed=7, days=1, keep=tmp_path / "kept")
+    options = DemoOptions(strategies=("eth_moon",), seed=7, days=1, keep=tmp_path / "kept")
     with pytest.raises(DemoFailedError, match=r"'eth_moon' is not in .*sandbox.yaml: it holds btc_basis(.|\n)*kept"):
         await play(options, Silent())
     assert list((tmp_path / "kept").glob("*.log")) == []
@@ -80,10 +80,12 @@ async def test_an_unknown_strategy_fails_before_anything_starts(tmp_path: Path) 
 async def test_a_directory_of_an_earlier_run_is_not_continued(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite").touch()
     with pytest.raises(DemoFailedError, match="--keep an empty directory"):
-        await play(DemoOptions(strategy="btc_basis", seed=7, days=1, keep=tmp_path), Silent())
+        await play(DemoOptions(strategies=("btc_basis",), seed=7, days=1, keep=tmp_path), Silent())
 
 
 async def test_recorded_data_that_is_not_there_is_told_in_the_words_of_the_sandbox(tmp_path: Path) -> None:
-    options = DemoOptions(strategy="btc_basis", seed=7, days=None, history=tmp_path / "none", window="w", keep=tmp_path)
+    options = DemoOptions(
+        strategies=("btc_basis",), seed=7, days=None, history=tmp_path / "none", window="w", keep=tmp_path
+    )
     with pytest.raises(DemoFailedError, match=r"windows\.json"):
         await play(options, Silent())

@@ -13,14 +13,16 @@ from typing import Any
 import orjson
 import pytest
 
+from basis_daemon.demo.chapters import chapters, rows_of
 from basis_daemon.demo.charts import timeline, waterfall
 from basis_daemon.demo.report import render, write_report
 from basis_daemon.demo.tape import record, seen
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.journal.memory import MemoryJournal
+from basis_daemon.ports import RecordKind
 from tests.builders import NOW, PERP, D, idle
-from tests.demo.story import FUNDING, Story, story_on, told, venue_books
+from tests.demo.story import BOOK, FUNDING, Story, story_on, told, venue_books
 from tests.demo.test_outcome import FACTS, judged
 from tests.journal.builders import StandingClock
 
@@ -34,7 +36,8 @@ async def story() -> Story:
 
 def page(story: Story, **books: object) -> str:
     outcome = judged(story, venue_books(story.view, **books))
-    return render(outcome, story.view, record(story.journal.read()), "/* plotly */")
+    told_by = chapters(story.view, story.journal.read(), [BOOK])
+    return render(outcome, story.view, told_by, "/* plotly */")
 
 
 def traces(story: Story) -> list[Json]:
@@ -70,7 +73,7 @@ async def test_figures_of_the_run_are_in_the_page(story: Story) -> None:
 
 async def test_a_recorded_market_names_its_reference_series(story: Story) -> None:
     outcome = judged(story, facts=replace(FACTS, seed=None, history=True, window="2024-03_funding_boom"))
-    text = render(outcome, story.view, record(story.journal.read()), "")
+    text = render(outcome, story.view, chapters(story.view, story.journal.read(), [BOOK]), "")
     assert "one reference spot series per asset (Bybit spot)" in text
     assert "recorded market 2024-03_funding_boom" in text
 
@@ -153,7 +156,7 @@ async def test_a_run_without_a_trade_is_drawn_and_says_why() -> None:
     quiet.value(NOW, D(60_000), D(60_000))
     quiet.decide(1, idle(rates={"binance": (D("0.00004"),) * 30}))
     books = venue_books(quiet.view, income={})
-    text = render(judged(quiet, books), quiet.view, record(quiet.journal.read()), "")
+    text = render(judged(quiet, books), quiet.view, chapters(quiet.view, quiet.journal.read(), [BOOK]), "")
     assert "Nothing was traded. The reason given most often: <b>ENTRY not taken" in text
 
 
@@ -164,3 +167,14 @@ async def test_an_empty_journal_is_drawn_too() -> None:
 async def test_a_file_that_cannot_be_written_is_named(story: Story, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name another file with --report"):
         write_report(tmp_path / "none" / "r.html", judged(story), story.view, story.journal.read())
+
+
+async def test_a_chapter_holds_the_rows_of_its_strategy_and_of_its_accounts_alone(story: Story) -> None:
+    rows = list(story.journal.read())
+    own = list(rows_of(rows, BOOK, {"binance", "binanceusdm"}))
+    assert own == [row for row in rows if row.record.kind is not RecordKind.SNAPSHOT]
+    kinds = {row.record.kind for row in rows_of(rows, "another", {"elsewhere"})}
+    assert kinds <= {RecordKind.GENERATION, RecordKind.GUARD, RecordKind.OPERATOR}
+    folded = BookView().fold(own)
+    assert folded.state.ledger.holdings() == story.view.state.ledger.holdings()
+    assert folded.latest == story.view.latest

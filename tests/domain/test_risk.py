@@ -15,7 +15,7 @@ from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.position import Break, BreakKind
 from basis_daemon.domain.risk import Approved, Effect, GateInput, Refused, RiskLimits, effect_of
 from basis_daemon.domain.risk_checks import review
-from tests.builders import CASH, MARGIN, NOW, PERP, SPOT, D, Scene, idle, paired
+from tests.builders import BINANCE, CASH, MARGIN, NOW, PERP, SPOT, D, Scene, idle, paired, parameters
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "deny_reasons.md"
 LIMITS = RiskLimits(
@@ -168,7 +168,8 @@ def test_money_that_would_exceed_the_share_of_one_exchange_is_refused() -> None:
         expected_deltas={"wallet:token:USDT": D(-10_000), CASH: D(10_000)},
     )  # fmt: skip
     limits = replace(LIMITS, venue_share_max=D("0.6"))
-    seen = gate_of(idle(D(50_000), wallet=D(50_000)))
+    routed = BINANCE.model_copy(update={"network": "tron"})
+    seen = gate_of(idle(D(50_000), wallet=D(50_000), parameters=parameters(routed)))
     seen = replace(seen, operations={**OPERATIONS, "wallet": frozenset({OrderOperation.TRANSFER})})
     assert reasons(arriving, seen, limits) == set()
     assert reasons(arriving, seen, replace(limits, venue_share_max=D("0.59"))) == {DenyReason.VENUE_CAP}

@@ -17,7 +17,7 @@ BOOK = "btc_basis"
 
 
 def till(room: Room) -> Cashier:
-    return Cashier(room.rig.recorder, room.valuer, {BOOK: (CASH,)})
+    return Cashier(room.rig.recorder, {BOOK: room.valuer}, {BOOK: (CASH,)})
 
 
 def pending(rig: Rig) -> Decimal:

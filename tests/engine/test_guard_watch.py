@@ -76,7 +76,7 @@ async def test_a_drawdown_beyond_the_strategies_own_tightens_the_guard(drawdown:
 
 def watching(room: Room, drawdown: object) -> GuardWatch:
     rig = room.rig
-    sight = Sight(lambda: room.pictures[0].survey()[1], drawdown)  # type: ignore[arg-type]  # a number by call
+    sight = Sight(lambda: [room.pictures[0].survey(room.engines[0].strategy)[1]], drawdown)  # type: ignore[arg-type]  # a number by call
     return GuardWatch(rig.guard, rig.recorder, room.freshness, rig.clock, sight, WATCH)
 
 

@@ -83,7 +83,7 @@ def visible(state: BookState) -> dict[str, Any]:
         "guard": state.guard,
         "halts": state.halts,
         "trades": (state.trade_count, state.last_trade_time),
-        "valuation": state.last_valuation,
+        "valuation": state.last_valuations,
         "withdrawals": state.withdrawals,
     }
 

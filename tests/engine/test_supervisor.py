@@ -22,7 +22,7 @@ from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.guard_watch import GuardWatch, Sight
 from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.upkeep import Upkeep
-from basis_daemon.engine.valuation import Valuer
+from basis_daemon.engine.valuation import Mandate, Valuer
 from basis_daemon.ports import FeedEvent, RecordKind
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.tasks import TaskTree
@@ -89,6 +89,7 @@ class Life:
         freshness = Freshness(rig.mailbox, FreshnessLimits(quote_s=D(5), account_s=D(20)))
         reconciler = Reconciler(self.source, rig.recorder, rig.handler, freshness, rig.clock, rig.alarm)
         valuer = Valuer(
+            mandate=Mandate("nobody", D(1)),
             recorder=rig.recorder,
             reconcilers=[reconciler],
             survey=self._survey,
@@ -104,12 +105,12 @@ class Life:
             runner=rig.runner,
             mailbox=rig.mailbox,
             freshness=freshness,
-            valuer=valuer,
             fence=Fence(rig.recorder, rig.guard, "test"),
             guard_watch=GuardWatch(
-                rig.guard, rig.recorder, freshness, rig.clock, Sight(lambda: self._survey()[1], lambda: D(0)), WATCH
+                rig.guard, rig.recorder, freshness, rig.clock, Sight(lambda: [self._survey()[1]], lambda: D(0)), WATCH
             ),
             upkeep=Upkeep(rig.recorder, rig.alarm, 1000),
+            valuers=[valuer],
         )
         self.supervisor = Supervisor(parts, Rhythm(D(1000), D(drain_s)), rig.clock, rig.alarm, self._become)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import BookTick, FundingSettled, MarketEvent, MarkTick
@@ -19,14 +20,14 @@ from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
 from basis_daemon.engine.guard_watch import GuardWatch, Sight
 from basis_daemon.engine.leg_group import LegBudget
-from basis_daemon.engine.picture import PictureMaker
+from basis_daemon.engine.picture import PictureMaker, accounts_of
 from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
 from basis_daemon.engine.upkeep import Upkeep
-from basis_daemon.engine.valuation import Valuer
+from basis_daemon.engine.valuation import Mandate, Valuer
 from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.ports import FeedEvent, RecordKind
-from basis_daemon.strategies.basis import BtcBasis
+from basis_daemon.strategies.basis import BasisStrategy, BtcBasis
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.paper.venue import PaperTerms
@@ -97,7 +98,7 @@ class Room:
     def __init__(
         self,
         rig: Rig,
-        *strategies: BtcBasis,
+        *strategies: BasisStrategy,
         rate: Decimal = RICH,
         is_armed: Callable[[], bool] | None = None,
         drain_s: str = "30",
@@ -115,17 +116,12 @@ class Room:
         self.desks = [self._desk(book, armed) for book in books]
         self.pictures = [self._pictures(desk) for desk in self.desks]
         self.engines = [self._engine(*each) for each in zip(books, self.desks, self.pictures, strict=True)]
-        self.valuer = Valuer(
-            recorder=rig.recorder,
-            reconcilers=self.reconcilers,
-            survey=self.pictures[0].survey,
-            alarm=rig.alarm,
-            step=timedelta(hours=1),
-        )
-        for desk in self.desks:
-            desk.valuer = self.valuer
+        self.valuers = [self._valuer(*each) for each in zip(books, self.pictures, strict=True)]
+        self.valuer = self.valuers[0]
+        for desk, valuer in zip(self.desks, self.valuers, strict=True):
+            desk.valuer = valuer
         rig.handler.on_capital = self.valuer.due.set
-        sight = Sight(lambda: self.pictures[0].survey()[1], lambda: self.valuer.drawdown)
+        sight = Sight(lambda: [self.pictures[0].survey(books[0])[1]], lambda: self.valuer.drawdown)
         self.watch = GuardWatch(rig.guard, rig.recorder, self.freshness, rig.clock, sight, WATCH)
         self.phases: list[Phase] = []
         self.has_stopped = asyncio.Event()
@@ -148,18 +144,29 @@ class Room:
             runner=rig.runner,
             mailbox=rig.mailbox,
             freshness=self.freshness,
-            valuer=self.valuer,
             fence=Fence(rig.recorder, rig.guard, "test"),
             guard_watch=self.watch,
             upkeep=Upkeep(rig.recorder, rig.alarm, 5000),
+            valuers=self.valuers,
         )
 
-    def _desk(self, strategy: BtcBasis, is_armed: Callable[[], bool]) -> RiskDesk:
+    def _valuer(self, strategy: BasisStrategy, pictures: PictureMaker) -> Valuer:
+        rig, own = self.rig, accounts_of(strategy)
+        return Valuer(
+            mandate=Mandate(strategy.name, strategy.parameters.max_drawdown),
+            recorder=rig.recorder,
+            reconcilers=[reconciler for reconciler in self.reconcilers if reconciler.account in own],
+            survey=partial(pictures.survey, strategy),
+            alarm=rig.alarm,
+            step=timedelta(hours=1),
+        )
+
+    def _desk(self, strategy: BasisStrategy, is_armed: Callable[[], bool]) -> RiskDesk:
         rig, p = self.rig, strategy.parameters
         operations = rig.interfaces.operations
         permissions = Permissions(operations, strategy.declared_keys, is_armed)
         return RiskDesk(
-            limits=LIMITS,
+            limits=replace(LIMITS, shocks={p.asset: p.shock}, recipients=accounts_of(strategy)),
             ladder=p.ladder,
             permissions=permissions,
             recorder=rig.recorder,
@@ -178,7 +185,7 @@ class Room:
             risk_of=desk.view,
         )
 
-    def _engine(self, strategy: BtcBasis, desk: RiskDesk, pictures: PictureMaker) -> EventDrivenStrategyEngine:
+    def _engine(self, strategy: BasisStrategy, desk: RiskDesk, pictures: PictureMaker) -> EventDrivenStrategyEngine:
         rig = self.rig
         manager = VenueManager(
             recorder=rig.recorder,

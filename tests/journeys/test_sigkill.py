@@ -98,7 +98,7 @@ class Drill:
         with JournalReader.open(self.directory / "book" / "journal.sqlite") as journal:
             journal.verify()
             view = BookView().fold(journal.rows())
-        accounts = {"spot": "binance", "usdm": "binanceusdm"}
+        accounts = {"sandbox-key": {"spot": "binance", "usdm": "binanceusdm"}}
         return judge(view, books, RunFacts("btc_basis", 7, history=False, window=None, clock=clock,
                                            daemon_exit_code=exit_code, accounts=accounts))  # fmt: skip
 

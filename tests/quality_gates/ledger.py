@@ -149,7 +149,7 @@ def _plan(state: PlanState, order: Order) -> PlanRow:
 def _differences(live: BookState, back: BookState, *, whole: bool) -> list[str]:
     """Named parts in which two states differ; a snapshot forgets ended orders and plans, the journal keeps them."""
     names = ["sequence", "market_time", "memories", "breaks", "breaks_opened", "guard", "trade_count"]
-    names += ["last_trade_time", "decisions", "last_decision", "last_valuation"]
+    names += ["last_trade_time", "decisions", "last_decision", "last_valuations"]
     names += ["orders", "plans"] if whole else []
     faults = [
         f"{name} is {getattr(back, name)}, was {getattr(live, name)}"

@@ -16,7 +16,7 @@ FORBIDDEN_MODULES = frozenset(
 )
 FORBIDDEN_ROOMS = frozenset(
     {"engine", "venues", "journal", "clock", "tasks", "settings", "sandbox", "supervisor", "telemetry", "wiring", "web"}
-    | {"wiring_venues"}
+    | {"wiring_limits", "wiring_venues"}
 )
 FORBIDDEN_CALLS = frozenset({"open", "input", "print", "exec", "eval", "__import__", "breakpoint"})
 NOW = frozenset({"now", "utcnow", "today"})

@@ -57,8 +57,10 @@ def test_an_unknown_key_is_refused() -> None:
 
 
 def test_the_registered_book_declares_every_key_it_may_hold() -> None:
-    book = STRATEGIES["btc_basis"](parameters(BINANCE, BYBIT), "two venues")
+    routed = BINANCE.model_copy(update={"network": "tron"})
+    book = STRATEGIES["btc_basis"](parameters(routed, BYBIT), "two venues")
     assert book.name == "two venues"
     assert book.instruments == {SPOT, PERP, "bybit:spot:BTC", "bybit:perp:BTCUSDT"}
     assert {MARGIN, "bybit:spot:USDT", "wallet:token:USDT", "binance:transit:USDT"} < book.declared_keys
+    assert "wallet:token:USDT" not in STRATEGIES["btc_basis"](parameters()).declared_keys  # no route leads there
     assert book.decision_interval_s == 15

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -87,13 +87,15 @@ class Stage:
         *,
         open_notional: Mapping[PositionKey, Decimal] | None = None,
         terms: PaperTerms | None = None,
+        specs: Sequence[PaperAccountSpec] = SPECS,
+        instruments: Sequence[Instrument] = (SPOT_BTC, PERP_BTC),
     ) -> None:
         self.clock = ManualClock(START)
         self.tape = Tape()
         self.faults = FaultPlan()
         held = {CASH: D(100_000), MARGIN: D(50_000)} if balances is None else balances
-        self.venue = PaperVenue(SPECS, self.clock, held, open_notional=open_notional, terms=terms, faults=self.faults)
-        self.venue.list_instruments([SPOT_BTC, PERP_BTC])
+        self.venue = PaperVenue(specs, self.clock, held, open_notional=open_notional, terms=terms, faults=self.faults)
+        self.venue.list_instruments(instruments)
         self.venue.connect(self.tape)
         self.quote(COIN)
         self.quote(PERP)

@@ -281,14 +281,14 @@ def test_a_wallet_that_is_missing_is_an_error_and_not_empty() -> None:
 
 @pytest.mark.parametrize("kind", ["REALIZED_PNL", "COMMISSION", "TRANSFER"])
 def test_income_that_trades_and_transfers_book_is_not_booked_twice(kind: str) -> None:
-    assert usdm_cash_flow({"incomeType": kind}) is None
+    assert usdm_cash_flow("binanceusdm", {"incomeType": kind}) is None
 
 
 def test_funding_is_a_cash_flow_of_its_contract() -> None:
     row = {"symbol": "BTCUSDT", "incomeType": "FUNDING_FEE", "income": "-0.37500000", "asset": "USDT",
            "info": "", "time": 1570608000000, "tranId": 9689322392, "tradeId": ""}  # fmt: skip
 
-    flow = usdm_cash_flow(row)
+    flow = usdm_cash_flow("binanceusdm", row)
 
     assert flow is not None
     assert flow.flow_id == "binanceusdm:income:FUNDING_FEE:9689322392"

@@ -96,14 +96,14 @@ WITHDRAWAL = {"id": "b6", "amount": "8.91", "transactionFee": "0.004", "coin": "
 
 @pytest.mark.parametrize(("status", "count"), [(0, 0), (8, 0), (7, 0), (2, 0), (1, 1), (6, 1)])
 def test_a_deposit_counts_once_it_is_credited(status: int, count: int) -> None:
-    found = spot_deposit(DEPOSIT | {"status": status})
+    found = spot_deposit("binance", DEPOSIT | {"status": status})
     assert len(found) == count
     assert all(int(flow.venue_time.timestamp()) == 1_700_000_060 for flow in found)
 
 
 @pytest.mark.parametrize("status", [0, 2, 4, 6])
 def test_a_withdrawal_has_left_the_wallet_as_soon_as_it_was_asked_for(status: int) -> None:
-    assert [(f.amount, f.cause) for f in spot_withdrawal(WITHDRAWAL | {"status": status})] == [
+    assert [(f.amount, f.cause) for f in spot_withdrawal("binance", WITHDRAWAL | {"status": status})] == [
         (D("-8.91"), Cause.EXTERNAL),
         (D("-0.004"), Cause.TRANSFER_FEE),
     ]
@@ -111,7 +111,7 @@ def test_a_withdrawal_has_left_the_wallet_as_soon_as_it_was_asked_for(status: in
 
 @pytest.mark.parametrize("status", [1, 3, 5])
 def test_a_withdrawal_that_failed_is_given_back_with_its_fee(status: int) -> None:
-    found = spot_withdrawal(WITHDRAWAL | {"status": status})
+    found = spot_withdrawal("binance", WITHDRAWAL | {"status": status})
     assert sum(flow.amount for flow in found) == 0
     assert len({flow.flow_id for flow in found}) == len(found) == 4
     assert found[0].venue_time < found[2].venue_time
@@ -119,5 +119,5 @@ def test_a_withdrawal_that_failed_is_given_back_with_its_fee(status: int) -> Non
 
 def test_a_withdrawal_of_our_own_is_a_transfer_and_no_capital() -> None:
     own = order_id("journal", 1, "btc_basis", 1, 0, 0, 0)
-    assert spot_withdrawal(WITHDRAWAL | {"withdrawOrderId": own}) == ()
-    assert len(spot_withdrawal(WITHDRAWAL | {"withdrawOrderId": "by hand"})) == 2
+    assert spot_withdrawal("binance", WITHDRAWAL | {"withdrawOrderId": own}) == ()
+    assert len(spot_withdrawal("binance", WITHDRAWAL | {"withdrawOrderId": "by hand"})) == 2

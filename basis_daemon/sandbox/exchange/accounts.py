@@ -22,6 +22,12 @@ class AccountSpec:
     spot: tuple[tuple[str, Decimal], ...] = (("USDT", Decimal(100_000)),)
     usdm: tuple[tuple[str, Decimal], ...] = ()
 
+    @classmethod
+    def of_sub_account(cls, name: str) -> AccountSpec:
+        """A sub-account with a key of its own and the opening balances of the main one."""
+        main = cls()
+        return cls(f"{main.api_key}-{name}", f"{main.api_secret}-{name}")
+
 
 @dataclass(frozen=True, slots=True)
 class FeeSchedule:

@@ -75,7 +75,7 @@ class CEXAccountSource:
 
         def read(answer: object) -> Page[CashFlow]:
             rows = _list_of_rows(answer)
-            flows = [flow for row in rows if (flow := quirks.read_cash_flow(row)) is not None]
+            flows = [flow for row in rows if (flow := quirks.read_cash_flow(self._desk.name, row)) is not None]
             return Page(flows, instant(max(int(row["time"]) for row in rows)) if len(rows) >= size else None)
 
         async def fetch(start: datetime, end: datetime) -> Page[CashFlow]:

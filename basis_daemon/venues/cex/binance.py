@@ -17,7 +17,7 @@ from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order import OrderOperation, Side
 from basis_daemon.domain.position import MarginReport
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.venues.cex.binance_capital import SPOT, spot_deposit, spot_withdrawal
+from basis_daemon.venues.cex.binance_capital import spot_deposit, spot_withdrawal
 from basis_daemon.venues.cex.frames import (
     AccountMoved,
     BookDelta,
@@ -41,7 +41,7 @@ from basis_daemon.venues.cex.frames import (
 )
 from basis_daemon.venues.cex.quirks import AccountQuirks, Fate, Pool, Stream, VenueQuirks, Verdict
 
-USDM = "binanceusdm"
+SPOT, USDM = "binance", "binanceusdm"
 ZERO = exact(0)
 ENDED = {
     "CANCELED": OrderState.CANCELLED,
@@ -237,18 +237,18 @@ def usdm_tier(bracket: Row) -> MarginTier:
     )
 
 
-def usdm_cash_flow(row: Row) -> CashFlow | None:
+def usdm_cash_flow(account: str, row: Row) -> CashFlow | None:
     """An income row; None for what trades and transfers book. The venue's tranId is unique per income type only."""
     kind = row["incomeType"]
     if kind in BOOKED_ELSEWHERE:
         return None
     return CashFlow(
-        flow_id=f"{USDM}:income:{kind}:{row['tranId']}",
-        key=PositionKey.of(USDM, Kind.SPOT, row["asset"]),
+        flow_id=f"{account}:income:{kind}:{row['tranId']}",
+        key=PositionKey.of(account, Kind.SPOT, row["asset"]),
         amount=exact(row["income"]),
         cause=CAUSES.get(kind, Cause.EXTERNAL),
         venue_time=instant(row["time"]),
-        instrument=PositionKey.of(USDM, Kind.PERP, row["symbol"]) if row.get("symbol") else None,
+        instrument=PositionKey.of(account, Kind.PERP, row["symbol"]) if row.get("symbol") else None,
         memo=kind,
     )
 

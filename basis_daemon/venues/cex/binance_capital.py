@@ -12,37 +12,36 @@ from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order_ids import origin_of
 from basis_daemon.venues.cex.frames import Row, exact, instant
 
-SPOT = "binance"
-"""The account name of the spot wallet."""
 CREDITED, FAILED = frozenset({1, 6}), frozenset({1, 3, 5})
 """Status of a deposit that is there, and of a withdrawal that was cancelled, rejected, or failed."""
 
 
-def spot_deposit(row: Row) -> Sequence[CashFlow]:
+def spot_deposit(account: str, row: Row) -> Sequence[CashFlow]:
     """A deposit that was credited, also one that may not leave again yet; none while the chain is waited for."""
     if int(row["status"]) not in CREDITED:
         return ()
     at = instant(row.get("completeTime") or row["insertTime"])
-    return (_capital(f"deposit:{row['id']}", row["coin"], exact(row["amount"]), at, "deposit"),)
+    return (_capital(account, f"deposit:{row['id']}", row["coin"], exact(row["amount"]), at, "deposit"),)
 
 
-def spot_withdrawal(row: Row) -> Sequence[CashFlow]:
+def spot_withdrawal(account: str, row: Row) -> Sequence[CashFlow]:
     """A withdrawal and its fee, taken when it was asked for; given back if it failed. None for our own transfers."""
     if origin_of(str(row.get("withdrawOrderId") or "")) is not None:
         return ()
     name, coin, at = f"withdrawal:{row['id']}", row["coin"], _second(row["applyTime"])
     amount, fee = exact(row["amount"]), exact(row["transactionFee"])
-    taken = [_capital(name, coin, -amount, at, "withdrawal")]
+    taken = [_capital(account, name, coin, -amount, at, "withdrawal")]
     if fee:
-        taken.append(replace(taken[0], flow_id=f"{SPOT}:{name}:fee", amount=-fee, cause=Cause.TRANSFER_FEE))
+        taken.append(replace(taken[0], flow_id=f"{account}:{name}:fee", amount=-fee, cause=Cause.TRANSFER_FEE))
     if int(row["status"]) not in FAILED:
         return taken
     back = _second(row.get("completeTime") or row["applyTime"])
     return (*taken, *(replace(f, flow_id=f"{f.flow_id}:returned", amount=-f.amount, venue_time=back) for f in taken))
 
 
-def _capital(name: str, coin: str, amount: Decimal, at: datetime, memo: str) -> CashFlow:
-    return CashFlow(f"{SPOT}:{name}", PositionKey.of(SPOT, Kind.SPOT, coin), amount, Cause.EXTERNAL, at, memo=memo)
+def _capital(account: str, name: str, coin: str, amount: Decimal, at: datetime, memo: str) -> CashFlow:
+    key = PositionKey.of(account, Kind.SPOT, coin)
+    return CashFlow(f"{account}:{name}", key, amount, Cause.EXTERNAL, at, memo=memo)
 
 
 def _second(text: str) -> datetime:

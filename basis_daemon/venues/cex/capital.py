@@ -43,12 +43,12 @@ class CapitalRecord:
         return is_young or self._asked_ns is None or now_ns - self._asked_ns >= PERIOD_NS
 
     async def _rows(
-        self, call: str, read_row: Callable[[Row], Sequence[CashFlow]], begin: datetime, until: datetime
+        self, call: str, read_row: Callable[[str, Row], Sequence[CashFlow]], begin: datetime, until: datetime
     ) -> list[CashFlow]:
         def read(answer: object) -> Page[CashFlow]:
             if not isinstance(answer, list):
                 raise ValueError(f"answer is {type(answer).__name__}, expected a list")  # noqa: TRY004 - a bad answer
-            return Page([flow for row in answer for flow in read_row(row)], None)
+            return Page([flow for row in answer for flow in read_row(self._desk.name, row)], None)
 
         async def fetch(start: datetime, end: datetime) -> Page[CashFlow]:
             window = {"startTime": milliseconds(start), "endTime": milliseconds(end), "limit": 1000}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -68,18 +68,23 @@ def _nothing(_: object) -> None:
     """What an account does where the exchange needs nothing."""
 
 
+def _no_flow(account: str, row: Row) -> None:
+    """Where the exchange keeps no record of money that moved without an order."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccountQuirks:
     """One wallet with its own keys in the book. The callables are pure; they raise ValueError or KeyError on nonsense.
 
     ``decode`` reads a frame, ``stream_of`` a connection's URL, ``read_wallet`` a unified balance, ``read_realised`` the
-    raw row of a fill, ``read_cash_flow`` a raw row of ``cash_flow_call`` (None: booked elsewhere). ``settings`` are
-    (call, field, value) that the account must have. ``keep_login_call`` prolongs the private login; ``forget_login``
-    clears from ccxt's options what must not be used again after a private disconnect. ``trigger_params`` go with a
-    conditional order (None: there are none); ``read_triggered`` is the number of the ordinary order that it became.
-    ``listing_call`` tells what is listed, for one symbol if it ``lists_one_symbol``, in raw rows that ccxt can parse.
-    ``read_delta`` reads a frame of book changes that we can work in ourselves (None: it is ccxt's to handle).
-    ``capital_calls`` are (call, reader of a raw row) of deposits and withdrawals, asked for ``capital_window`` at once.
+    raw row of a fill, ``read_cash_flow`` a raw row of ``cash_flow_call``, by account (None: booked elsewhere).
+    ``settings`` are (call, field, value) that the account must have. ``keep_login_call`` prolongs the private login;
+    ``forget_login`` clears from ccxt's options what must not be used again after a private disconnect.
+    ``trigger_params`` go with a conditional order (None: there are none); ``read_triggered`` is the number of the
+    ordinary order that it became. ``listing_call`` tells what is listed, for one symbol if it ``lists_one_symbol``, in
+    raw rows that ccxt can parse. ``read_delta`` reads a frame of book changes that we can work in ourselves (None: it
+    is ccxt's to handle). ``capital_calls`` are (call, reader of a raw row, by account) of deposits and withdrawals,
+    asked for ``capital_window`` at once.
     """
 
     name: str
@@ -99,12 +104,12 @@ class AccountQuirks:
     read_tier: Callable[[Row], MarginTier] | None = None
     cash_flow_call: str | None = None
     keep_login_call: str | None = None
-    read_cash_flow: Callable[[Row], CashFlow | None] = _nothing
+    read_cash_flow: Callable[[str, Row], CashFlow | None] = _no_flow
     settings: tuple[tuple[str, str, object], ...] = ()
     trigger_params: Mapping[str, object] | None = None
     read_triggered: Callable[[Row], str | None] = _nothing
     read_delta: Callable[[Row], BookDelta | None] = _nothing
-    capital_calls: tuple[tuple[str, Callable[[Row], Sequence[CashFlow]]], ...] = ()
+    capital_calls: tuple[tuple[str, Callable[[str, Row], Sequence[CashFlow]]], ...] = ()
     capital_window: timedelta = timedelta(days=80)
     page_window: timedelta = timedelta(days=1)
     page_rows: int = 1000
@@ -148,6 +153,12 @@ class VenueQuirks:
     public_sections: frozenset[str] = frozenset()
     public_urls: tuple[str, ...] = ()
     terms_paths: frozenset[str] = frozenset()
+
+    def named(self, spot: str, derivatives: str) -> VenueQuirks:
+        """The same exchange with its wallets under these names: a sub-account has wallets and a key of its own."""
+        names = {account.name: derivatives if account.has_perps else spot for account in self.accounts}
+        accounts = tuple(replace(account, name=names[account.name]) for account in self.accounts)
+        return replace(self, accounts=accounts, transfer_account=names[self.transfer_account])
 
     def account(self, name: str) -> AccountQuirks:
         """Raises KeyError for a wallet the exchange does not have."""

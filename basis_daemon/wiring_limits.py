@@ -1,0 +1,83 @@
+"""What a daemon may do, out of its settings: the limits of gate, guard, last hop, hedged groups and disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+
+from basis_daemon.domain.order import OrderOperation
+from basis_daemon.domain.risk import RiskLimits
+from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.guard_watch import WatchLimits
+from basis_daemon.engine.last_hop import Collars
+from basis_daemon.engine.leg_group import LegBudget
+from basis_daemon.engine.picture import accounts_of
+from basis_daemon.engine.upkeep import DiskWatch
+from basis_daemon.settings import Settings
+from basis_daemon.strategies.basis import BasisStrategy
+
+_MB = 1_000_000
+
+
+def risk_limits(
+    settings: Settings, strategy: BasisStrategy, operations: Mapping[str, frozenset[OrderOperation]]
+) -> RiskLimits:
+    """Of the gate before every plan of one strategy."""
+    p, risk = strategy.parameters, settings.risk
+    accounts = {account: venue.name for venue in p.venues for account in (venue.spot_account, venue.perp_account)}
+    return RiskLimits(
+        order_notional_max_usdt=risk.order_notional_max_usdt,
+        price_band_bp=risk.price_band_bp,
+        slippage_max_bp=p.slip_emergency_bp,
+        venue_share_max=p.venue_cap,
+        orders_per_minute_max=risk.orders_per_minute_max,
+        z_open=p.z_open,
+        shocks={p.asset: p.shock},
+        exchange_of=accounts,
+        recipients=frozenset(operations) & accounts_of(strategy),
+    )
+
+
+def watch_limits(settings: Settings, strategies: list[BasisStrategy]) -> WatchLimits:
+    """Of the guard over all strategies."""
+    guard = settings.guard
+    return WatchLimits(
+        z_reducing=guard.z_reducing,
+        z_halted=guard.z_halted,
+        drawdown_reducing=guard.drawdown_reducing,
+        drawdown_halted=guard.drawdown_halted,
+        silent_max_s=guard.silent_max_s,
+        break_max_s=guard.break_max_s,
+        shocks={strategy.parameters.asset: strategy.parameters.shock for strategy in strategies},
+    )
+
+
+def collars(settings: Settings) -> Collars:
+    """Of the last hop."""
+    guard = settings.guard
+    return Collars(
+        order_notional_max_usdt=guard.order_notional_max_usdt,
+        orders_per_minute_max=guard.orders_per_minute_max,
+        notional_per_minute_max_usdt=guard.notional_per_minute_max_usdt,
+        price_collar_bp=guard.price_collar_bp,
+        source_max_s=settings.freshness.quote_s,
+    )
+
+
+def leg_budget(settings: Settings, strategy: BasisStrategy) -> LegBudget:
+    """Of the hedged groups of one strategy."""
+    p, execution = strategy.parameters, settings.execution
+    return LegBudget(
+        clip_usdt=p.clip_usdt,
+        depth_share=execution.depth_share,
+        depth_band_bp=execution.depth_band_bp,
+        unhedged_max_s=p.unhedged_max_s,
+        slippage_emergency_bp=p.slip_emergency_bp,
+        quote_max_s=settings.freshness.quote_s,
+    )
+
+
+def disk_watch(settings: Settings, guard: Guard) -> DiskWatch:
+    """Of the disk that the journal lies on."""
+    place, kept = settings.journal_file.parent, settings.journal
+    return DiskWatch(lambda: shutil.disk_usage(place).free // _MB, kept.disk_soft_mb, kept.disk_hard_mb, guard.tighten)
