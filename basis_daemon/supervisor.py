@@ -20,6 +20,7 @@ from basis_daemon.engine.codec import PlanRow
 from basis_daemon.engine.fence import Fence
 from basis_daemon.engine.freshness import Freshness
 from basis_daemon.engine.guard_watch import GuardWatch
+from basis_daemon.engine.heartbeat import Heartbeat
 from basis_daemon.engine.mailbox import Mailbox
 from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
@@ -78,11 +79,26 @@ class Parts:
     valuers: Sequence[Valuer]
 
 
+TICK = "tick"
+LOOPS = frozenset({TICK})
+"""What must come round for the daemon to count as alive."""
+
+
+def _nobody_counts() -> None:
+    """No service manager watches."""
+
+
 class Supervisor:
     """Owns the tasks, not the book. ``run`` returns when it has drained; unforeseen errors leave it as they came."""
 
     def __init__(
-        self, parts: Parts, rhythm: Rhythm, clock: Clock, alarm: Alarm, on_phase: Callable[[Phase], None]
+        self,
+        parts: Parts,
+        rhythm: Rhythm,
+        clock: Clock,
+        alarm: Alarm,
+        on_phase: Callable[[Phase], None],
+        on_beat: Callable[[], None] = _nobody_counts,
     ) -> None:
         self.engines = parts.engines
         self.phase = Phase.STARTING
@@ -102,6 +118,7 @@ class Supervisor:
         self._alarm = alarm
         self._on_phase = on_phase
         self._wakes = {account: asyncio.Event() for account in self._reconcilers}
+        self.heartbeat = Heartbeat(LOOPS | self._wakes.keys(), clock, on_beat)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._stage: asyncio.Timeout | None = None
@@ -264,6 +281,7 @@ class Supervisor:
             wake.clear()
             if rota.is_due(self._clock.monotonic_ns(), is_wanted=is_wanted):
                 rota.asked(is_off=not await reconciler.reconcile())
+                self.heartbeat.came_round(reconciler.account)
 
     async def _keep_valuing(self, valuer: Valuer) -> None:
         """An exact valuation whenever market time has crossed its next due instant."""
@@ -281,6 +299,7 @@ class Supervisor:
             for engine in self.engines:
                 engine.tick()
             self._upkeep.look()
+            self.heartbeat.came_round(TICK)
 
     async def _keep_guarding(self) -> None:
         """On a task of its own, so that it never queues behind a strategy, a reconciliation or a valuation."""

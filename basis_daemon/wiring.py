@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
 import signal
 import sys
@@ -44,16 +42,16 @@ from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.journal.pruning import Retention
 from basis_daemon.journal.reader import JournalReader
-from basis_daemon.journal.schema import Identity, Run
-from basis_daemon.journal.schema import Mode as JournalMode
+from basis_daemon.journal.schema import Run
 from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.journal.writer import Limits
 from basis_daemon.ports import KillPoint, Probe, RecordKind, StoredRecord, pass_by
+from basis_daemon.preflight import clear_to_start, identity_of
 from basis_daemon.settings import Mode, Settings, config_hash, make_strategies
 from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.tasks import TaskTree
-from basis_daemon.telemetry import Metrics, Redactor, configure_logging, correlated, get_logger
+from basis_daemon.telemetry import Metrics, Redactor, ServiceManager, configure_logging, correlated, get_logger
 from basis_daemon.web.control import ControlServer, Desk
 from basis_daemon.wiring_limits import collars, disk_watch, leg_budget, risk_limits, watch_limits
 from basis_daemon.wiring_venues import SANDBOX_SECRET, Venue, account_leases, make_venues
@@ -81,30 +79,35 @@ class Daemon:
 
 async def run_daemon(settings: Settings, *, arm: bool) -> int:
     """Live until drained; 0 after an orderly end. Raises BasisError for what an operator can mend."""
-    clock = SystemClock()
+    clock, service = SystemClock(), ServiceManager.of(os.environ)
     redactor = Redactor((*settings.secrets, SANDBOX_SECRET))
     logging = configure_logging(clock.wall, redactor, sys.stderr, settings.log.level, settings.log.format)
     try:
+        service.status("preflight")
+        await clear_to_start(settings, arm=arm)
         _make_home(settings.data_dir)
         journal = _open_journal(settings, clock)
         try:
             with correlated(run_id=f"{settings.book.name}:{journal.generation}", config_hash=config_hash(settings)):
-                await _live(settings, journal, clock, arm=arm)
+                await _live(settings, journal, clock, service, arm=arm)
         finally:
             await journal.close()
     finally:
+        service.close()
         logging.close()
     return 0
 
 
-async def _live(settings: Settings, journal: SqliteJournal, clock: SystemClock, *, arm: bool) -> None:
+async def _live(
+    settings: Settings, journal: SqliteJournal, clock: SystemClock, service: ServiceManager, *, arm: bool
+) -> None:
     async with TaskTree("daemon") as tree, AsyncExitStack() as stack:
         for lease in account_leases(settings):
             stack.enter_context(lease)
-        daemon = _assemble(settings, journal, clock, tree)
+        daemon = _assemble(settings, journal, clock, service, tree)
         desk = Desk(
             rows=lambda after: _rows(settings.journal_file, after),
-            live=lambda: {"phase": daemon.supervisor.phase, "guard": daemon.guard.state, "pid": os.getpid()},
+            live=lambda: _health(daemon),
             halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
             rearm=daemon.rearm,
             withdraw=daemon.cashier.withdraw,
@@ -165,7 +168,9 @@ class _Core:
     runner: OrderRunner
 
 
-def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tree: TaskTree) -> Daemon:
+def _assemble(
+    settings: Settings, journal: SqliteJournal, clock: SystemClock, service: ServiceManager, tree: TaskTree
+) -> Daemon:
     alarm, recorder = _alarm(Metrics()), Recorder(recover(journal), journal)
     monitor, mailbox, strategies = PositionMonitor(), Mailbox(), make_strategies(settings)
     handler = PositionUpdateHandler(recorder, monitor, alarm)
@@ -213,7 +218,7 @@ def _assemble(settings: Settings, journal: SqliteJournal, clock: SystemClock, tr
         valuers=valuers,
     )
     rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s)
-    supervisor = Supervisor(parts, rhythm, clock, alarm, _tell_phase)
+    supervisor = Supervisor(parts, rhythm, clock, alarm, _phases(service, settings), service.alive)
     wallets = {s.name: tuple(venue.cash_key for venue in s.parameters.venues) for s in strategies}
     own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
     return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), valuers)
@@ -310,17 +315,6 @@ def _needed(strategies: list[BasisStrategy]) -> set[tuple[OrderOperation, str]]:
 
 
 # -------------------------------------------------------------------------------------------------------- who it is
-def journal_identity(settings: Settings) -> Identity:
-    """Whose book the journal of this configuration has to be."""
-    accounts = sorted(
-        f"{venue.exchange}:{account}"
-        for venue in settings.enabled_venues.values()
-        for account in {venue.accounts.spot, venue.accounts.derivatives}
-    )
-    fingerprint = hashlib.sha256(json.dumps(accounts).encode()).hexdigest()
-    return Identity(settings.book.name, JournalMode(settings.mode.value), fingerprint)
-
-
 def _journal_name(settings: Settings, journal: SqliteJournal) -> str:
     """What order ids are made of: two journals of one book, on two machines or after a loss, have two names."""
     return f"{settings.book.name}@{journal.created.isoformat()}"
@@ -340,8 +334,31 @@ def _alarm(metrics: Metrics) -> Alarm:
     return alarm
 
 
-def _tell_phase(phase: Phase) -> None:
-    get_logger("supervisor").info("phase", phase=phase.value)
+def _health(daemon: Daemon) -> Mapping[str, object]:
+    """What only the process knows of itself."""
+    supervisor = daemon.supervisor
+    return {
+        "phase": supervisor.phase,
+        "guard": daemon.guard.state,
+        "pid": os.getpid(),
+        "progress_age_s": supervisor.heartbeat.age_s(),
+    }
+
+
+def _phases(service: ServiceManager, settings: Settings) -> Callable[[Phase], None]:
+    """Tells the log and the service manager; ready is who has reconciled."""
+
+    def tell(phase: Phase) -> None:
+        get_logger("supervisor").info("phase", phase=phase.value)
+        status = f"{phase.value}: {settings.book.name}, mode {settings.mode}"
+        if phase in {Phase.ARMED, Phase.DISARMED}:
+            service.ready(status)
+        elif phase is Phase.DRAINING:
+            service.stopping(status)
+        else:
+            service.status(status)
+
+    return tell
 
 
 def _probe(settings: Settings) -> Probe:

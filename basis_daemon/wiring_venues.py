@@ -10,6 +10,7 @@ import orjson
 from pydantic import SecretStr
 
 from basis_daemon.clock import SystemClock
+from basis_daemon.domain.check import Check
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
 from basis_daemon.engine.position_update_handler import Alarm
@@ -20,6 +21,7 @@ from basis_daemon.settings.model import FeeSettings, PaperSettings, SandboxSetti
 from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.telemetry import get_logger
 from basis_daemon.venues.cex.binance import BINANCE
+from basis_daemon.venues.cex.checkup import examine, unopened
 from basis_daemon.venues.cex.lease import AccountLease
 from basis_daemon.venues.cex.limiter import WeightLimiter
 from basis_daemon.venues.cex.network import SandboxNetwork, sandbox_from_ready_file
@@ -84,6 +86,22 @@ def _assets(strategies: list[BasisStrategy], venue: str) -> list[str]:
     return sorted({s.asset for s in strategies if any(own.name == venue for own in s.parameters.venues)})
 
 
+async def examine_venues(
+    settings: Settings, strategies: list[BasisStrategy], clock: SystemClock, alarm: Alarm, scope: TaskScope
+) -> list[Check]:
+    """The preflight lines of every enabled exchange, over connections of their own."""
+    found: list[Check] = []
+    for name, venue in settings.enabled_venues.items():
+        try:
+            options = _options(settings, venue, _assets(strategies, name), pass_by)
+        except ConfigError as error:
+            found += unopened(name, str(error))
+            continue
+        quirks = EXCHANGES[venue.exchange].named(venue.accounts.spot, venue.accounts.derivatives)
+        found += await examine(CEXVenue(quirks, options, clock, _note(alarm)), name, scope)
+    return found
+
+
 def _at_exchange(exchange: CEXVenue) -> Venue:
     """The exchange takes the orders itself."""
 
@@ -126,7 +144,7 @@ def _held(
 # ---------------------------------------------------------------------------------------------------- what they need
 def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe: Probe) -> CEXOptions:
     mode, key, secret = settings.mode, venue.key, venue.secret
-    if mode is Mode.SANDBOX:
+    if mode is Mode.SANDBOX and key is None and secret is None:
         key, secret = (SecretStr(text) for text in sandbox_credentials(venue))
     if mode.needs_keys and (key is None or secret is None):
         raise ConfigError(f"mode {mode}: venue {venue.exchange} has no key, expected key_file and secret_file")
@@ -140,6 +158,7 @@ def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe:
         network=_network(settings),
         demo_trading=mode is Mode.TESTNET,
         is_read_only=is_paper,
+        rights=frozenset(right.value for right in venue.rights),
         terms=_terms(_paper(settings)) if is_paper and key is None else None,
         probe=probe,
     )

@@ -11,9 +11,11 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from rich.text import Text
 
 from basis_daemon.cli import tables
-from basis_daemon.cli.answers import JsonOption, answer
+from basis_daemon.cli.answers import ExitCode, JsonOption, answer
+from basis_daemon.cli.health import judge
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine import views
 from basis_daemon.engine.book_view import BookView
@@ -54,6 +56,10 @@ class Source:
         """What the daemon did; a journal at rest takes no commands."""
         return asyncio.run(self._post(path, {"reason": reason, **asked}))
 
+    def health(self) -> Json:
+        """What the process knows of itself; nothing is read from the journal."""
+        return asyncio.run(self._get("/health", {}))
+
     async def _get(self, path: str, query: dict[str, str]) -> Json:
         async with LocalClient.at_socket(self.socket) as client:
             return await client.get(path, **query)
@@ -76,15 +82,23 @@ def source(journal: Path | None, socket: Path | None, config: Path | None) -> So
     return Source(None, load_settings(config, os.environ, with_secrets=False).settings.control_socket)
 
 
-@app.command(epilog="`basis-daemon status -c config/live.yaml --json` for a monitor.")
+@app.command(
+    epilog="`basis-daemon status -c config/live.yaml --json` for a monitor, "
+    "`basis-daemon status -c config/live.yaml --healthy` for a container's HEALTHCHECK."
+)
 def status(
     *,
     journal: JournalOption = None,
     socket: SocketOption = None,
     config: ConfigFile = None,
+    healthy: Annotated[bool, typer.Option("--healthy", help="Only: 0 reconciled and moving, else 1.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """How the book stands: equity, doubt, breaks, guard, distance to liquidation, last decisions."""
+    if healthy:
+        health = judge(source(None, socket, config).health())
+        answer(health.document, as_json=as_json, shown=Text(health.sentence))
+        raise typer.Exit(ExitCode.OK if health.is_good else ExitCode.FAILED_CHECK)
     found = source(journal, socket, config).ask("/status", views.status)
     answer(found, as_json=as_json, shown=tables.status(found))
 

@@ -46,10 +46,13 @@ class Mode(StrEnum):
         """True where an exchange is asked to accept orders."""
         return self in {Mode.TESTNET, Mode.LIVE}
 
-    @property
-    def takes_keys(self) -> bool:
-        """True where a key is of use: paper reads fees and margin tiers with one, and nothing else."""
-        return self is not Mode.SANDBOX
+
+class Right(StrEnum):
+    """What an API key may do with the money behind it."""
+
+    TRADE = "trade"
+    TRANSFER = "transfer"
+    WITHDRAW = "withdraw"
 
 
 def _number(default: str, low: str, high: str, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
@@ -131,12 +134,14 @@ class VenueSettings(_Section):
     secret_file: str | None = None
     """The same for the API secret (or the private key in PEM)."""
     key: SecretStr | None = Field(default=None, min_length=SECRET_LENGTH_MIN)
-    """The API key itself; only from the environment, never in the file. The sandbox and paper need none."""
+    """The API key itself; only from the environment, never in the file. Sandbox and paper need none."""
     secret: SecretStr | None = Field(default=None, min_length=SECRET_LENGTH_MIN)
     """The API secret itself; only from the environment, never in the file."""
     leverage: int = _count(
         5, 2, 20, "x", "set on the venue and read back at start; m_star .40 needs at least 3, more only moves the cap"
     )
+    rights: Sequence[Annotated[Right, Field(strict=False)]] = (Right.TRADE, Right.TRANSFER)
+    """What the key shall be able to do at the exchange; `doctor` refuses a key that can withdraw unasked."""
     margin_mode: Literal["cross"] = "cross"
     """Set on the venue and read back at start; the margin ladder knows no other."""
     accounts: AccountSettings = AccountSettings()

@@ -3,6 +3,7 @@
 from basis_daemon.telemetry.logs import LogFormat, Logging, LogLevel, configure_logging, correlated, get_logger
 from basis_daemon.telemetry.metrics import Metrics, Sample
 from basis_daemon.telemetry.redaction import MASK, Redactor
+from basis_daemon.telemetry.service_manager import ServiceManager
 
 __all__ = [
     "MASK",
@@ -12,6 +13,7 @@ __all__ = [
     "Metrics",
     "Redactor",
     "Sample",
+    "ServiceManager",
     "configure_logging",
     "correlated",
     "get_logger",

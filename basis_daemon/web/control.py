@@ -94,6 +94,7 @@ class ControlServer:
     def app(self) -> web.Application:
         """Routes, each one view or one command."""
         app = web.Application()
+        app.router.add_get("/health", self._health)
         app.router.add_get("/status", self._status)
         app.router.add_get("/positions", self._positions)
         app.router.add_get("/orders", self._orders)
@@ -104,6 +105,10 @@ class ControlServer:
         app.router.add_post("/rearm", self._rearm)
         app.router.add_post("/withdraw", self._withdraw)
         return app
+
+    async def _health(self, request: web.Request) -> web.Response:
+        """What only the process knows, without a look into the journal: cheap enough to be asked all the time."""
+        return _json(dict(self._desk.live()))
 
     async def _status(self, request: web.Request) -> web.Response:
         return await self._show(lambda view: views.status(view) | {"live": dict(self._desk.live())})

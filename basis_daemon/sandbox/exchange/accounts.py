@@ -11,6 +11,19 @@ from basis_daemon.sandbox.exchange.money import ZERO
 from basis_daemon.sandbox.exchange.orders import AlgoOrder, OrderStore
 
 DEFAULT_LEVERAGE = 20
+RIGHTS: dict[str, bool] = {
+    "ipRestrict": True,
+    "enableReading": True,
+    "enableWithdrawals": False,
+    "enableInternalTransfer": False,
+    "enableMargin": False,
+    "enableFutures": True,
+    "permitsUniversalTransfer": True,
+    "enableVanillaOptions": False,
+    "enableSpotAndMarginTrading": True,
+    "enablePortfolioMarginTrading": False,
+}
+"""What a new key may do, in the venue's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,9 @@ class Account:
     algos: dict[int, AlgoOrder] = field(default_factory=dict)
     pays_fees_in_bnb: bool = False
     hedge_mode: bool = False
+    multi_assets: bool = False
+    leverage_max: int | None = None
+    rights: dict[str, bool] = field(default_factory=RIGHTS.copy)
     spot_updated_ms: int = 0
     ladders: Mapping[str, Tiers] = field(default_factory=lambda: TIERS)
     cancel_at_real: dict[str, float] = field(default_factory=dict)

@@ -28,6 +28,17 @@ def owner_of(accounts: Mapping[str, Account], api_key: str) -> Account:
     return account
 
 
+def right_for(endpoint: Endpoint) -> str:
+    """The right without which the venue does not carry this out, in its own words."""
+    if endpoint.path.startswith("/fapi/"):
+        return "enableFutures"
+    if endpoint.method == "GET":
+        return "enableReading"
+    if endpoint.path == "/sapi/v1/asset/transfer":
+        return "permitsUniversalTransfer"
+    return "enableSpotAndMarginTrading"
+
+
 def check_signature(account: Account, payload: str, signature: str) -> None:
     if not signature:
         raise missing("signature")
@@ -60,4 +71,6 @@ def admit(
     account = owner_of(accounts, api_key)
     if endpoint.security == "SIGNED":
         check_signature(account, payload, params.get("signature", ""))
+    if not account.rights[right_for(endpoint)]:
+        raise RejectError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
     return account

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.clock import MODES, MarketClock, Mode
+from basis_daemon.sandbox.exchange.conditions import apply_conditions
 from basis_daemon.sandbox.exchange.faults import REST_KINDS, STREAM_KINDS, FaultBoard, parse_fault
 from basis_daemon.sandbox.exchange.instruments import Market
 from basis_daemon.sandbox.exchange.margin import margin_of
@@ -40,6 +41,7 @@ class Driven(Protocol):
     def set_mode(self, mode: Mode, speed: float | None) -> None: ...
     async def advance(self, seconds: float) -> None: ...
     def set_skew(self, skew_ms: int) -> None: ...
+    def tell(self) -> None: ...
     def expire_listen_keys(self) -> int: ...
     def happen(self, body: Json) -> Json: ...
     def ask_to_stop(self) -> None: ...
@@ -57,6 +59,7 @@ def control_app(exchange: Driven) -> web.Application:
     app.router.add_get("/books", handler.books)
     app.router.add_post("/clock", handler.clock)
     app.router.add_get("/faults", handler.known)
+    app.router.add_post("/conditions", handler.conditions)
     app.router.add_post("/faults", handler.faults)
     app.router.add_post("/market", handler.market)
     app.router.add_delete("/faults", handler.clear_faults)
@@ -109,6 +112,16 @@ class _Control:
             return _json(self._exchange.happen(body))
         except ValueError as error:
             return _json({"error": str(error)}, 400)
+
+    async def conditions(self, request: web.Request) -> web.Response:
+        """Change how an account and its markets stand; told to whoever listens."""
+        body = await _body(request)
+        try:
+            apply_conditions(self._exchange.venue, body)
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        self._exchange.tell()
+        return _json({"set": sorted(body)})
 
     async def faults(self, request: web.Request) -> web.Response:
         body = await _body(request)

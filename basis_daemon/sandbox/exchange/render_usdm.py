@@ -132,14 +132,15 @@ def trade_row(fill: Fill, instrument: Instrument) -> Json:
     }
 
 
-def brackets(symbol: str, tiers: Tiers) -> Json:
+def brackets(symbol: str, tiers: Tiers, leverage_max: int | None) -> Json:
+    """The tiers of a symbol; an account that is held to less sees less."""
     return {
         "symbol": symbol,
         "notionalCoef": 1.0,
         "brackets": [
             {
                 "bracket": tier.number,
-                "initialLeverage": tier.leverage,
+                "initialLeverage": min(tier.leverage, leverage_max or tier.leverage),
                 "notionalCap": int(tier.cap),
                 "notionalFloor": int(tier.floor),
                 "maintMarginRatio": float(tier.rate),

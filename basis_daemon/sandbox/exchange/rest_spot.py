@@ -186,19 +186,7 @@ def trade_fee(call: Call) -> list[Json]:
 
 
 def restrictions(call: Call) -> Json:
-    return {
-        "ipRestrict": True,
-        "createTime": call.account.opened_ms,
-        "enableReading": True,
-        "enableWithdrawals": False,
-        "enableInternalTransfer": False,
-        "enableMargin": False,
-        "enableFutures": True,
-        "permitsUniversalTransfer": True,
-        "enableVanillaOptions": False,
-        "enableSpotAndMarginTrading": True,
-        "enablePortfolioMarginTrading": False,
-    }
+    return {"createTime": call.account.opened_ms, **call.account.rights}
 
 
 def bnb_burn(call: Call) -> Json:

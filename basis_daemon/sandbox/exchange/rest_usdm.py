@@ -126,14 +126,16 @@ def position_risk_v3(call: Call) -> list[Json]:
 
 
 def leverage_bracket(call: Call) -> list[Json]:
-    return [render.brackets(symbol, call.venue.tiers[symbol]) for symbol in symbols_of(call)]
+    venue, most = call.venue, call.account.leverage_max
+    return [render.brackets(symbol, venue.tiers[symbol], most) for symbol in symbols_of(call)]
 
 
 def set_leverage(call: Call) -> Json:
     symbol, leverage = symbol_of(call), call.maybe_integer("leverage")
     if leverage is None:
         raise missing("leverage")
-    if not 1 <= leverage <= call.venue.tiers[symbol][0].leverage:
+    most = call.venue.tiers[symbol][0].leverage
+    if not 1 <= leverage <= min(most, call.account.leverage_max or most):
         raise RejectError(-4028, f"Leverage {leverage} is not valid")
     position = call.account.position(symbol)
     held = abs(position.quantity * call.venue.marks[symbol])
@@ -178,13 +180,16 @@ def set_position_mode(call: Call) -> Json:
     return DONE
 
 
-def multi_assets(_: Call) -> Json:
-    return {"multiAssetsMargin": False}
+def multi_assets(call: Call) -> Json:
+    return {"multiAssetsMargin": call.account.multi_assets}
 
 
 def set_multi_assets(call: Call) -> Json:
-    if call.text("multiAssetsMargin").lower() == "false":
+    if call.text("multiAssetsMargin").lower() == str(call.account.multi_assets).lower():
         raise RejectError(-4171, "No need to change multi-assets mode.")
+    if call.account.multi_assets:
+        call.account.multi_assets = False
+        return DONE
     raise RejectError(-4167, "The sandbox exchange models single-asset margin only.")
 
 
@@ -200,7 +205,7 @@ def account_config(call: Call) -> Json:
         "canWithdraw": True,
         "dualSidePosition": call.account.hedge_mode,
         "updateTime": 0,
-        "multiAssetsMargin": False,
+        "multiAssetsMargin": call.account.multi_assets,
         "tradeGroupId": -1,
     }
 

@@ -166,6 +166,12 @@ class SandboxExchange:
         self.gateway.skew_ms = skew_ms
         self.faults.injected["skew"] += bool(skew_ms)
 
+    def tell(self) -> None:
+        """Send what somebody has changed to whoever listens, at the stamp that the market has reached."""
+        self.world.reprice(self.venue.now_ms)
+        self.hub.frame()
+        self.hub.flush(ping=True)
+
     def ask_to_stop(self) -> None:
         self._stopping.set()
 

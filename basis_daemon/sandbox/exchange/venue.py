@@ -99,6 +99,7 @@ class Venue:
             if spec.api_key in self.accounts:
                 raise ValueError(f"two sandbox accounts share the API key {spec.api_key!r}")
             self.accounts[spec.api_key] = open_account(number, spec, start_ms, self.tiers)
+        self.price_shift: dict[Key, Decimal] = {}
         self.sink: Sink = _nowhere
         self._order_ids = count(8_000_000_001)
         self._trade_ids = count(5_000_000_001)

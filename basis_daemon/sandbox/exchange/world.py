@@ -31,7 +31,7 @@ class World:
         self._advanced_ms = venue.now_ms
         for key in venue.books:
             self._last_known(key)
-        self._reprice(venue.now_ms)
+        self.reprice(venue.now_ms)
 
     def advance(self, to_ms: int) -> None:
         """Move to `to_ms`, stopping at every settlement on the way so that it books at its own stamp and mark."""
@@ -45,10 +45,10 @@ class World:
         )
         for at_ms, symbol, rate in due:
             venue.now_ms = at_ms
-            self._reprice(at_ms)
+            self.reprice(at_ms)
             self.settlement.funding(symbol, rate.rate)
         venue.now_ms = self._advanced_ms = to_ms
-        self._reprice(to_ms)
+        self.reprice(to_ms)
         for account in venue.accounts.values():
             self._work(account)
 
@@ -85,10 +85,11 @@ class World:
         if account.positions:
             self.settlement.liquidate(account)
 
-    def _reprice(self, at_ms: int) -> None:
+    def reprice(self, at_ms: int) -> None:
+        """Take prices and forming rates from the script, and what was changed about them."""
         venue = self.venue
         for key, book in venue.books.items():
-            price = self.path.price_e8(key, at_ms)
+            price = self._price_e8(key, at_ms)
             if price is None or not book.instrument.trading:
                 book.close()
             else:
@@ -97,6 +98,11 @@ class World:
                 self._set_price(key, price)
         for symbol in self._rates:
             venue.funding[symbol] = self._funding_state(symbol, at_ms)
+
+    def _price_e8(self, key: Key, at_ms: int) -> int | None:
+        """What the script says, with the shift that somebody put on this market."""
+        price, shift = self.path.price_e8(key, at_ms), self.venue.price_shift.get(key)
+        return int(price * (1 + shift)) if price is not None and shift is not None else price
 
     def _set_price(self, key: Key, price_e8: int) -> None:
         market, symbol = key

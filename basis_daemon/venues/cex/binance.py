@@ -61,6 +61,15 @@ BOOKED_ELSEWHERE = frozenset({"REALIZED_PNL", "COMMISSION", "TRANSFER", "INTERNA
 CAUSES = {"FUNDING_FEE": Cause.FUNDING, "INSURANCE_CLEAR": Cause.LIQUIDATION, "COMMISSION_REBATE": Cause.REWARD,
           "API_REBATE": Cause.REWARD, "REFERRAL_KICKBACK": Cause.REWARD}  # fmt: skip
 
+_LIVE = "api dapi eapi fapi papi stream fstream dstream nbstream ws-api ws-fapi ws-dapi"
+LIVE_HOSTS = frozenset(f"{name}.binance.com" for name in _LIVE.split())
+PLAY_HOSTS = frozenset(
+    {f"demo-{name}.binance.com" for name in ("api", "fapi", "dapi", "stream", "ws-api")}
+    | {f"{name}.binancefuture.com" for name in ("fstream", "dstream", "testnet")}
+    | {f"{prefix}testnet.binance.vision" for prefix in ("", "stream.", "ws-api.")}
+)
+"""Demo trading, and the spot testnet; the futures' play money streams under a domain of its own."""
+
 
 # ------------------------------------------------------------------------------------------------- private frames
 def _fill(row: Row) -> Fill:
@@ -340,7 +349,8 @@ BINANCE = VenueQuirks(
         Pool("fapi", ("fapi",), 2_400, "x-mbx-used-weight-1m"),
     ),
     verdicts=_verdicts(),
-    live_hosts=("api.binance.com", "fapi.binance.com"),
+    live_hosts=LIVE_HOSTS,
+    play_hosts=PLAY_HOSTS,
     transfer_account=SPOT,
     public_sections=frozenset({"public", "fapiPublic"}),
     public_urls=(
@@ -351,4 +361,17 @@ BINANCE = VenueQuirks(
         "wss://fstream.binance.com/market/ws",
     ),
     terms_paths=frozenset({"asset/tradeFee", "commissionRate", "leverageBracket"}),
+    rights_call="sapiGetAccountApiRestrictions",
+    rights={
+        "enableReading": "read",
+        "enableSpotAndMarginTrading": "trade",
+        "enableFutures": "trade",
+        "permitsUniversalTransfer": "transfer",
+        "enableWithdrawals": "withdraw",
+        "enableInternalTransfer": "internal_transfer",
+        "enableMargin": "margin_loans",
+        "enableVanillaOptions": "options",
+        "enablePortfolioMarginTrading": "portfolio_margin",
+    },
+    ip_flag="ipRestrict",
 )

@@ -31,11 +31,11 @@ async def read_instruments(desk: Desk) -> Mapping[PositionKey, Instrument]:
 async def _described(
     desk: Desk, listings: Sequence[Listing], request: Request | None
 ) -> Mapping[PositionKey, Instrument]:
-    tiers = await _tiers(desk, listings, request) if desk.quirks.has_perps else {}
+    tiers = await tiers_of(desk, listings, request) if desk.quirks.has_perps else {}
     hours = await _funding_intervals(desk, listings, request) if desk.quirks.has_perps else {}
     found = {}
     for listing in listings:
-        fees = await _fees(desk, listing, request)
+        fees = await fees_of(desk, listing, request)
         market, symbol = desk.data.market(listing.symbol), listing.symbol
         found[listing.key] = _instrument(market, listing, fees, tiers.get(symbol, ()), hours.get(symbol))
     return found
@@ -84,7 +84,8 @@ async def _funding_intervals(desk: Desk, listings: Sequence[Listing], request: R
     return await desk.ask(desk.data, "fetch_funding_intervals", symbols, read=read, request=request)
 
 
-async def _fees(desk: Desk, listing: Listing, request: Request | None) -> Fees:
+async def fees_of(desk: Desk, listing: Listing, request: Request | None = None) -> Fees:
+    """The rates of this key on one market. Raises CallError."""
     if desk.options.terms is not None:
         return desk.options.terms.fees[listing.key.kind]
     return await desk.ask(desk.data, "fetch_trading_fee", listing.symbol, read=_read_fees, request=request)
@@ -115,9 +116,10 @@ def _instrument(
     )
 
 
-async def _tiers(
-    desk: Desk, listings: Sequence[Listing], request: Request | None
+async def tiers_of(
+    desk: Desk, listings: Sequence[Listing], request: Request | None = None
 ) -> Mapping[str, Sequence[MarginTier]]:
+    """Margin tiers by symbol. Raises CallError, and VenueUnreachableError naming what has none."""
     read_tier, terms = desk.quirks.read_tier, desk.options.terms
     if terms is not None:
         return {listing.symbol: terms.tiers for listing in listings}
@@ -144,25 +146,26 @@ async def set_modes(desk: Desk) -> None:
     listings = desk.declared() if desk.quirks.has_perps else ()
     if not listings:
         return
-    if await _is_hedged(desk):
+    if await is_hedged(desk):
         await _change(desk, "set_position_mode", IS_HEDGED)
-        _compare(desk.name, "hedged position mode", await _is_hedged(desk), IS_HEDGED)
+        _compare(desk.name, "hedged position mode", await is_hedged(desk), IS_HEDGED)
     symbols = [listing.symbol for listing in listings]
-    for symbol, (margin_mode, leverage) in (await _modes(desk, symbols)).items():
+    for symbol, (margin_mode, leverage) in (await modes_of(desk, symbols)).items():
         if margin_mode != CROSS:
             await _change(desk, "set_margin_mode", CROSS, symbol)
         if leverage != desk.options.leverage:
             await _change(desk, "set_leverage", desk.options.leverage, symbol)
-    for symbol, (margin_mode, leverage) in (await _modes(desk, symbols)).items():
+    for symbol, (margin_mode, leverage) in (await modes_of(desk, symbols)).items():
         _compare(f"{desk.name} {symbol}", "margin mode", margin_mode, CROSS)
         _compare(f"{desk.name} {symbol}", "leverage", leverage, desk.options.leverage)
 
 
-async def _is_hedged(desk: Desk) -> bool:
+async def is_hedged(desk: Desk) -> bool:
+    """Whether the account holds long and short of one symbol side by side. Raises CallError."""
     return await desk.ask(desk.data, "fetch_position_mode", read=lambda row: bool(row["hedged"]))
 
 
-async def _modes(desk: Desk, symbols: Sequence[str]) -> Mapping[str, tuple[str, int]]:
+async def modes_of(desk: Desk, symbols: Sequence[str]) -> Mapping[str, tuple[str, int]]:
     """(margin mode, leverage) by symbol."""
 
     def read(answer: Mapping[str, Row]) -> Mapping[str, tuple[str, int]]:

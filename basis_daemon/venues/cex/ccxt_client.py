@@ -6,7 +6,7 @@ Nobody else imports ccxt. An answer leaves here as ccxt gave it; whoever asked r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,6 +60,8 @@ class ExchangeClient:
             path: str, api: Foreign = "public", method: str = "GET", params: Foreign = None, config: Foreign = None
         ) -> Foreign:
             section = api if isinstance(api, str) else api[0]
+            if section not in exchange.urls["api"]:
+                raise errors.NotSupported(f"{section}/{path} is not offered with this kind of money")
             params, config = params or {}, config or {}
             if gate is not None:
                 gate.check_call(section, method, path)
@@ -206,9 +208,8 @@ class ExchangeClient:
             self._exchange.set_sandbox_mode(True)
 
     def hosts(self) -> frozenset[str]:
-        """Every REST host that a request could reach."""
-        urls = [url for url in self._exchange.urls["api"].values() if isinstance(url, str)]
-        return frozenset(urlsplit(url).hostname or "" for url in urls)
+        """Every host that a request or a stream could reach."""
+        return frozenset(urlsplit(url).hostname or "" for url in _urls(self._exchange.urls["api"]))
 
     async def hang_up(self, is_meant: Callable[[str], bool]) -> None:
         """Close the connections whose URL ``is_meant``; pending watches of them are cancelled."""
@@ -269,12 +270,22 @@ def client_pair(
 
 
 def _assert_money(venue: VenueQuirks, account: AccountQuirks, options: CEXOptions, client: ExchangeClient) -> None:
-    """Play money must not reach a live host, and real money must."""
-    is_live = any(host in client.hosts() for host in venue.live_hosts)
-    expects_live = options.is_real_money or options.network is not None
-    if is_live is not expects_live:
+    """Play money reaches none but the venue's hosts of play money, and real money none of them."""
+    hosts = client.hosts()
+    strangers = sorted(hosts - venue.play_hosts if not options.is_live_api else hosts - venue.live_hosts)
+    if strangers or not hosts:
         msg = (
             f"{account.name}: demo_trading {options.demo_trading}, sandbox {options.sandbox}, network "
-            f"{options.network is not None}, but the live hosts are {'' if is_live else 'not '}in use"
+            f"{options.network is not None}, but requests could reach {', '.join(strangers) or 'no host at all'}; "
+            f"expected {'live hosts' if options.is_live_api else 'hosts of play money'} only: is this another ccxt?"
         )
         raise ConfigError(msg)
+
+
+def _urls(tree: Foreign) -> Iterator[str]:
+    """Every URL in ccxt's table, however deep."""
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, Mapping):
+        for branch in tree.values():
+            yield from _urls(branch)

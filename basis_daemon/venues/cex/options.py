@@ -44,7 +44,7 @@ class CEXOptions:
     ``spot_assets`` trade against ``quote``; ``perp_symbols`` are the venue's own contract symbols. ``network`` leads to
     a local sandbox; ``demo_trading`` and ``sandbox`` (ccxt's word for a testnet) choose the venue's own play money.
     ``is_read_only``: public streams and questions only, no order and no mode can leave; then a key is asked for nothing
-    but fees and tiers, and without one they are ``terms``.
+    but fees and tiers, and without one they are ``terms``. ``rights`` are those that the key shall have.
     """
 
     api_key: SecretStr | None
@@ -77,6 +77,7 @@ class CEXOptions:
     terms_pause_s: float = 30.0
     jitter_seed: int = 0
     is_read_only: bool = False
+    rights: frozenset[str] = frozenset({"trade", "transfer"})
     terms: Terms | None = None
     probe: Probe = pass_by
 
@@ -94,6 +95,11 @@ class CEXOptions:
             raise ConfigError("spot_assets and perp_symbols are empty, expected at least one instrument")
         if not 1 <= self.leverage <= 125:  # noqa: PLR2004 - the widest range any venue offers
             raise ConfigError(f"leverage {self.leverage}, expected 1 to 125")
+
+    @property
+    def is_live_api(self) -> bool:
+        """True where the venue's whole API answers: the live venue, or the sandbox that speaks as it."""
+        return not self.demo_trading and not self.sandbox
 
     @property
     def is_real_money(self) -> bool:

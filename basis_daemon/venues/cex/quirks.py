@@ -137,8 +137,10 @@ class VenueQuirks:
     """One exchange. ``idempotency`` is how long the venue refuses a repeated client id.
 
     ``verdicts`` are tried in order for a code; ``id_params`` are ccxt's parameter names for our id when creating,
-    querying and cancelling; ``live_hosts`` are what a connection to real money reaches. Where only public data is
-    wanted, ``public_sections`` (ccxt's) and what begins with ``public_urls`` stay open, with a key ``terms_paths`` too.
+    querying and cancelling; ``live_hosts`` are all that real money may reach, ``play_hosts`` all that the exchange's
+    own play money (demo trading, testnet) may. Where only public data is wanted, ``public_sections`` (ccxt's) and what
+    begins with ``public_urls`` stay open, with a key ``terms_paths`` too. ``rights_call`` tells a key's ``rights``: the
+    venue's flags and what we call them; ``ip_flag`` is set for a key that is bound to addresses.
     """
 
     name: str
@@ -148,11 +150,15 @@ class VenueQuirks:
     id_params: tuple[str, str, str]
     pools: tuple[Pool, ...]
     verdicts: Mapping[str, tuple[Verdict, ...]]
-    live_hosts: tuple[str, ...]
+    live_hosts: frozenset[str]
+    play_hosts: frozenset[str]
     transfer_account: str
     public_sections: frozenset[str] = frozenset()
     public_urls: tuple[str, ...] = ()
     terms_paths: frozenset[str] = frozenset()
+    rights_call: str | None = None
+    rights: Mapping[str, str] = field(default_factory=dict)
+    ip_flag: str | None = None
 
     def named(self, spot: str, derivatives: str) -> VenueQuirks:
         """The same exchange with its wallets under these names: a sub-account has wallets and a key of its own."""

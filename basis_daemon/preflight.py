@@ -1,0 +1,142 @@
+"""What must hold before a book may be armed: the same lines for `doctor` and for `run`. Nothing is changed anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from basis_daemon.clock import SystemClock
+from basis_daemon.domain.check import Check, Light, green, red
+from basis_daemon.domain.errors import BasisError
+from basis_daemon.journal.reader import JournalReader
+from basis_daemon.journal.schema import Identity, refuse_stranger
+from basis_daemon.journal.schema import Mode as JournalMode
+from basis_daemon.settings import Fault, Settings, make_strategies
+from basis_daemon.tasks import TaskTree
+from basis_daemon.telemetry import get_logger
+from basis_daemon.wiring_venues import examine_venues
+
+FREE_MIN_BYTES = 1024**3
+"""A journal grows by some 100 MB in a month; the rest is room for its backup and for whoever else fills the disk."""
+_GIB = 1024**3
+_OF_SECRETS = frozenset({"key", "secret", "key_file", "secret_file"})
+
+
+class PreflightFailedError(BasisError):
+    """Something is red: the daemon was asked to arm and does not; the message holds every red line."""
+
+    def __init__(self, checks: Iterable[Check]) -> None:
+        self.checks = tuple(checks)
+        lines = "\n".join(str(check) for check in self.checks)
+        super().__init__(f"not armed: repair this, or start without --arm to watch only\n{lines}")
+
+
+async def clear_to_start(settings: Settings, *, arm: bool) -> None:
+    """The preflight of a start: what is not green is told, and with ``arm`` red raises PreflightFailedError."""
+    checks, log = await examine(settings), get_logger("preflight")
+    for check in checks:
+        if check.light is not Light.GREEN:
+            log.warning(check.name, light=check.light, found=check.found, expected=check.expected, remedy=check.remedy)
+    if arm and (reds := [check for check in checks if check.light is Light.RED]):
+        raise PreflightFailedError(reds)
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Every line: this host first, then each venue. What venues note on the way is not told."""
+    found = [green("config", f"mode {settings.mode}, book {settings.book.name}"), secrets(settings)]
+    found += [data_dir(settings.data_dir), disk(settings.data_dir, FREE_MIN_BYTES)]
+    found += [lock(settings.journal_file), journal(settings.journal_file, identity_of(settings))]
+    async with TaskTree("preflight") as tree:
+        found += await examine_venues(settings, make_strategies(settings), SystemClock(), _note_nothing, tree)
+    return found
+
+
+def identity_of(settings: Settings) -> Identity:
+    """Whose book a journal of these settings is."""
+    accounts = sorted(
+        f"{venue.exchange}:{account}"
+        for venue in settings.enabled_venues.values()
+        for account in {venue.accounts.spot, venue.accounts.derivatives}
+    )
+    fingerprint = hashlib.sha256(json.dumps(accounts).encode()).hexdigest()
+    return Identity(settings.book.name, JournalMode(settings.mode.value), fingerprint)
+
+
+def refused(faults: Iterable[Fault]) -> list[Check]:
+    """The lines of a configuration that cannot be used: what is wrong with secrets apart from the rest."""
+    found = []
+    for fault in faults:
+        line = "secrets" if fault.key.rpartition(".")[2] in _OF_SECRETS else "config"
+        place = f" ({fault.where})" if fault.where else ""
+        found.append(red(line, f"{fault.key or 'the file'}{place}: {fault.found}", fault.expected, fault.remedy))
+    return found
+
+
+def secrets(settings: Settings) -> Check:
+    """How many there are; files with the wrong mode were refused when they were read."""
+    return green("secrets", f"{len(settings.secrets)} read" if settings.secrets else f"none in mode {settings.mode}")
+
+
+def data_dir(directory: Path) -> Check:
+    """Whether the book's directory can be written, or made."""
+    place = _nearest(directory)
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return green("data_dir", f"{directory}{'' if place == directory else ', made at the first start'}")
+    remedy = f"correct data_dir, or give this user {place}"
+    return red("data_dir", f"{place}, which this user cannot write", "a directory to keep the journal in", remedy)
+
+
+def disk(directory: Path, free_min_bytes: int) -> Check:
+    """Whether there is room."""
+    free = shutil.disk_usage(_nearest(directory)).free
+    found, least = f"{free / _GIB:.1f} GiB free", f"at least {free_min_bytes / _GIB:.1f} GiB free"
+    if free < free_min_bytes:
+        return red("disk", found, least, f"free space on the disk of {directory}: without it no order is sent")
+    return green("disk", found)
+
+
+def lock(journal_file: Path) -> Check:
+    """Whether another daemon holds the book."""
+    file = Path(f"{journal_file}.lock")
+    if file.is_file():
+        held = FileLock(file)
+        try:
+            held.acquire(timeout=0)
+        except (Timeout, OSError):
+            holder = file.read_text(encoding="utf-8").strip() or "unknown"
+            found = f"{journal_file} is written by another process (pid {holder})"
+            return red(
+                "lock", found, "no daemon on this book", "stop that daemon first: two would trade against each other"
+            )
+        held.release()
+    return green("lock", "no other daemon holds the book")
+
+
+def journal(file: Path, identity: Identity) -> Check:
+    """Whether the whole record holds, and is this book's."""
+    if not file.is_file() or not file.stat().st_size:
+        return green("journal", f"{file}, made at the first start")
+    try:
+        with JournalReader.open(file) as reader:
+            refuse_stranger(file, reader.header.identity, identity)
+            head = reader.verify()
+    except BasisError as error:
+        why, _, remedy = str(error).partition("; ")
+        return red("journal", why, f"the unbroken journal of {identity.book}", remedy or "restore a backup")
+    return green("journal", f"{head.sequence} rows, unbroken")
+
+
+def _note_nothing(what: str, facts: Mapping[str, str]) -> None:
+    """The lines say it."""
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself, or the nearest one above it that exists."""
+    path = path.absolute()
+    return next(place for place in (path, *path.parents) if place.exists())
