@@ -7,20 +7,21 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.check import Check, Light, green, red
-from basis_daemon.domain.errors import BasisError
+from basis_daemon.domain.errors import BasisError, ConfigError, SecondDaemonError
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.schema import Identity, refuse_stranger
 from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.settings import Fault, Settings, make_strategies
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import get_logger
-from basis_daemon.wiring_venues import examine_venues
+from basis_daemon.wiring_venues import account_leases, examine_venues
 
 FREE_MIN_BYTES = 1024**3
 """A journal grows by some 100 MB in a month; the rest is room for its backup and for whoever else fills the disk."""
@@ -51,7 +52,7 @@ async def examine(settings: Settings) -> list[Check]:
     """Every line: this host first, then each venue. What venues note on the way is not told."""
     found = [green("config", f"mode {settings.mode}, book {settings.book.name}"), secrets(settings)]
     found += [data_dir(settings.data_dir), disk(settings.data_dir, FREE_MIN_BYTES)]
-    found += [lock(settings.journal_file), journal(settings.journal_file, identity_of(settings))]
+    found += [lock(settings), journal(settings.journal_file, identity_of(settings))]
     async with TaskTree("preflight") as tree:
         found += await examine_venues(settings, make_strategies(settings), SystemClock(), _note_nothing, tree)
     return found
@@ -101,21 +102,29 @@ def disk(directory: Path, free_min_bytes: int) -> Check:
     return green("disk", found)
 
 
-def lock(journal_file: Path) -> Check:
-    """Whether another daemon holds the book."""
-    file = Path(f"{journal_file}.lock")
+def lock(settings: Settings) -> Check:
+    """Whether another daemon holds the book, or its accounts from another directory."""
+    file = Path(f"{settings.journal_file}.lock")
     if file.is_file():
         held = FileLock(file)
         try:
             held.acquire(timeout=0)
         except (Timeout, OSError):
             holder = file.read_text(encoding="utf-8").strip() or "unknown"
-            found = f"{journal_file} is written by another process (pid {holder})"
+            found = f"{settings.journal_file} is written by another process (pid {holder})"
             return red(
                 "lock", found, "no daemon on this book", "stop that daemon first: two would trade against each other"
             )
         held.release()
-    return green("lock", "no other daemon holds the book")
+    with suppress(ConfigError):  # of a way to the venue that is not there its own line speaks
+        for lease in account_leases(settings):
+            try:
+                with lease:
+                    pass
+            except SecondDaemonError as error:
+                why, _, remedy = str(error).partition(": ")
+                return red("lock", why, "no other daemon on this account", remedy)
+    return green("lock", "no other daemon holds the book or its accounts")
 
 
 def journal(file: Path, identity: Identity) -> Check:

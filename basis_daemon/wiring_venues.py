@@ -64,7 +64,10 @@ def make_venues(
         options = _options(settings, venue, _assets(strategies, name), probe)
         exchange = CEXVenue(quirks, options, clock, _note(alarm), limiters[venue.exchange])
         is_paper = settings.mode is Mode.PAPER
-        found.append(_on_paper(exchange, _paper(settings), book, clock) if is_paper else _at_exchange(exchange))
+        if is_paper:
+            found.append(_on_paper(exchange, _paper(settings), venue.leverage, book, clock))
+        else:
+            found.append(_at_exchange(exchange))
     return found
 
 
@@ -113,14 +116,14 @@ def _at_exchange(exchange: CEXVenue) -> Venue:
     return Venue([exchange.source(account) for account in exchange.accounts], routes, exchange.feed)
 
 
-def _on_paper(exchange: CEXVenue, paper: PaperSettings, book: BookState, clock: SystemClock) -> Venue:
+def _on_paper(exchange: CEXVenue, paper: PaperSettings, leverage: int, book: BookState, clock: SystemClock) -> Venue:
     """The exchange brings its market; orders go to simulated accounts, which tell of fills in the feed."""
     accounts = [
         PaperAccountSpec(desk.name, trades_spot=desk.quirks.has_spot, trades_perps=desk.quirks.has_perps)
         for desk in exchange.desks.values()
     ]
     latency_s = float(paper.latency_s)
-    terms = PaperTerms(uplink_s=latency_s, downlink_s=latency_s, liquidation_fee=paper.liquidation_fee)
+    terms = PaperTerms(latency_s, latency_s, liquidation_fee=paper.liquidation_fee, leverage=Decimal(leverage))
     held, costs = _held(book, exchange.accounts, paper.balances)
     venue = PaperVenue(accounts, clock, held, open_notional=costs, terms=terms)
     return Venue(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -37,11 +37,12 @@ class Paper:
         self._lives = 0
 
     @asynccontextmanager
-    async def life(self) -> AsyncIterator[Child]:
+    async def life(self, settings: Mapping[str, str] | None = None) -> AsyncIterator[Child]:
         """An armed daemon; at the end it drains and leaves in order."""
         self._lives += 1
         name, data = f"daemon{self._lives}", self._directory / "book"
-        changes = {"data_dir": str(data), "sandbox.ready_file": str(self._directory / "exchange" / "ready.json")}
+        ready = self._directory / "exchange" / "ready.json"
+        changes = {"data_dir": str(data), "sandbox.ready_file": str(ready), **(settings or {})}
         (self._directory / f"{name}.yaml").write_text(written_over(PAPER_CONFIG, changes), encoding="utf-8")
         data.mkdir(exist_ok=True)
         daemon = await Child.start(name, ("run", "--config", f"{name}.yaml", "--arm"), self._directory, self._clock)

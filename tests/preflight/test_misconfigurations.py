@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from basis_daemon.sandbox.exchange.options import ExchangeOptions
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.settings import Settings, SettingsError, load_settings
 from basis_daemon.web.client import LocalClient
+from basis_daemon.wiring_venues import account_leases
 from tests.settings.files import CONFIG
 
 SANDBOX = CONFIG / "sandbox.yaml"
@@ -233,6 +235,14 @@ async def test_a_book_that_another_daemon_holds_is_named_with_its_process(site: 
         await journal.close()
     assert list(reds(checks)) == ["lock"]
     assert "is written by another process (pid " in reds(checks)["lock"].found
+
+
+async def test_an_account_that_another_daemon_trades_from_elsewhere_is_named(site: Site) -> None:
+    (lease,) = account_leases(site.settings())
+    with lease:
+        checks = await site.checks()
+    assert list(reds(checks)) == ["lock"]
+    assert f"another daemon on this machine (pid {os.getpid()})" in reds(checks)["lock"].found
 
 
 async def test_the_clock_is_tolerated_while_it_is_only_a_little_off(site: Site) -> None:

@@ -115,7 +115,7 @@ def test_cash_has_at_most_eighteen_decimals() -> None:
 def test_maintenance_and_initial_margin_follow_the_tier_of_the_notional(
     mark: str, maintenance: str, initial: str
 ) -> None:
-    held = PerpHolding(PERP_BTC, D(-1), D(-60_000), D(mark))
+    held = PerpHolding(PERP_BTC, D(-1), D(-60_000), D(mark), D(125))
     assert (held.maintenance, held.initial) == (D(maintenance), D(initial))
 
 
@@ -126,13 +126,15 @@ def test_a_short_is_liquidated_at_its_distance_and_not_before(margin: str, rate:
     wallet = D(60_000) * D(margin)
 
     def usage(move: Decimal) -> bool:
-        return is_liquidated(margin_report(wallet, [PerpHolding(flat, D(-1), D(-60_000), D(60_000) * (1 + move))]))
+        return is_liquidated(
+            margin_report(wallet, [PerpHolding(flat, D(-1), D(-60_000), D(60_000) * (1 + move), D(125))])
+        )
 
     assert not usage(D(distance) - D("1e-7"))
     assert usage(D(distance) + D("1e-7"))
 
 
 def test_unrealised_profit_does_not_leave_and_unrealised_loss_stays_covered() -> None:
-    won, lost = (PerpHolding(PERP_BTC, D(-1), D(-cost), D(60_000)) for cost in (61_000, 58_000))
+    won, lost = (PerpHolding(PERP_BTC, D(-1), D(-cost), D(60_000), D(125)) for cost in (61_000, 58_000))
     assert withdrawable(D(10_000), [won]) == D(9_400)
     assert withdrawable(D(10_000), [lost]) == D(7_400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from basis_daemon.domain.errors import ErrorClass
@@ -13,7 +14,7 @@ from basis_daemon.domain.order import Order, OrderOperation, Side, TimeInForce
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.ports import AccountChanged, Clock, FeedEvent
-from basis_daemon.venues.paper.margin_core import Booking, booking, funding_cash, is_liquidated
+from basis_daemon.venues.paper.margin_core import Booking, PerpHolding, booking, funding_cash, is_liquidated
 from basis_daemon.venues.paper.market import PaperMarket
 from basis_daemon.venues.paper.matching import (
     ZERO,
@@ -43,9 +44,10 @@ class PaperExchange:
         open_notional: Mapping[PositionKey, Decimal],
         clock: Clock,
         liquidation_fee: Decimal,
+        leverage: Decimal,
     ) -> None:
         self.market = PaperMarket()
-        self.wallets = Wallets(self.market, balances, open_notional)
+        self.wallets = Wallets(self.market, balances, open_notional, leverage)
         self.tape = Tape(covers, self.market, clock, self.wallets.resting)
         self._covers = covers
         self._clock = clock
@@ -202,6 +204,9 @@ class PaperExchange:
         price = fills[-1].price if fills else self.market.mark(key)
         if left > 0 and price is not None:
             fills = (*fills, Fill(price, left))
+        return self._fill_unasked(instrument, side, fills)
+
+    def _fill_unasked(self, instrument: Instrument, side: Side, fills: Iterable[Fill]) -> list[FeedEvent]:
         said: list[FeedEvent] = []
         for fill in fills:
             trade = self.tape.fill_unasked(instrument, fill, self._move(instrument, side, fill))
@@ -218,11 +223,21 @@ class PaperExchange:
         closed = ZERO
         for perp in self.wallets.perps(account) or ():
             side = Side.SELL if perp.quantity > 0 else Side.BUY
-            said += self.trade_unasked(perp.instrument.key, side, abs(perp.quantity))
+            said += self._force_close(perp, side)
             closed += perp.notional
         left = self.wallets.holding(wallet)
         penalty = -left if left < 0 else -min(left, closed * self._liquidation_fee)
         return [*said, *self.move_money(wallet, penalty, Cause.LIQUIDATION)] if penalty else said
+
+    def _force_close(self, perp: PerpHolding, side: Side) -> list[FeedEvent]:
+        """The whole position at what the book shows, never better than the mark: the book may not have moved yet."""
+        key, quantity = perp.instrument.key, abs(perp.quantity)
+        fills = (self.market.depth(key) or Depth()).take(side, quantity)
+        left = quantity - sum((fill.quantity for fill in fills), ZERO)
+        last = fills[-1].price if fills else perp.mark
+        worse = max if side is Side.BUY else min
+        fills = (*fills, Fill(last, left)) if left > 0 else fills
+        return self._fill_unasked(perp.instrument, side, [replace(f, price=worse(f.price, perp.mark)) for f in fills])
 
     # ----------------------------------------------------------------------------------------------------- money
     def _fill(self, item: Resting, fill: Fill, state: OrderState) -> list[FeedEvent]:

@@ -79,12 +79,16 @@ def funding_cash(quantity: Decimal, mark: Decimal, rate: Decimal) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class PerpHolding:
-    """One position at one mark; ``quantity`` and ``open_notional`` are signed, short negative."""
+    """One position at one mark; ``quantity`` and ``open_notional`` are signed, short negative.
+
+    ``leverage`` is what the account has set; a tier may allow less.
+    """
 
     instrument: Instrument
     quantity: Decimal
     open_notional: Decimal
     mark: Decimal
+    leverage: Decimal
 
     @property
     def notional(self) -> Decimal:
@@ -104,8 +108,8 @@ class PerpHolding:
 
     @property
     def initial(self) -> Decimal:
-        """What must stay behind the position, at the highest leverage its tier allows."""
-        return self.notional / self._tier().leverage_max
+        """What must stay behind the position, at the leverage that is set or the highest its tier allows."""
+        return self.notional / min(self._tier().leverage_max, self.leverage)
 
     def _tier(self) -> MarginTier:
         tiers = self.instrument.tiers

@@ -45,6 +45,8 @@ class PaperAccountSpec:
 class PaperTerms:
     """Process seconds a request needs there and back; the window within which one may still arrive; fee as fraction.
 
+    ``leverage`` is the one set on every perp: initial margin is the notional over it.
+
     ``proof_s`` after the send an unknown id proves that the order was never accepted.
     """
 
@@ -52,6 +54,7 @@ class PaperTerms:
     downlink_s: float = 0.0
     proof_s: Decimal = Decimal(5)
     liquidation_fee: Decimal = Decimal("0.0125")
+    leverage: Decimal = Decimal(125)
 
 
 class PaperVenue:
@@ -77,7 +80,9 @@ class PaperVenue:
         foreign = sorted(key for key in balances if key.venue not in covers)
         if foreign:
             raise ConfigError(f"paper balance {foreign[0]} is in none of the accounts {', '.join(covers)}")
-        self.exchange = PaperExchange(covers, balances, open_notional or {}, clock, terms.liquidation_fee)
+        self.exchange = PaperExchange(
+            covers, balances, open_notional or {}, clock, terms.liquidation_fee, terms.leverage
+        )
         self.faults = faults or FaultPlan()
         self.clock = clock
         self._sink: EventSink | None = None

@@ -29,13 +29,18 @@ class Wallets:
     """Balances and perp quantities under their position keys; ``costs`` is signed open notional per perp key."""
 
     def __init__(
-        self, market: PaperMarket, balances: Mapping[PositionKey, Decimal], costs: Mapping[PositionKey, Decimal]
+        self,
+        market: PaperMarket,
+        balances: Mapping[PositionKey, Decimal],
+        costs: Mapping[PositionKey, Decimal],
+        leverage: Decimal,
     ) -> None:
         self.instruments: dict[PositionKey, Instrument] = {}
         self.balances = dict(balances)
         self.costs = dict(costs)
         self.resting: dict[str, Resting] = {}
         self._market = market
+        self._leverage = leverage
         uncosted = [k for k, held in balances.items() if k.kind is Kind.PERP and held and k not in costs]
         if uncosted:
             raise ConfigError(f"paper position {uncosted[0]} has no open notional; give what it cost, short negative")
@@ -82,7 +87,7 @@ class Wallets:
                 mark = self._market.mark(instrument.key)
                 if mark is None:
                     return None
-                found.append(PerpHolding(instrument, held, self.cost(instrument.key), mark))
+                found.append(PerpHolding(instrument, held, self.cost(instrument.key), mark, self._leverage))
         return tuple(found)
 
     def margin(self, account: str) -> MarginReport | None:
@@ -113,7 +118,7 @@ class Wallets:
             raise reject(order, f"needs {needed} {key}, free {free}", ErrorClass.INSUFFICIENT, "BALANCE")
 
     def check_perp(self, order: Order, instrument: Instrument, limit: Decimal) -> None:
-        """Raises OrderRejectedError when the position could grow beyond what equity carries at its tier's leverage."""
+        """Raises OrderRejectedError when the position could grow beyond what equity carries at its leverage."""
         key, side = instrument.key, side_of(order)
         mark, perps = self._market.mark(key), self.perps(key.venue)
         if mark is None or perps is None:
@@ -125,7 +130,7 @@ class Wallets:
         if order.reduce_only or worst <= abs(held):
             return
         notional, most = worst * mark, instrument.tiers[-1].notional_cap
-        needed = notional / instrument.tier(min(notional, most)).leverage_max
+        needed = notional / min(instrument.tier(min(notional, most)).leverage_max, self._leverage)
         needed += sum((perp.initial for perp in perps if perp.instrument.key != key), ZERO)
         needed += order.quantity * (limit * instrument.taker_fee + max(ZERO, (limit - mark) * side.sign))
         equity = margin_report(self.holding(instrument.quote_key), perps).equity
