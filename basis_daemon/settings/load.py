@@ -43,7 +43,7 @@ def load_settings(
         return source if source.startswith(PREFIX) else document.where(key)
 
     faults += refuse_secrets_in_file(document.tree, sources, where)
-    if with_secrets and (mode := _mode(document)) is not None:
+    if with_secrets and (mode := _mode(document)) is not None and mode.takes_keys:
         places = SecretPlaces.of(environ, docker_secrets)
         faults += fill_in_secrets(document.tree, sources, places, where, are_needed=mode.needs_keys)
     faults += family_faults(document.tree, where)

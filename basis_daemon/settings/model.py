@@ -46,6 +46,11 @@ class Mode(StrEnum):
         """True where an exchange is asked to accept orders."""
         return self in {Mode.TESTNET, Mode.LIVE}
 
+    @property
+    def takes_keys(self) -> bool:
+        """True where key files are read: the sandbox brings its own key unless the environment holds another."""
+        return self is not Mode.SANDBOX
+
 
 class Right(StrEnum):
     """What an API key may do with the money behind it."""

@@ -106,6 +106,7 @@ async def a_key_file_that_everybody_reads(site: Site) -> None:
     file.chmod(0o644)
     site.environ["BASIS_DAEMON__VENUES__BINANCE__KEY_FILE"] = str(file)
     site.environ["BASIS_DAEMON__VENUES__BINANCE__SECRET"] = "sandbox-secret"
+    site.environ["BASIS_DAEMON__MODE"] = "testnet"  # the sandbox reads no key files
 
 
 async def a_data_dir_below_a_file(site: Site) -> None:

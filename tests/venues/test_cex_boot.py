@@ -131,7 +131,7 @@ async def test_play_money_and_real_money_reach_their_own_hosts_only(options: CEX
         await venue.close()
 
     assert host in hosts
-    assert bool(hosts & {"api.binance.com", "fapi.binance.com"}) is options.is_real_money
+    assert bool(hosts & {"api.binance.com", "fapi.binance.com"}) is options.is_live_api
 
 
 async def test_in_a_sandbox_no_other_host_is_reached(rig: Rig) -> None:

@@ -162,7 +162,7 @@ async def test_no_write_dials_anybody_even_from_the_bare_session(method: str, ur
         "https://api.binance.com/api/v3/depth?symbol=BTCUSDT",
         "https://fapi.binance.com/fapi/v1/fundingRate?symbol=BTCUSDT",
         "https://fapi.binance.com/fapi/v1/leverageBracket?timestamp=1&signature=ab",
-        "https://api.binance.com/sapi/v1/asset/tradeFee?signature=ab",
+        "https://api.binance.com/api/v3/account/commission?signature=ab",
         "wss://stream.binance.com:9443/ws/1",
         "wss://fstream.binance.com/public/ws/1",
         "wss://fstream.binance.com/market/ws/1",

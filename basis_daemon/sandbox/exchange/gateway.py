@@ -46,7 +46,13 @@ API_OF_HOST = {
     "api4.binance.com": "spot",
     "fapi.binance.com": "usdm",
     "dapi.binance.com": "inverse",
+    "demo-api.binance.com": "spot",
+    "demo-fapi.binance.com": "usdm",
+    "demo-dapi.binance.com": "inverse",
 }
+DEMO = "demo-"
+NOT_IN_DEMO = "/sapi/"
+"""The hosts of demo trading, and what they do not offer: transfers, fee tables, rights of the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,8 @@ class Gateway:
         api = API_OF_HOST.get(host)
         if api is None:
             return _json(404, {"code": -1, "msg": f"the sandbox exchange does not speak for host {host}"})
-        endpoint = TABLES[api].get((request.method, request.path))
+        is_offered = not (host.startswith(DEMO) and request.path.startswith(NOT_IN_DEMO))
+        endpoint = TABLES[api].get((request.method, request.path)) if is_offered else None
         if endpoint is None:
             message = f"Path {request.path}, Method {request.method} is invalid (not modelled by the sandbox exchange)"
             return _json(404, {"code": -5000, "msg": message})

@@ -21,8 +21,19 @@ from basis_daemon.sandbox.exchange.venue import Venue
 MARKETS = ("spot", "usdm")
 LISTEN_KEY_LENGTH = 64
 CLOSE_TIMEOUT_S = 1.0
-MARKET_OF_HOST = {"stream.binance.com": "spot", "data-stream.binance.vision": "spot", "fstream.binance.com": "usdm"}
-API_OF_HOST = {"ws-api.binance.com": "spot", "ws-fapi.binance.com": "usdm"}
+MARKET_OF_HOST = {
+    "stream.binance.com": "spot",
+    "data-stream.binance.vision": "spot",
+    "fstream.binance.com": "usdm",
+    "demo-stream.binance.com": "spot",
+    "fstream.binancefuture.com": "usdm",
+}
+API_OF_HOST = {
+    "ws-api.binance.com": "spot",
+    "ws-fapi.binance.com": "usdm",
+    "demo-ws-api.binance.com": "spot",
+    "testnet.binancefuture.com": "usdm",
+}
 METHODS: dict[tuple[str, str], tuple[str, str]] = {
     ("spot", "ping"): ("GET", "/api/v3/ping"),
     ("spot", "time"): ("GET", "/api/v3/time"),
@@ -88,7 +99,7 @@ class Sockets:
     def _kind(self, host: str, request: web.Request) -> str | None:
         if host in API_OF_HOST:
             return "user-" + API_OF_HOST[host] if API_OF_HOST[host] == "spot" else "api-usdm"
-        if host == "fstream.binance.com" and self._listen_key(request):
+        if MARKET_OF_HOST.get(host) == "usdm" and self._listen_key(request):
             return "user-usdm"
         return MARKET_OF_HOST.get(host)
 

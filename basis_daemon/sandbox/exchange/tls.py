@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-DOMAINS = ("binance.com", "bybit.com", "okx.com", "hyperliquid.xyz")
+DOMAINS = ("binance.com", "binancefuture.com", "bybit.com", "okx.com", "hyperliquid.xyz")
 VALID = timedelta(days=30)
 EARLY = timedelta(hours=1)
 

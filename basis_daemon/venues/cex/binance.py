@@ -39,6 +39,7 @@ from basis_daemon.venues.cex.frames import (
     maybe_exact,
     positive,
 )
+from basis_daemon.venues.cex.options import Fees
 from basis_daemon.venues.cex.quirks import AccountQuirks, Fate, Pool, Stream, VenueQuirks, Verdict
 
 SPOT, USDM = "binance", "binanceusdm"
@@ -246,6 +247,19 @@ def usdm_tier(bracket: Row) -> MarginTier:
     )
 
 
+def spot_fees(row: Row) -> Fees:
+    """Standard, special and tax together; the discount for paying in BNB is left out, for BNB may run out."""
+    parts = [row[name] for name in ("standardCommission", "specialCommission", "taxCommission") if name in row]
+    return Fees(
+        sum((exact(part["taker"]) for part in parts), ZERO), sum((exact(part["maker"]) for part in parts), ZERO)
+    )
+
+
+def usdm_fees(row: Row) -> Fees:
+    """GET commissionRate."""
+    return Fees(exact(row["takerCommissionRate"]), exact(row["makerCommissionRate"]))
+
+
 def usdm_cash_flow(account: str, row: Row) -> CashFlow | None:
     """An income row; None for what trades and transfers book. The venue's tranId is unique per income type only."""
     kind = row["incomeType"]
@@ -311,6 +325,8 @@ _SPOT = AccountQuirks(
         ("sapiGetCapitalDepositHisrec", spot_deposit),
         ("sapiGetCapitalWithdrawHistory", spot_withdrawal),
     ),
+    fee_call="privateGetAccountCommission",
+    read_fees=spot_fees,
 )
 _USDM = AccountQuirks(
     name=USDM,
@@ -328,6 +344,8 @@ _USDM = AccountQuirks(
     forget_login=forget_listen_key,
     read_realised=lambda row: maybe_exact(row.get("realizedPnl")),
     read_tier=usdm_tier,
+    fee_call="fapiPrivateGetCommissionRate",
+    read_fees=usdm_fees,
     cash_flow_call="fapiPrivateGetIncome",
     trigger_params={"workingType": "MARK_PRICE"},
     read_triggered=lambda row: row.get("actualOrderId") or None,
@@ -360,7 +378,7 @@ BINANCE = VenueQuirks(
         "wss://fstream.binance.com/public/ws",
         "wss://fstream.binance.com/market/ws",
     ),
-    terms_paths=frozenset({"asset/tradeFee", "commissionRate", "leverageBracket"}),
+    terms_paths=frozenset({"account/commission", "commissionRate", "leverageBracket"}),
     rights_call="sapiGetAccountApiRestrictions",
     rights={
         "enableReading": "read",

@@ -88,11 +88,8 @@ async def fees_of(desk: Desk, listing: Listing, request: Request | None = None) 
     """The rates of this key on one market. Raises CallError."""
     if desk.options.terms is not None:
         return desk.options.terms.fees[listing.key.kind]
-    return await desk.ask(desk.data, "fetch_trading_fee", listing.symbol, read=_read_fees, request=request)
-
-
-def _read_fees(row: Row) -> Fees:
-    return Fees(exact(row["taker"]), exact(row["maker"]))
+    call, symbol = desk.quirks.fee_call, {"symbol": listing.symbol_id}
+    return await desk.ask(desk.data, call, symbol, read=desk.quirks.read_fees, request=request)
 
 
 def _instrument(

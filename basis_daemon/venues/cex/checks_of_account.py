@@ -111,9 +111,9 @@ async def margin_mode(examined: Examined) -> Check:
     """Cross margin: the ladder knows no other."""
     name = examined.line("margin_mode")
     for desk in examined.perp_desks:
-        for symbol, (mode, _) in (await modes_of(desk, _symbols(examined, desk))).items():
-            if mode != CROSS:
-                return red(name, f"{mode} for {symbol}", CROSS, _BY_HAND)
+        for symbol, (margin, _) in (await modes_of(desk, _symbols(examined, desk))).items():
+            if margin != CROSS:
+                return red(name, f"{margin} for {symbol}", CROSS, _BY_HAND)
     return green(name, CROSS)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-MAPPED_DOMAINS = ("binance.com", "bybit.com", "okx.com", "hyperliquid.xyz")
+MAPPED_DOMAINS = ("binance.com", "binancefuture.com", "bybit.com", "okx.com", "hyperliquid.xyz")
 KEEPALIVE_TIMEOUT_S = 60.0
 LOOPBACK = "127.0.0.1"
 Check = Callable[[str, str], None]

@@ -83,11 +83,8 @@ class CEXOptions:
 
     def __post_init__(self) -> None:
         """Raises ConfigError naming the field, what it holds and what it may hold."""
-        if sum((self.network is not None, self.demo_trading, self.sandbox)) > 1:
-            raise ConfigError(
-                f"network {self.network is not None}, demo_trading {self.demo_trading}, sandbox {self.sandbox}: "
-                "expected at most one of them"
-            )
+        if self.demo_trading and self.sandbox:
+            raise ConfigError("demo_trading True, sandbox True: expected at most one kind of play money")
         has_key = self.api_key is not None and self.api_secret is not None
         if not has_key and not (self.is_read_only and self.terms is not None):
             raise ConfigError("api_key and api_secret are expected; without them is_read_only, and terms for its fees")
@@ -100,8 +97,3 @@ class CEXOptions:
     def is_live_api(self) -> bool:
         """True where the venue's whole API answers: the live venue, or the sandbox that speaks as it."""
         return not self.demo_trading and not self.sandbox
-
-    @property
-    def is_real_money(self) -> bool:
-        """True when nothing redirects the orders away from the live venue."""
-        return self.network is None and not self.demo_trading and not self.sandbox

@@ -14,6 +14,7 @@ from basis_daemon.domain.instrument import Kind, MarginTier
 from basis_daemon.domain.ledger import CashFlow
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.venues.cex.frames import BookDelta, FrameEvent, Row, WalletView
+from basis_daemon.venues.cex.options import Fees
 
 
 class Stream(StrEnum):
@@ -72,12 +73,18 @@ def _no_flow(account: str, row: Row) -> None:
     """Where the exchange keeps no record of money that moved without an order."""
 
 
+def no_fees(row: Row) -> Fees:
+    """The reader of an exchange that has not said how it tells its fees."""
+    raise ValueError(f"fees are not read here: {sorted(row)}")
+
+
 @dataclass(frozen=True, slots=True)
 class AccountQuirks:
     """One wallet with its own keys in the book. The callables are pure; they raise ValueError or KeyError on nonsense.
 
     ``decode`` reads a frame, ``stream_of`` a connection's URL, ``read_wallet`` a unified balance, ``read_realised`` the
-    raw row of a fill, ``read_cash_flow`` a raw row of ``cash_flow_call``, by account (None: booked elsewhere).
+    raw row of a fill, ``read_fees`` the answer of ``fee_call`` for one symbol, ``read_cash_flow`` a raw row of
+    ``cash_flow_call``, by account (None: booked elsewhere).
     ``settings`` are (call, field, value) that the account must have. ``keep_login_call`` prolongs the private login;
     ``forget_login`` clears from ccxt's options what must not be used again after a private disconnect.
     ``trigger_params`` go with a conditional order (None: there are none); ``read_triggered`` is the number of the
@@ -102,6 +109,8 @@ class AccountQuirks:
     balance_params: Mapping[str, object] = field(default_factory=dict)
     read_realised: Callable[[Row], Decimal | None] = _nothing
     read_tier: Callable[[Row], MarginTier] | None = None
+    fee_call: str = ""
+    read_fees: Callable[[Row], Fees] = no_fees
     cash_flow_call: str | None = None
     keep_login_call: str | None = None
     read_cash_flow: Callable[[str, Row], CashFlow | None] = _no_flow

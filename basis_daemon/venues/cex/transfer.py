@@ -86,8 +86,11 @@ class TransferExecutionInterface:
         return (self._desk.venue.receive_window_ms + options.skew_alarm_ms) / 1000 + options.read_lag_s
 
     async def execute_order(self, order: Order, timestamp: datetime) -> Trade:
-        """As the port says. Refused while another move of the same route is in doubt."""
+        """As the port says. Refused while another move of the same route is in doubt, and for play money altogether."""
         source, target, asset = route = self._route(order)
+        if not self._desk.options.is_live_api:
+            msg = f"transfer {order.order_id}: play money is not moved between wallets, fund {target} by hand"
+            raise OrderRejectedError(msg, ErrorClass.BAD_PARAMS)
         if (other := self._under_way.get(route)) not in {None, order.order_id}:
             msg = f"transfer {order.order_id}: {other} is under way from {source} to {target} in {asset}, expected none"
             raise OrderRejectedError(msg, ErrorClass.RETRYABLE)
