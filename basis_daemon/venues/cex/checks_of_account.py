@@ -46,6 +46,7 @@ async def rights(examined: Examined) -> Check:
         remedy = f"switch {_listed(dangerous)} off at the exchange; who steals this key takes the money"
         return red(name, _listed(dangerous), f"no more than {asked}, as venues.*.rights says", remedy)
     if missing:
+        examined.lacks_rights = True
         return red(name, f"no {_listed(missing)}", asked, f"switch {_listed(missing)} on at the exchange")
     if spare:
         return yellow(name, f"also {_listed(spare)}", asked, f"switch {_listed(spare)} off: the book does not need it")

@@ -73,7 +73,6 @@ async def examine(venue: CEXVenue, name: str, scope: TaskScope) -> list[Check]:
             found[step.name] = check
             if blocked is not None or check.light is Light.RED:
                 culprit_of[step.name] = blocked or step.name
-            examined.lacks_rights = RIGHTS in culprit_of
     finally:
         await venue.close()
     return list(found.values())
