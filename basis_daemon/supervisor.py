@@ -79,9 +79,9 @@ class Parts:
     valuers: Sequence[Valuer]
 
 
-TICK = "tick"
-LOOPS = frozenset({TICK})
-"""What must come round for the daemon to count as alive."""
+TICK, GUARD = "tick", "guard"
+LOOPS = frozenset({TICK, GUARD})
+"""What must come round for the daemon to count as alive, beside the reconciliation of every account."""
 
 
 def _nobody_counts() -> None:
@@ -305,6 +305,7 @@ class Supervisor:
         """On a task of its own, so that it never queues behind a strategy, a reconciliation or a valuation."""
         while True:
             self._guard_watch.look()
+            self.heartbeat.came_round(GUARD)
             await self._clock.sleep(TICK_S)
 
     async def _drain(self, tree: TaskTree) -> None:
