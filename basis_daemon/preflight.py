@@ -23,9 +23,7 @@ from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import get_logger
 from basis_daemon.wiring_venues import account_leases, examine_venues
 
-FREE_MIN_BYTES = 1024**3
-"""A journal grows by some 100 MB in a month; the rest is room for its backup and for whoever else fills the disk."""
-_GIB = 1024**3
+_MB = 1_000_000
 _OF_SECRETS = frozenset({"key", "secret", "key_file", "secret_file"})
 
 
@@ -51,14 +49,14 @@ async def clear_to_start(settings: Settings, *, arm: bool) -> None:
 async def examine(settings: Settings) -> list[Check]:
     """Every line: this host first, then each venue. What venues note on the way is not told."""
     found = [green("config", f"mode {settings.mode}, book {settings.book.name}"), secrets(settings)]
-    found += [data_dir(settings.data_dir), disk(settings.data_dir, FREE_MIN_BYTES)]
-    found += [lock(settings), journal(settings.journal_file, identity_of(settings))]
+    found += [data_dir(settings.data_dir), disk(settings.data_dir, settings.journal.disk_soft_mb)]
+    found += [lock(settings), journal(settings.journal_file, journal_identity(settings))]
     async with TaskTree("preflight") as tree:
         found += await examine_venues(settings, make_strategies(settings), SystemClock(), _note_nothing, tree)
     return found
 
 
-def identity_of(settings: Settings) -> Identity:
+def journal_identity(settings: Settings) -> Identity:
     """Whose book a journal of these settings is."""
     accounts = sorted(
         f"{venue.exchange}:{account}"
@@ -93,12 +91,12 @@ def data_dir(directory: Path) -> Check:
     return red("data_dir", f"{place}, which this user cannot write", "a directory to keep the journal in", remedy)
 
 
-def disk(directory: Path, free_min_bytes: int) -> Check:
-    """Whether there is room."""
-    free = shutil.disk_usage(_nearest(directory)).free
-    found, least = f"{free / _GIB:.1f} GiB free", f"at least {free_min_bytes / _GIB:.1f} GiB free"
-    if free < free_min_bytes:
-        return red("disk", found, least, f"free space on the disk of {directory}: without it no order is sent")
+def disk(directory: Path, free_min_mb: int) -> Check:
+    """Whether there is room for what a running daemon needs to add risk."""
+    free_mb = shutil.disk_usage(_nearest(directory)).free // _MB
+    found, least = f"{free_mb} MB free", f"at least {free_min_mb} MB, the journal.disk_soft_mb"
+    if free_mb < free_min_mb:
+        return red("disk", found, least, f"free space on the disk of {directory}: without it no risk is added")
     return green("disk", found)
 
 

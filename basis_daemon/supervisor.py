@@ -32,6 +32,7 @@ from basis_daemon.engine.upkeep import Upkeep
 from basis_daemon.engine.valuation import Valuer
 from basis_daemon.ports import AccountChanged, Clock, Feed, FeedEvent, InstrumentDoubted, InstrumentsChanged, KillPoint
 from basis_daemon.tasks import TaskTree
+from basis_daemon.telemetry import ServiceManager, get_logger
 
 START_TRIES = 5
 START_PAUSE_S = 1.0
@@ -88,6 +89,22 @@ def _nobody_counts() -> None:
     """No service manager watches."""
 
 
+def phase_teller(service: ServiceManager, whose: str) -> Callable[[Phase], None]:
+    """Tells the log and the service manager; ready is who has reconciled."""
+    log = get_logger("supervisor")
+
+    def tell(phase: Phase) -> None:
+        log.info("phase", phase=phase.value)
+        if phase in {Phase.ARMED, Phase.DISARMED}:
+            service.ready(f"{phase.value}: {whose}")
+        elif phase is Phase.DRAINING:
+            service.stopping(f"{phase.value}: {whose}")
+        else:
+            service.status(f"{phase.value}: {whose}")
+
+    return tell
+
+
 class Supervisor:
     """Owns the tasks, not the book. ``run`` returns when it has drained; unforeseen errors leave it as they came."""
 
@@ -122,6 +139,10 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._stage: asyncio.Timeout | None = None
+
+    def health(self) -> dict[str, object]:
+        """Where it stands in its life, and how long ago every loop had come round (None before the first time)."""
+        return {"phase": self.phase, "progress_age_s": self.heartbeat.age_s()}
 
     def request_stop(self) -> None:
         """First call: drain, or give the start up. Second call: write down what is recorded and leave at once."""

@@ -46,10 +46,10 @@ from basis_daemon.journal.schema import Run
 from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.journal.writer import Limits
 from basis_daemon.ports import KillPoint, Probe, RecordKind, StoredRecord, pass_by
-from basis_daemon.preflight import clear_to_start, identity_of
+from basis_daemon.preflight import clear_to_start, journal_identity
 from basis_daemon.settings import Mode, Settings, config_hash, make_strategies
 from basis_daemon.strategies.basis import BasisStrategy
-from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
+from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor, phase_teller
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import Metrics, Redactor, ServiceManager, configure_logging, correlated, get_logger
 from basis_daemon.web.control import ControlServer, Desk
@@ -107,7 +107,7 @@ async def _live(
         daemon = _assemble(settings, journal, clock, service, tree)
         desk = Desk(
             rows=lambda after: _rows(settings.journal_file, after),
-            live=lambda: _health(daemon),
+            live=lambda: {**daemon.supervisor.health(), "guard": daemon.guard.state, "pid": os.getpid()},
             halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
             rearm=daemon.rearm,
             withdraw=daemon.cashier.withdraw,
@@ -218,7 +218,8 @@ def _assemble(
         valuers=valuers,
     )
     rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s)
-    supervisor = Supervisor(parts, rhythm, clock, alarm, _phases(service, settings), service.alive)
+    tell = phase_teller(service, f"{settings.book.name}, mode {settings.mode}")
+    supervisor = Supervisor(parts, rhythm, clock, alarm, tell, service.alive)
     wallets = {s.name: tuple(venue.cash_key for venue in s.parameters.venues) for s in strategies}
     own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
     return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), valuers)
@@ -332,33 +333,6 @@ def _alarm(metrics: Metrics) -> Alarm:
         log.warning(what, **facts)
 
     return alarm
-
-
-def _health(daemon: Daemon) -> Mapping[str, object]:
-    """What only the process knows of itself."""
-    supervisor = daemon.supervisor
-    return {
-        "phase": supervisor.phase,
-        "guard": daemon.guard.state,
-        "pid": os.getpid(),
-        "progress_age_s": supervisor.heartbeat.age_s(),
-    }
-
-
-def _phases(service: ServiceManager, settings: Settings) -> Callable[[Phase], None]:
-    """Tells the log and the service manager; ready is who has reconciled."""
-
-    def tell(phase: Phase) -> None:
-        get_logger("supervisor").info("phase", phase=phase.value)
-        status = f"{phase.value}: {settings.book.name}, mode {settings.mode}"
-        if phase in {Phase.ARMED, Phase.DISARMED}:
-            service.ready(status)
-        elif phase is Phase.DRAINING:
-            service.stopping(status)
-        else:
-            service.status(status)
-
-    return tell
 
 
 def _probe(settings: Settings) -> Probe:

@@ -14,7 +14,7 @@ from basis_daemon.domain.check import Check, Light
 from basis_daemon.journal.schema import Identity, Run
 from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.journal.sqlite import SqliteJournal
-from basis_daemon.preflight import disk, examine, identity_of, refused
+from basis_daemon.preflight import disk, examine, journal_identity, refused
 from basis_daemon.sandbox.exchange.options import ExchangeOptions
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.settings import Settings, SettingsError, load_settings
@@ -124,7 +124,7 @@ async def a_journal_of_another_book(site: Site) -> None:
 
 
 async def a_journal_with_a_damaged_row(site: Site) -> None:
-    await (await journal_of(site, identity_of(site.settings()))).close()
+    await (await journal_of(site, journal_identity(site.settings()))).close()
     file = site.settings().journal_file
     content = file.read_bytes()
     assert b"config_hash" in content
@@ -229,7 +229,7 @@ async def test_a_right_that_the_book_does_not_need_is_worth_a_look(site: Site) -
 
 
 async def test_a_book_that_another_daemon_holds_is_named_with_its_process(site: Site) -> None:
-    journal = await journal_of(site, identity_of(site.settings()))
+    journal = await journal_of(site, journal_identity(site.settings()))
     try:
         checks = await site.checks()
     finally:
@@ -258,6 +258,6 @@ async def test_silence_that_passes_is_no_fault(site: Site) -> None:
 
 
 def test_a_full_disk_is_red(tmp_path: Path) -> None:
-    told = disk(tmp_path / "book", free_min_bytes=2**62)
+    told = disk(tmp_path / "book", free_min_mb=2**62)
     assert (told.light, told.name) == (Light.RED, "disk")
     assert "free space" in told.remedy

@@ -13,6 +13,7 @@ from basis_daemon.clock import SystemClock
 from basis_daemon.domain.check import Light
 from basis_daemon.domain.errors import ConfigError, ErrorClass, OrderRejectedError
 from basis_daemon.domain.order import OrderOperation, Side
+from basis_daemon.ports import pass_by
 from basis_daemon.settings import load_settings
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.cex.binance import BINANCE, LIVE_HOSTS, PLAY_HOSTS
@@ -44,7 +45,7 @@ async def hosts_of(options: CEXOptions, quirks: VenueQuirks = BINANCE) -> frozen
 
 def options_of(mode: str) -> CEXOptions:
     loaded = load_settings(CONFIG / f"{mode}.yaml", KEYS)
-    return _options(loaded.settings, loaded.settings.venues["binance"], ["BTC"])
+    return _options(loaded.settings, loaded.settings.venues["binance"], ["BTC"], pass_by)
 
 
 async def test_the_file_for_the_testnet_reaches_no_live_host() -> None:
