@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from basis_daemon.ports import RecordKind, StoredRecord
 
 _NAMED = frozenset({
     RecordKind.DECISION, RecordKind.MEMORY, RecordKind.PLAN, RecordKind.GROUP, RecordKind.VALUATION, RecordKind.INTENT,
+    RecordKind.WITHDRAWAL,
 })  # fmt: skip
 _SHARED = frozenset({RecordKind.GENERATION, RecordKind.GUARD, RecordKind.OPERATOR})
 
@@ -45,7 +46,7 @@ def rows_of(rows: Iterable[StoredRecord], strategy: str, accounts: Collection[st
         kind = row.record.kind
         if kind in _SHARED:
             yield row
-        elif kind is not RecordKind.SNAPSHOT:
+        elif kind in _NAMED or kind in _PLACE or kind is RecordKind.ORDER_STATE:
             said = orjson.loads(row.record.payload)
             if kind is RecordKind.INTENT and said["strategy"] == strategy:
                 orders.add(said["order_id"])
@@ -54,18 +55,18 @@ def rows_of(rows: Iterable[StoredRecord], strategy: str, accounts: Collection[st
                 yield row
 
 
+_PLACE: Mapping[RecordKind, Callable[[Mapping[str, Any]], str]] = {
+    RecordKind.TRADE: lambda said: str(said["trade"]["account"]),
+    RecordKind.CASH_FLOW: lambda said: PositionKey(said["key"]).venue,
+    RecordKind.OPENING: lambda said: str(said["event_id"]).removeprefix(opening_id("")),
+    RecordKind.BREAK: lambda said: PositionKey(said["found"]["key"]).venue,
+    RecordKind.HALT: lambda said: PositionKey(said["instrument"]).venue,
+    RecordKind.FOREIGN_ORDER: lambda said: str(said["account"]),
+    RecordKind.ASKED: lambda said: str(said["account"]),
+}
+"""The account at which a row of each kind happened."""
+
+
 def _is_at(kind: RecordKind, said: Mapping[str, Any], orders: Collection[str], accounts: Collection[str]) -> bool:
     """True for a row of one of these orders, or of one of these accounts."""
-    match kind:
-        case RecordKind.ORDER_STATE:
-            return said["order_id"] in orders
-        case RecordKind.TRADE:
-            return said["trade"]["account"] in accounts
-        case RecordKind.CASH_FLOW:
-            return PositionKey(said["key"]).venue in accounts
-        case RecordKind.OPENING:
-            return said["event_id"].removeprefix(opening_id("")) in accounts
-        case RecordKind.BREAK:
-            return PositionKey(said["found"]["key"]).venue in accounts
-        case _:
-            return said.get("account") in accounts
+    return said["order_id"] in orders if kind is RecordKind.ORDER_STATE else _PLACE[kind](said) in accounts
