@@ -39,6 +39,8 @@ START_PAUSE_S = 1.0
 TICK_S = 1.0
 VALUATION_PAUSE_S, VALUATION_PAUSE_MAX_S = 0.5, 5.0
 """Process time between valuations at least, and after many that failed: when market time runs, they are always due."""
+VALUATION_SHARE = 4
+"""A valuation that had to wait for request budget leaves most of the time to those who watch over the book."""
 CLOSE_S = 3.0
 """For the farewell to a venue that may not answer it."""
 
@@ -309,9 +311,12 @@ class Supervisor:
         pause_s = VALUATION_PAUSE_S
         while True:
             await valuer.due.wait()
+            began_ns = self._clock.monotonic_ns()
             is_done = await valuer.value_now()
+            took_s = (self._clock.monotonic_ns() - began_ns) / 1_000_000_000
             await self._clock.sleep(pause_s)
-            pause_s = VALUATION_PAUSE_S if is_done else min(pause_s * 2, VALUATION_PAUSE_MAX_S)
+            wanted_s = max(VALUATION_PAUSE_S, took_s * VALUATION_SHARE) if is_done else pause_s * 2
+            pause_s = min(wanted_s, VALUATION_PAUSE_MAX_S)
 
     async def _keep_ticking(self) -> None:
         """What only process time can tell: silence, and what is due for a long life."""

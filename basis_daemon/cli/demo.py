@@ -16,6 +16,7 @@ from rich.text import Text
 
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer
 from basis_daemon.demo.configuration import SANDBOX_CONFIG
+from basis_daemon.demo.faults import FaultLevel
 from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.progress import RichSpectator
 from basis_daemon.demo.run import DemoOptions, play
@@ -29,7 +30,7 @@ WIDTH_OF_A_LOG = 160
     epilog="`basis-daemon demo --seed 7 --days 10 --report report.html` plays a generated market; "
     "`--history DIR --window 2024-03_funding_boom` a recorded one."
 )
-def demo(
+def demo(  # noqa: PLR0913 - one parameter per option of the command
     *,
     strategy: Annotated[
         list[str] | None, typer.Option(help="An instance in the configuration, btc_basis by default; repeatable.")
@@ -41,6 +42,9 @@ def demo(
     history: Annotated[Path | None, typer.Option(help="Recorded hours instead of a generated market.")] = None,
     window: Annotated[str | None, typer.Option(help="A window of --history, with its dates.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report here.")] = None,
+    faults: Annotated[
+        FaultLevel | None, typer.Option(help="Let things go wrong while it plays, by a schedule of --seed.")
+    ] = None,
     keep: Annotated[Path | None, typer.Option(help="Run in this directory and keep logs and journal.")] = None,
     config: Annotated[Path, typer.Option("--config", "-c", help="What the daemon runs with.")] = SANDBOX_CONFIG,
     as_json: JsonOption = False,
@@ -54,7 +58,7 @@ def demo(
         raise typer.BadParameter("--window names a part of --history, and that is not given")
     options = DemoOptions(
         strategies=tuple(strategy or ("btc_basis",)), seed=seed, history=history, window=window, config=config,
-        days=days if history is not None else days or GENERATED_DAYS, keep=keep, report=report,
+        days=days if history is not None else days or GENERATED_DAYS, keep=keep, report=report, faults=faults,
     )  # fmt: skip
     try:
         with RichSpectator(_progress_console(), options.days) as spectator:

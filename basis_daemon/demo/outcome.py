@@ -92,6 +92,7 @@ def judge(view: BookView, books: Json, facts: RunFacts) -> Outcome:
         "positions": _held(view),
         "venue_positions": venue["positions"],
         "effective_speed": str(facts.clock["effective_speed"]),
+        "faults_injected": dict(sorted(facts.clock.get("faults_injected", {}).items())),
         "decisions": _added(_decisions(view, name) for name in facts.strategies),
         "why": "; ".join(why for name in facts.strategies if (why := blocking_sentence(view, name))) or None,
         "report": facts.report,
@@ -117,15 +118,13 @@ def _run(facts: RunFacts) -> Json:
 
 
 def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
-    """What the sandbox holds of all its accounts: client ids in order of arrival, fills, positions by our keys."""
+    """What the sandbox holds of all its accounts: client ids in order of arrival, fills, positions by our keys.
+
+    Orders of another hand are counted apart: their fills are booked, but nobody here sent them.
+    """
     all_books = books["accounts"].values()
-    rows = [
-        row
-        for book in all_books
-        for market in MARKETS
-        for row in book["orders"][market]
-        if row.get("code") != TIME_STAMP
-    ]
+    everything = [row for book in all_books for market in MARKETS for row in book["orders"][market]]
+    rows = [row for row in everything if row.get("code") != TIME_STAMP and not row.get("foreign")]
     taken = {row["clientOrderId"] for row in rows if row.get("status") != "REJECTED"}
     ids = [row["clientOrderId"] for row in rows]
     positions: dict[str, str] = {}
@@ -135,6 +134,7 @@ def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
     return {
         "ids": ids,
         "refused": set(ids) - taken,
+        "foreign": sum(1 for row in everything if row.get("foreign")),
         "fills": sum(len(book["fills"][market]) for book in all_books for market in MARKETS),
         "positions": {key: amount for key, amount in sorted(positions.items()) if amount != "0"},
         "funding": income.get("FUNDING_FEE", ZERO),
@@ -182,6 +182,7 @@ def _counts(view: BookView, venue: Json) -> Json:
         "trades": view.state.trade_count,
         "orders_sent": len(sent_ids(view, venue["refused"])),
         "venue_orders": len(set(ids)),
+        "foreign_orders": venue["foreign"],
         "duplicate_orders": len(ids) - len(set(ids)),
         "in_doubt": len(view.state.in_doubt()),
         "breaks": len(view.state.breaks),

@@ -17,21 +17,24 @@ import orjson
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
+from basis_daemon.demo.faults import FaultLevel, FaultPlayer, Injection, schedule
 from basis_daemon.demo.outcome import Outcome, RunFacts, judge
 from basis_daemon.demo.processes import Child, DemoFailedError
 from basis_daemon.demo.report import write_report
 from basis_daemon.domain.errors import BasisError
-from basis_daemon.engine.book_view import BookView
+from basis_daemon.engine.book_view import QUOTE, BookView
 from basis_daemon.journal.reader import JournalReader
-from basis_daemon.settings import LoadedSettings, Settings, load_settings, strategy_parameters
+from basis_daemon.settings import LoadedSettings, Settings, load_settings, make_strategies, strategy_parameters
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX
 from basis_daemon.wiring_venues import sandbox_credentials, sub_account_of
 
 Json = dict[str, Any]
-START_S, STOP_S, STANDSTILL_S = 60.0, 60.0, 60.0
+START_S, STOP_S, STANDSTILL_S, HEAL_S = 60.0, 60.0, 60.0, 90.0
 LOOK_S, LOOK_AT_BOOK_S = 0.1, 1.0
 ARMED = "armed"
+FOREIGN_SIZE = {"BTC": "0.02", "ETH": "0.5"}
+"""What another hand trades at a time: enough for the strategy to trade it back, little against the book."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class DemoOptions:
     config: Path = SANDBOX_CONFIG
     keep: Path | None = None
     report: Path | None = None
+    faults: FaultLevel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,9 @@ async def _play(options: DemoOptions, spectator: Spectator) -> Outcome:
 async def _play_in(directory: Path, options: DemoOptions, spectator: Spectator) -> Outcome:
     async with _stage(directory, options, spectator) as stage:
         await _let_time_run(stage, spectator)
+        if options.faults is not None:
+            spectator.say("the market is over: the book becomes whole again")
+            await stage.daemon.until("whole again", lambda: _is_whole(stage.operator), HEAL_S)
         spectator.say("the market is over: the daemon drains")
         clock = await stage.exchange.get("/status")
         exit_code = await stage.daemon.stop(STOP_S)
@@ -215,9 +222,30 @@ async def _are_watching(operator: LocalClient, strategies: tuple[str, ...]) -> b
     return bool(status["live"].get("phase") == ARMED and len(status["strategies"]) == len(strategies))
 
 
+async def _is_whole(operator: LocalClient) -> bool:
+    """True once nothing is in doubt, no break is open."""
+    try:
+        status = await operator.get("/status")
+    except (NotListeningError, ControlRefusedError):
+        return False
+    return not (status["in_doubt"] or status["breaks"])
+
+
+def _player(stage: _Stage) -> FaultPlayer:
+    """Plays the faults that were asked for, on the asset and at the account of the first strategy."""
+    options, settings = stage.options, stage.settings.settings
+    found: tuple[Injection, ...] = ()
+    if options.faults is not None:
+        (asset,) = [s.parameters.asset for s in make_strategies(settings) if s.name == options.strategies[0]]
+        found = schedule(options.faults, options.seed, f"{asset}{QUOTE}", FOREIGN_SIZE[asset])
+    return FaultPlayer(found, stage.exchange, stage.operator)
+
+
 async def _let_time_run(stage: _Stage, spectator: Spectator) -> None:
     """Until the market is over, or ``days`` of it are; raises DemoFailedError when it stands still."""
     spectator.say("market time runs")
+    player = _player(stage)
+    await player.play(0.0)
     await stage.exchange.post("/clock", {"resume": True})
     book: Json = {}
     moved_ns = looked_ns = stage.clock.monotonic_ns()
@@ -230,6 +258,7 @@ async def _let_time_run(stage: _Stage, spectator: Spectator) -> None:
         if now_ns - looked_ns > LOOK_AT_BOOK_S * 1_000_000_000:
             book, looked_ns = await stage.operator.get("/status"), now_ns
         spectator.see(Moment(clock, book))
+        await player.play(clock["days_done"] / (stage.options.days or clock["days"]))
         if clock["done"] or (stage.options.days is not None and clock["days_done"] >= stage.options.days):
             await stage.exchange.post("/clock", {"hold": True})
             return

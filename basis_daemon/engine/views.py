@@ -26,6 +26,7 @@ def status(view: BookView) -> Json:
         "config_hash": runs[max(runs)].get("config_hash", "") if runs else "",
         "code_version": runs[max(runs)].get("code_version", "") if runs else "",
         "guard": {"state": state.guard.state.value, "why": state.guard.why},
+        "halted": {str(key): why for key, why in sorted(state.halts.items())},
         "equity_usdt": latest.get("equity_usdt"),
         "net_delta": latest.get("net_delta", {}),
         "margins": latest.get("margins", []),

@@ -68,6 +68,10 @@ class LocalClient:
         """The answer; raises NotListeningError or ControlRefusedError."""
         return await self._ask("POST", path, data=orjson.dumps(body))
 
+    async def delete(self, path: str) -> Json:
+        """The answer; raises NotListeningError or ControlRefusedError."""
+        return await self._ask("DELETE", path)
+
     async def _ask(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, data: bytes | None = None
     ) -> Json:

@@ -72,8 +72,11 @@ class Book:
 
     def relist(self, instrument: Instrument) -> None:
         """The same market under other filters: empty until the next `refresh`; followers drop what they hold."""
-        bids, asks = self._published
-        self._outdated = ([self.price_text(p) for p in bids], [self.price_text(p) for p in asks])
+        (bids, asks), (old_bids, old_asks) = self._published, self._outdated
+        self._outdated = (
+            old_bids + [self.price_text(p) for p in bids],
+            old_asks + [self.price_text(p) for p in asks],
+        )
         self._measure(instrument)
         self._published = self._previous = ({}, {})
         self.close()

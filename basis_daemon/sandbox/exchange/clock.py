@@ -1,8 +1,9 @@
 """Market time: when it jumps, when it runs at the speed of the real clock, and when it stands.
 
 Pure: the caller hands in the monotonic clock and carries out the moves. Three modes:
-`auto` runs at 1x while a private request is outstanding (and `LINGER_S` after), while a lost subscriber may still come
-back (`RECONNECT_S`) and while nobody listens to market data; otherwise it jumps to the next step;
+`auto` runs at 1x while a private request is outstanding (and `LINGER_S` after), while a client asks for an order that
+is not there (`DOUBT_S`), while a lost subscriber may still come back (`RECONNECT_S`) and while nobody listens to market
+data; otherwise it jumps to the next step;
 `manual` moves only when told to; `paced` runs at a fixed multiple of real time.
 """
 
@@ -16,6 +17,7 @@ MODES: tuple[Mode, ...] = ("auto", "manual", "paced")
 LINGER_S = 0.050
 SETTLE_S = 0.5
 RECONNECT_S = 2.0
+DOUBT_S = 6.0
 LEAST_STEP_MS = 10_000
 MAX_FRAMES_PER_S = 500
 FRAME_S = 1 / MAX_FRAMES_PER_S
@@ -99,7 +101,11 @@ class MarketClock:
         if not self.outstanding:
             raise RuntimeError("a request ended that never began")
         self.outstanding -= 1
-        self._linger_until = mono + LINGER_S
+        self._linger_until = max(self._linger_until, mono + LINGER_S)
+
+    def doubted(self, mono: float) -> None:
+        """Somebody asked for an order that is not there: the market waits for the end of that doubt."""
+        self._linger_until = max(self._linger_until, mono + DOUBT_S)
 
     def hold(self, mono: float) -> None:
         self._absorb(mono)

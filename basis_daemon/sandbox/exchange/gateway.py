@@ -23,7 +23,7 @@ from basis_daemon.sandbox.exchange.faults import NOT_EXECUTED, REST_KINDS, UNKNO
 from basis_daemon.sandbox.exchange.limits import Limits, TooManyRequestsError
 from basis_daemon.sandbox.exchange.listen_keys import ListenKeys
 from basis_daemon.sandbox.exchange.orders import Refused
-from basis_daemon.sandbox.exchange.rejects import RejectError
+from basis_daemon.sandbox.exchange.rejects import NO_SUCH_ORDER, RejectError
 from basis_daemon.sandbox.exchange.streams import Hub
 from basis_daemon.sandbox.exchange.world import World
 
@@ -134,6 +134,8 @@ class Gateway:
             if fault is not None and fault.kind == "late_request":
                 await asyncio.sleep(fault.seconds)
             answer = self._distorted(inquiry, self._answer(inquiry, fault), fault)
+            if answer.status != HTTPStatus.OK and answer.body["code"] == NO_SUCH_ORDER:
+                self._clock.doubted(time.monotonic())
             self._hub.changes()
             self._hub.flush()
             if fault is not None and fault.kind == "delay_response_s":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+NO_SUCH_ORDER = -2013
+
 
 class RejectError(Exception):
     """A refusal with Binance's code; the wire turns it into `{"code":..., "msg":...}`."""
@@ -30,7 +32,7 @@ def invalid_type(name: str) -> RejectError:
 
 
 def unknown_order() -> RejectError:
-    return RejectError(-2013, "Order does not exist.")
+    return RejectError(NO_SUCH_ORDER, "Order does not exist.")
 
 
 def unknown_cancel() -> RejectError:

@@ -12,7 +12,7 @@ from basis_daemon.domain.errors import IntegrityError, VenueUnreachableError
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import MarkTick, StreamChanged
 from basis_daemon.domain.position import AccountReport
-from basis_daemon.ports import AccountChanged, FeedEvent
+from basis_daemon.ports import AccountChanged, FeedEvent, InstrumentDoubted
 from basis_daemon.venues.cex.account import holdings_of
 from basis_daemon.venues.cex.desk import Desk, MarketTime
 from basis_daemon.venues.cex.fills import outcome_trade, trade_of
@@ -36,7 +36,7 @@ from basis_daemon.venues.cex.outcome import CallError, outcome_of
 from basis_daemon.venues.cex.quirks import Stream
 from basis_daemon.venues.cex.streams import GAP, Line, StreamKeeper
 from basis_daemon.venues.cex.tap import Tap
-from basis_daemon.venues.cex.ticks import REFUSALS_MAX, TickGate
+from basis_daemon.venues.cex.ticks import REFUSALS_MAX, MarkGate, TickGate
 
 HANG_UP_S = 1.0
 BOOKLESS_NS = 3 * 1_000_000_000
@@ -51,6 +51,7 @@ class AccountFeed:
     def __init__(self, desk: Desk, market_time: MarketTime, emit: Emit) -> None:
         self._desk, self._market_time, self._emit = desk, market_time, emit
         self._gates: dict[PositionKey, TickGate] = {}
+        self._mark_gates: dict[PositionKey, MarkGate] = {}
         self._has_book: set[str] = set()
         self._bookless_ns: dict[str, int] = {}
         self._is_delivering = False
@@ -74,6 +75,7 @@ class AccountFeed:
             listing.key: TickGate(listing.key, options.book_levels, options.jump_max)
             for listing in self._desk.declared()
         }
+        self._mark_gates = {key: MarkGate(options.jump_max) for key in self._gates}
 
     def check_silence(self) -> None:
         """Lose the connections that have been silent for too long; notice a delivery that never came to its end."""
@@ -183,11 +185,24 @@ class AccountFeed:
         self._count("tick_refused", str(listing.key))
         if gate.refusals >= REFUSALS_MAX:
             gate.forget()
-            self.keepers[Stream.BOOK].lose(f"{listing.key}: {REFUSALS_MAX} books in a row make no sense")
+            self._disbelieve(listing.key, Stream.BOOK, "books")
+
+    def _disbelieve(self, key: PositionKey, stream: Stream, what: str) -> None:
+        """So much nonsense in a row is no slip: asked for again, and no new risk until an operator has looked."""
+        why = f"{key}: {REFUSALS_MAX} {what} in a row make no sense"
+        self._deliver(InstrumentDoubted(key, why))
+        self.keepers[stream].lose(why)
 
     def _take_mark(self, event: MarkMoved, received_ns: int) -> None:
         key = self._desk.listing_of_id(event.symbol_id).key
         if key not in self._gates:
+            return
+        gate = self._mark_gates[key]
+        if not gate.admits(event.mark, event.time):
+            self._count("mark_refused", f"{key} {event.mark}")
+            if gate.refusals >= REFUSALS_MAX:
+                gate.forget()
+                self._disbelieve(key, Stream.MARK, "marks")
             return
         self.funding.expect(key, event.next_funding_time)
         self._deliver(

@@ -1,4 +1,4 @@
-"""What a book must look like before anybody may trade on it; whatever does not is refused and counted here."""
+"""What books and marks must look like before anybody may trade on them; what does not is refused and counted here."""
 
 from __future__ import annotations
 
@@ -66,6 +66,30 @@ class Side(Sequence[Level]):
 
 
 NOTHING = Side(())
+
+
+class MarkGate:
+    """One contract's mark on its way in: no leap away from the last one, never back in time."""
+
+    def __init__(self, jump_max: float) -> None:
+        self._jump_max = Decimal(str(jump_max))
+        self._mark: Decimal | None = None
+        self._time = EPOCH
+        self.refusals = 0
+
+    def admits(self, mark: Decimal, time: datetime) -> bool:
+        """False for a mark refused: raise ``refusals`` and keep the last one. An old stamp is late, not wrong."""
+        if time < self._time:
+            return False
+        if self._mark is not None and abs(mark / self._mark - 1) > self._jump_max:
+            self.refusals += 1
+            return False
+        self._mark, self._time, self.refusals = mark, time, 0
+        return True
+
+    def forget(self) -> None:
+        """Believe whatever comes next."""
+        self._mark, self._time, self.refusals = None, EPOCH, 0
 
 
 class TickGate:
