@@ -41,6 +41,8 @@ VALUATION_PAUSE_S, VALUATION_PAUSE_MAX_S = 0.5, 5.0
 """Process time between valuations at least, and after many that failed: when market time runs, they are always due."""
 VALUATION_SHARE = 4
 """A valuation that had to wait for request budget leaves most of the time to those who watch over the book."""
+MEMORY_SHARE_MAX = 0.8
+"""Of what the process may use: beyond it an orderly end, before the kernel makes a disorderly one."""
 CLOSE_S = 3.0
 """For the farewell to a venue that may not answer it."""
 
@@ -64,9 +66,17 @@ class Rhythm:
     drain_s: Decimal
 
 
+def _unknown() -> float:
+    """Nobody counts the memory."""
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The engine that a supervisor keeps alive, as wiring has assembled it."""
+    """The engine that a supervisor keeps alive, as wiring has assembled it.
+
+    ``memory_share`` is how much of what it may use the process uses.
+    """
 
     feeds: Sequence[Feed]
     reconcilers: Sequence[Reconciler]
@@ -80,6 +90,7 @@ class Parts:
     guard_watch: GuardWatch
     upkeep: Upkeep
     valuers: Sequence[Valuer]
+    memory_share: Callable[[], float] = _unknown
 
 
 TICK, GUARD = "tick", "guard"
@@ -128,6 +139,7 @@ class Supervisor:
         self._runner = parts.runner
         self._mailbox = parts.mailbox
         self._freshness = parts.freshness
+        self._memory_share = parts.memory_share
         self._fence = parts.fence
         self._guard_watch = parts.guard_watch
         self._upkeep = parts.upkeep
@@ -326,6 +338,9 @@ class Supervisor:
                 engine.tick()
             self._upkeep.look()
             self.heartbeat.came_round(TICK)
+            if not self._stop.is_set() and (share := self._memory_share()) > MEMORY_SHARE_MAX:
+                self._alarm("memory runs out: draining", {"share": f"{share:.2f}", "max": str(MEMORY_SHARE_MAX)})
+                self.request_stop()
 
     async def _keep_guarding(self) -> None:
         """On a task of its own, so that it never queues behind a strategy, a reconciliation or a valuation."""

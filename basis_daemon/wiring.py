@@ -51,7 +51,15 @@ from basis_daemon.settings import Mode, Settings, config_hash, make_strategies
 from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor, phase_teller
 from basis_daemon.tasks import TaskTree
-from basis_daemon.telemetry import Metrics, Redactor, ServiceManager, configure_logging, correlated, get_logger
+from basis_daemon.telemetry import (
+    MemoryWatch,
+    Metrics,
+    Redactor,
+    ServiceManager,
+    configure_logging,
+    correlated,
+    get_logger,
+)
 from basis_daemon.web.control import ControlServer, Desk
 from basis_daemon.wiring_limits import collars, disk_watch, leg_budget, risk_limits, watch_limits
 from basis_daemon.wiring_venues import SANDBOX_SECRET, Venue, account_leases, make_venues
@@ -216,6 +224,7 @@ def _assemble(
         ),
         upkeep=Upkeep(recorder, alarm, settings.journal.snapshot_rows, journal, disk_watch(settings, guard), probe),
         valuers=valuers,
+        memory_share=MemoryWatch().share,
     )
     rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s)
     tell = phase_teller(service, f"{settings.book.name}, mode {settings.mode}")

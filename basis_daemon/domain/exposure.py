@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from statistics import median
+from types import MappingProxyType
 
 from basis_daemon.domain.decision import Exposure, MarginState
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
@@ -47,8 +48,8 @@ def build_exposure(book: PositionBook, market: MarketSnapshot, budget_usdt: Deci
         time=market.time,
         equity_usdt=None if unknown else equity,
         holdings=book.holdings,
-        prices=prices,
-        net_delta=delta,
+        prices=MappingProxyType(prices),
+        net_delta=MappingProxyType(delta),
         margins=margins,
         unknown=tuple(sorted(set(unknown))),
         budget_usdt=budget_usdt,

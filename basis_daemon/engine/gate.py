@@ -70,13 +70,15 @@ class RiskDesk:
             unit_value=valuer.unit_value if valuer else ONE,
             unit_value_high=valuer.unit_value_high if valuer else ONE,
             plan_in_flight=any(plan.urgency == 0 for plan in running),
-            defence_in_flight={
-                target.key.venue: plan.urgency
-                for plan in running
-                if plan.urgency
-                for target in plan.targets
-                if target.key.kind in {Kind.PERP, Kind.SPOT}
-            },
+            defence_in_flight=MappingProxyType(
+                {
+                    target.key.venue: plan.urgency
+                    for plan in running
+                    if plan.urgency
+                    for target in plan.targets
+                    if target.key.kind in {Kind.PERP, Kind.SPOT}
+                }
+            ),
             legs_with_open_orders=frozenset([life.order.instrument for life in living]),
             in_doubt=tuple(
                 [life.order.order_id for life in living if life.is_in_doubt and life.order.strategy not in busy]

@@ -19,8 +19,11 @@ from basis_daemon.engine.state import EPOCH
 from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.ports import Clock, Strategy, TaskScope
 
-STRATEGY_FAULTS = (BasisError, ArithmeticError, LookupError, TypeError, ValueError)
+STRATEGY_FAULTS = (BasisError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What a strategy may raise by mistake: it is frozen, the others trade on. Anything else stops the daemon."""
+
+ORDERS_MAX = 50
+"""More orders than any decision has; thousands are a fault of their strategy and would keep the loop busy."""
 
 REMEMBER_EVERY = timedelta(hours=1)
 """Market time after which what was folded from prices alone is journalled again; settlements and trades are at once."""
@@ -154,7 +157,7 @@ class EventDrivenStrategyEngine:
     def _decide(self, trigger: str, picture: Picture) -> tuple[PlanRow, list[Order], Assessment] | None:
         question = (picture.market.time, trigger, picture.market, picture.exposure, picture.risk)
         assessment = self.strategy.assess(*question)
-        orders = [] if assessment.reason in _IDLE else self.strategy.make_strategy_decision(*question)
+        orders = [] if assessment.reason in _IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
         denied = (self._struck(assessment) or self._gate(orders, picture, assessment)) if orders else ()
         self._store(assessment, orders, denied, picture.market.ids)
         if not orders or denied:
@@ -257,3 +260,11 @@ class EventDrivenStrategyEngine:
     def _freeze(self, error: BaseException) -> None:
         self.is_frozen = True
         self._alarm("strategy frozen", {"strategy": self.strategy.name, "error": f"{type(error).__name__}: {error}"})
+
+
+def _orders_of(answer: object) -> list[Order]:
+    """What a strategy answered, if it is a list of orders; raises ValueError for anything else."""
+    if not isinstance(answer, list) or len(answer) > ORDERS_MAX or not all(isinstance(item, Order) for item in answer):
+        found = f"{len(answer)} items" if isinstance(answer, list) else type(answer).__name__
+        raise ValueError(f"a decision of {found}, expected a list of at most {ORDERS_MAX} orders and of nothing else")
+    return answer

@@ -158,7 +158,7 @@ class Valuer:
             time=market.time,
             holdings=stated,
             open_notional={k: cost for k, cost in state.ledger.open_notionals().items() if k.venue in accounts},
-            prices=exposure.prices,
+            prices=dict(exposure.prices),
             marks={key: tick.mark for key, tick in market.marks.items()},
             bases={key: i.base for key, i in state.instruments.items() if key.kind is Kind.PERP},
             posted=tuple(

@@ -1,6 +1,7 @@
 """What the daemon says about itself: log lines that carry no secret, and counters."""
 
 from basis_daemon.telemetry.logs import LogFormat, Logging, LogLevel, configure_logging, correlated, get_logger
+from basis_daemon.telemetry.memory import MemoryWatch
 from basis_daemon.telemetry.metrics import Metrics, Sample
 from basis_daemon.telemetry.redaction import MASK, Redactor
 from basis_daemon.telemetry.service_manager import ServiceManager
@@ -10,6 +11,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Logging",
+    "MemoryWatch",
     "Metrics",
     "Redactor",
     "Sample",

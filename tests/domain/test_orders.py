@@ -103,6 +103,7 @@ def test_a_protective_order_only_reduces(operation: OrderOperation) -> None:
 
 
 @pytest.mark.feature("O02")
+@pytest.mark.fault("F56")
 def test_floats_and_unknown_fields_do_not_enter_an_order() -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
         example_order(OrderOperation.SPOT_TRADE, quantity=D(1))
@@ -157,6 +158,7 @@ def test_a_position_key_keeps_its_three_parts(venue: str, kind: Kind, symbol: st
 
 
 @given(st.text(max_size=40))
+@pytest.mark.fault("F61")
 def test_text_without_three_parts_and_a_known_kind_is_no_position_key(text: str) -> None:
     parts = text.split(":")
     if len(parts) != 3 or parts[1] not in set(Kind) or parts[0] != parts[0].lower() or not parts[2]:

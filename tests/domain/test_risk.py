@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from basis_daemon.domain.deny import DenyReason, deny_reasons_markdown
+from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.position import Break, BreakKind
 from basis_daemon.domain.risk import Approved, Effect, GateInput, Refused, RiskLimits, effect_of
@@ -92,6 +93,16 @@ def without(*names: str) -> Change:
     )
 
 
+def closed(key: PositionKey) -> Change:
+    """The venue takes no orders for ``key``."""
+
+    def change(seen: GateInput) -> GateInput:
+        instruments = {**seen.market.instruments, key: replace(seen.market.instruments[key], is_halted=True)}
+        return replace(seen, market=replace(seen.market, instruments=instruments))
+
+    return change
+
+
 BREAK = Break(CASH, D(1), D(2), D(1), BreakKind.UNKNOWN)
 CHANGES: list[tuple[DenyReason, Change]] = [
     (DenyReason.DISARMED, lambda seen: replace(seen, is_armed=False)),
@@ -102,6 +113,8 @@ CHANGES: list[tuple[DenyReason, Change]] = [
     (DenyReason.IN_DOUBT, risky(in_doubt=("ab" * 16,))),
     (DenyReason.UNRESOLVED_BREAK, risky(breaks=(BREAK,))),
     (DenyReason.ACCOUNT_HALTED, risky(halted_until={"binance": NOW + timedelta(minutes=1)})),
+    (DenyReason.INSTRUMENT_HALTED, risky(halted_instruments={PERP: "overfilled"})),
+    (DenyReason.INSTRUMENT_HALTED, closed(SPOT)),
     (DenyReason.STALE_INPUT, without(f"book:{SPOT}")),
     (DenyReason.STALE_INPUT, without("account:binanceusdm")),
     (DenyReason.EQUITY_UNKNOWN, lambda seen: replace(seen, exposure=replace(seen.exposure, equity_usdt=None))),
@@ -114,6 +127,13 @@ CHANGES: list[tuple[DenyReason, Change]] = [
     (DenyReason.QUANTITY_STEP, lambda seen: replace(seen, market=replace(seen.market, instruments={}))),
     (DenyReason.DUPLICATE_ID, lambda seen: replace(seen, known_ids={order.order_id for order in idle().orders()})),
 ]
+
+
+@pytest.mark.fault("F16")
+def test_what_is_held_in_a_closed_or_halted_market_may_still_be_reduced() -> None:
+    scene = SCENES["emergency"]
+    for change in (closed(PERP), risky(halted_instruments={PERP: "overfilled"})):
+        assert isinstance(review(scene.orders(), LIMITS, change(gate_of(scene, scene.assess().urgency))), Approved)
 
 
 @pytest.mark.feature("K05")

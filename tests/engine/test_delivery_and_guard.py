@@ -18,6 +18,7 @@ def book(at_s: float, price: int = 60_000) -> MarketEvent:
     return tick(COIN, ((D(price), D(1)),), ((D(price + 1), D(1)),), at_s)
 
 
+@pytest.mark.fault("F28", "F29")
 def test_the_latest_value_replaces_the_one_before_and_an_older_one_is_dropped() -> None:
     box = Mailbox()
     for event in (book(1), book(3, 61_000), book(2, 59_000), mark(60_000, 5), mark(59_000, 4)):

@@ -107,6 +107,7 @@ async def test_a_leg_that_hedges_one_that_has_filled_is_not_what_runs_away() -> 
     assert rig.guard.state is GuardState.ACTIVE
 
 
+@pytest.mark.fault("F30")
 async def test_an_order_far_from_what_other_sources_say_is_kept_without_a_halt() -> None:
     """F30: the book that an order was priced from may itself be wrong."""
     rig = Rig.adopted()
@@ -120,6 +121,7 @@ async def test_an_order_far_from_what_other_sources_say_is_kept_without_a_halt()
     assert "against 60000.0 of the second source, expected within 500 bp" in said
 
 
+@pytest.mark.fault("F30")
 async def test_without_a_fresh_second_source_nothing_that_adds_risk_leaves() -> None:
     rig = Rig.adopted()
     await rig.clock.advance(6)

@@ -65,6 +65,7 @@ async def test_a_clip_is_a_share_of_what_rests_near_the_mid_of_the_thinner_leg()
     assert sizes(rig, COIN) == [0.1, 0.1, 0.05]
 
 
+@pytest.mark.fault("F09")
 async def test_a_partial_leader_is_followed_as_far_as_it_came() -> None:
     rig = Rig.adopted()
     rig.faults.add(1, Fault(FaultKind.PARTIAL, share=D("0.25")))
@@ -97,6 +98,7 @@ async def test_a_refused_follower_is_completed_at_market() -> None:
 
 
 @pytest.mark.feature("O07", part="cex")
+@pytest.mark.fault("F21")
 async def test_a_follower_refused_twice_reverses_the_leader() -> None:
     rig = Rig.adopted()
     rig.faults.add(2, REJECT)
@@ -132,6 +134,7 @@ async def test_a_leg_that_can_neither_be_completed_nor_reversed_is_called_naked(
     assert len(rig.sent) == 6  # the leg, its follower twice, three attempts to undo
 
 
+@pytest.mark.fault("F21")
 async def test_a_follower_without_a_market_in_the_band_is_given_up_when_its_time_is_over() -> None:
     """Each request takes a second; after 2 seconds the budget is over, one last attempt, then the leader is undone."""
     rig = Rig.adopted(terms=PaperTerms(uplink_s=1), budget=replace(BUDGET, unhedged_max_s=D(2)))

@@ -58,6 +58,7 @@ async def test_an_unreachable_venue_never_took_the_order() -> None:
 
 
 @pytest.mark.feature("O04")
+@pytest.mark.fault("F01")
 async def test_an_unknown_outcome_that_was_a_fill_is_found_by_asking() -> None:
     rig = Rig.adopted()
     rig.faults.add(1, Fault(FaultKind.LOST_AFTER_ACCEPT))
@@ -69,6 +70,7 @@ async def test_an_unknown_outcome_that_was_a_fill_is_found_by_asking() -> None:
 
 
 @pytest.mark.feature("O04")
+@pytest.mark.fault("F02")
 async def test_an_unknown_outcome_stays_in_doubt_until_absence_is_proved() -> None:
     rig = Rig.adopted()
     rig.faults.add(1, Fault(FaultKind.LOST_BEFORE_ACCEPT))
@@ -100,6 +102,7 @@ async def test_a_venue_that_does_not_answer_leaves_the_order_in_doubt_and_raises
 
 
 @pytest.mark.feature("O10")
+@pytest.mark.fault("F07")
 async def test_a_fill_said_twice_is_booked_once() -> None:
     rig = Rig.adopted()
     rig.faults.add(1, Fault(FaultKind.DUPLICATE_FILL))
@@ -109,6 +112,7 @@ async def test_a_fill_said_twice_is_booked_once() -> None:
     assert agrees(rig)
 
 
+@pytest.mark.fault("F06", "F08")
 async def test_an_acknowledgement_after_the_fill_does_not_lead_back() -> None:
     rig = Rig.adopted()
     rig.faults.add(1, Fault(FaultKind.FILL_BEFORE_ACK))
@@ -134,6 +138,7 @@ async def test_what_was_expected_and_what_came_stand_side_by_side() -> None:
     assert life.deltas[COIN] == D("0.4995")
 
 
+@pytest.mark.fault("F45")
 async def test_an_intent_found_after_a_crash_is_asked_about_and_never_sent_again() -> None:
     """The row that says `submitted` is lazy: after a kill the order may live although the book only has its intent."""
     rig = Rig.adopted()
@@ -148,6 +153,7 @@ async def test_an_intent_found_after_a_crash_is_asked_about_and_never_sent_again
     assert agrees(again)
 
 
+@pytest.mark.fault("F45")
 async def test_an_intent_that_never_left_ends_as_never_accepted() -> None:
     rig = Rig.adopted()
     order = trade_order(COIN, Side.BUY, "0.5")
@@ -162,6 +168,7 @@ async def test_an_intent_that_never_left_ends_as_never_accepted() -> None:
 
 
 @pytest.mark.parametrize("fault", [None, Fault(FaultKind.LOST_AFTER_ACCEPT)])
+@pytest.mark.fault("F04", "F09")
 async def test_a_cancel_ends_its_target_and_leaves_no_doubt_about_itself(fault: Fault | None) -> None:
     rig = Rig.adopted()
     target = await rig.run(limit_order(PERP, Side.SELL, "1", "60100"))

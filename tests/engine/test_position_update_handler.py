@@ -60,6 +60,7 @@ def holding(*amounts: tuple[PositionKey, str], at_s: float = 0, seen_s: int = 0,
 
 # --------------------------------------------------------------------------------------------------------- booking
 @pytest.mark.feature("O10")
+@pytest.mark.fault("F07")
 def test_a_trade_is_booked_once_however_often_it_is_told() -> None:
     rig = Rig.adopted()
     for _ in range(3):
@@ -70,6 +71,7 @@ def test_a_trade_is_booked_once_however_often_it_is_told() -> None:
 
 
 @pytest.mark.feature("R05")
+@pytest.mark.fault("F11")
 def test_a_fee_in_a_third_asset_is_a_posting_of_its_own() -> None:
     rig = Rig.adopted()
     deltas = {COIN: D("0.5"), CASH: D(-30_000), BNB: D("-0.04")}
@@ -80,6 +82,7 @@ def test_a_fee_in_a_third_asset_is_a_posting_of_its_own() -> None:
 
 
 @pytest.mark.feature("R03", part="cex")
+@pytest.mark.fault("F10", "F18", "manual_trade")
 def test_a_fill_that_is_not_ours_raises_the_alarm_and_is_booked() -> None:
     rig = Rig.adopted()
     rig.stage.venue.trade_by_hand(PERP, Side.BUY, D("0.3"))
@@ -89,6 +92,7 @@ def test_a_fill_that_is_not_ours_raises_the_alarm_and_is_booked() -> None:
 
 
 @pytest.mark.feature("R03", part="cex")
+@pytest.mark.fault("F18", "foreign_order")
 async def test_an_order_of_another_hand_is_adopted_with_its_owner_until_it_is_gone() -> None:
     rig = Rig.adopted()
     seen = await rig.report("binance")
@@ -183,6 +187,7 @@ def test_a_position_found_at_the_first_start_is_adopted_at_its_cost() -> None:
     assert agrees(again)
 
 
+@pytest.mark.fault("F57")
 def test_books_are_immutable_and_numbered() -> None:
     rig = Rig.adopted()
     before = rig.monitor.book
@@ -248,6 +253,7 @@ def test_a_holding_that_vanished_at_the_venue_is_seen() -> None:
 
 
 @pytest.mark.feature("R06", part="cex")
+@pytest.mark.fault("F17")
 def test_a_perp_that_nobody_ordered_is_external() -> None:
     rig = Rig.adopted()
     covers = frozenset({Kind.SPOT, Kind.PERP})

@@ -34,6 +34,7 @@ async def first_word_after(room: Room, seconds: float, stream: str) -> DecisionR
 
 @pytest.mark.feature("D04")
 @pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.fault("F25")
 async def test_a_stream_that_lags_is_waited_for_then_named_and_nothing_is_sent(stream: str) -> None:
     async with opened(Room(idle_rig())) as room:
         row = await first_word_after(room, 10, stream)
@@ -69,6 +70,7 @@ async def test_when_the_stream_is_back_it_decides_at_once_however_long_the_hole_
 
 
 @pytest.mark.feature("D04")
+@pytest.mark.fault("F25")
 async def test_a_stream_is_stale_by_its_stamp_also_where_market_time_runs_and_it_arrived_just_now() -> None:
     """Ten seconds of market time in one of the process: the old mark is young by arrival and old by its stamp."""
     async with opened(Room(idle_rig())) as room:
@@ -102,6 +104,7 @@ async def test_a_stream_that_catches_up_within_the_grace_costs_nothing() -> None
 
 
 @pytest.mark.feature("D04")
+@pytest.mark.fault("F23")
 async def test_when_nothing_arrives_any_more_only_process_time_can_tell_and_it_is_said_once() -> None:
     async with opened(Room(idle_rig())) as room:
         (engine,) = room.engines
@@ -118,6 +121,7 @@ async def test_when_nothing_arrives_any_more_only_process_time_can_tell_and_it_i
 
 
 @pytest.mark.feature("D04")
+@pytest.mark.fault("F33")
 async def test_after_a_silence_the_first_whole_picture_is_acted_on() -> None:
     async with opened(Room(idle_rig())) as room:
         (engine,) = room.engines
@@ -128,6 +132,7 @@ async def test_after_a_silence_the_first_whole_picture_is_acted_on() -> None:
 
 
 @pytest.mark.feature("D04")
+@pytest.mark.fault("F20")
 async def test_an_account_that_has_not_answered_for_too_long_forbids_new_risk() -> None:
     async with opened(Room(idle_rig())) as room:
         await room.rig.clock.advance(21)

@@ -143,6 +143,7 @@ async def pass_time(rig: Rig, engine: EventDrivenStrategyEngine, seconds: Decima
     await rig.clock.advance(0)
 
 
+@pytest.mark.fault("F21")
 async def test_a_plan_that_fails_is_repeated_ever_more_slowly_because_every_attempt_costs_a_round_trip() -> None:
     """Refused at 0 s, then no new risk for 2 s, then for 4 s: three round trips in 7 s, not thousands."""
     rig = Rig.adopted()
@@ -188,6 +189,7 @@ async def test_a_plan_that_ends_well_forgives_the_failures_before_it() -> None:
     assert agrees(rig)
 
 
+@pytest.mark.fault("F56")
 async def test_a_strategy_that_stumbles_over_an_event_is_frozen_and_the_daemon_lives() -> None:
     rig = Rig.adopted()
     async with TaskTree("test") as tree:

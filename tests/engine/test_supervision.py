@@ -62,6 +62,19 @@ async def test_prices_reach_mailbox_strategy_and_valuer() -> None:
         assert room.valuer.due.is_set()
 
 
+@pytest.mark.fault("F53")
+async def test_when_memory_runs_out_it_drains_before_the_kernel_ends_it() -> None:
+    async with armed(paired_rig()) as room:
+        room.memory_share = 0.79
+        await room.rig.clock.advance(2)
+        assert room.phases[-1] is Phase.ARMED
+        room.memory_share = 0.81
+        await room.rig.clock.advance(2)
+        await room.has_stopped.wait()
+        assert room.phases[-2:] == [Phase.DRAINING, Phase.STOPPED]
+        assert room.alarms.count("memory runs out: draining") == 1
+
+
 async def test_settled_funding_is_remembered_and_its_money_asked_for() -> None:
     async with armed(paired_rig()) as room:
         before = room.rig.state.memories["btc_basis"]
@@ -120,6 +133,7 @@ async def test_an_account_that_says_it_changed_is_asked_and_one_nobody_knows_is_
         assert room.rig.held(CASH) == 700
 
 
+@pytest.mark.fault("F23")
 async def test_a_stream_that_went_down_makes_its_account_stale_and_its_return_brings_what_was_missed() -> None:
     async with armed(paired_rig()) as room:
         venue, say = room.rig.stage.venue, room.supervisor.deliver
@@ -219,6 +233,7 @@ async def test_a_daemon_that_is_not_armed_watches_and_sends_nothing() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- the end
+@pytest.mark.fault("F54")
 async def test_a_drain_lets_the_clip_in_flight_end_and_leaves_a_snapshot_of_a_hedged_book() -> None:
     slow = idle_rig(terms=SLOW)
     async with armed(slow, rate=RICH) as room:
@@ -235,6 +250,7 @@ async def test_a_drain_lets_the_clip_in_flight_end_and_leaves_a_snapshot_of_a_he
     assert "drain cut short" not in room.alarms
 
 
+@pytest.mark.fault("F54")
 async def test_a_drain_ends_within_its_bound_and_an_order_on_the_wire_is_the_next_starts_doubt() -> None:
     slow = idle_rig(terms=SLOW)
     async with armed(slow, rate=RICH, drain_s="0.02") as room:
@@ -254,6 +270,7 @@ async def test_a_drain_ends_within_its_bound_and_an_order_on_the_wire_is_the_nex
         assert agrees(again)
 
 
+@pytest.mark.fault("F54")
 async def test_who_asks_a_second_time_does_not_wait_for_the_plan() -> None:
     slow = idle_rig(terms=SLOW)
     async with armed(slow, rate=RICH, drain_s="1000") as room:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from basis_daemon.domain.decision import Assessment, Exposure, RiskView
 from basis_daemon.domain.market import DecisionIds, FundingSettled, MarketSnapshot
-from basis_daemon.domain.order import OrderOperation, Side
+from basis_daemon.domain.order import Order, OrderOperation, Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.state import recover
@@ -149,6 +151,7 @@ async def test_a_settlement_is_remembered_at_once() -> None:
         assert recover(room.rig.journal).memories == room.rig.state.memories
 
 
+@pytest.mark.fault("F17")
 async def test_a_fill_of_nobody_on_a_declared_key_freezes_new_entries_there_for_a_day() -> None:
     """Somebody closed a part of the short (ADL, a hand): without that, its idle cash would be scaled in at once."""
     async with opened(Room(paired_rig(cash=30_000))) as room:
@@ -175,6 +178,7 @@ async def test_a_plan_the_gate_denies_is_stored_with_every_reason_and_nothing_is
         assert room.alarms == ["plan denied"]  # once a minute
 
 
+@pytest.mark.fault("F56")
 async def test_a_strategy_that_fails_is_frozen_by_name_and_the_others_trade_on() -> None:
     async with opened(Room(idle_rig(), Stumbler(), BtcBasis(parameters()))) as room:
         await room.at(1)
@@ -188,6 +192,69 @@ async def test_a_strategy_that_fails_is_frozen_by_name_and_the_others_trade_on()
         assert room.plans[-1].state is PlanState.DONE
         await room.at(1 + INTERVAL_S)
         assert room.alarms == ["strategy frozen"]
+
+
+class Babbler(BtcBasis):
+    """Answers with whatever it was given."""
+
+    def __init__(self, answer: Callable[[list[Order]], object]) -> None:
+        super().__init__(parameters(), "babbler")
+        self._answer = answer
+
+    def make_strategy_decision(self, *question: Any) -> list[Order]:  # noqa: ANN401  handed on as it came
+        return self._answer(super().make_strategy_decision(*question))  # type: ignore[return-value]  # the fault
+
+
+@pytest.mark.fault("F56")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _: None,
+        lambda _: "BUY",
+        lambda orders: [*orders, None],
+        lambda orders: orders * 5_000,
+        lambda orders: [Order(**orders[0].model_dump() | {"amount": D("NaN")})],
+        lambda orders: [Order(**orders[0].model_dump() | {"amount": D(-1)})],
+        lambda orders: orders[99].missing,
+    ],
+    ids=["none", "text", "a hole", "thousands", "nan", "negative", "lookup"],
+)
+async def test_a_strategy_that_answers_garbage_is_frozen_sends_nothing_and_the_others_trade_on(
+    answer: Callable[[list[Order]], object],
+) -> None:
+    async with opened(Room(idle_rig(), Babbler(answer), BtcBasis(parameters()))) as room:
+        await room.at(1)
+        assert [engine.is_frozen for engine in room.engines] == [True, False]
+        assert {row.assessment.strategy for row in room.decisions} == {"btc_basis"}
+        assert {order.strategy for order in room.sent} == {"btc_basis"}
+        assert room.plans[-1].state is PlanState.DONE
+
+
+@pytest.mark.fault("F56")
+async def test_an_order_of_a_size_beyond_reason_is_denied_whole() -> None:
+    huge = Babbler(lambda orders: [Order(**o.model_dump() | {"amount": o.quantity * 10**9}) for o in orders])
+    async with opened(Room(idle_rig(), huge)) as room:
+        await room.at(1)
+        assert room.sent == []
+        assert any("NOTIONAL_CAP" in why.upper() for why in room.decisions[-1].denied)
+
+
+@pytest.mark.fault("F57")
+async def test_nothing_that_a_strategy_is_shown_can_be_changed_by_it() -> None:
+    async with opened(Room(paired_rig())) as room:
+        (engine,), (pictures,) = room.engines, room.pictures
+        await room.at(1)
+        memory = engine.strategy.load_memory(room.rig.state.memories["btc_basis"])
+        shown = pictures.take(engine.strategy, memory, DecisionIds("test", 1, 9), ())
+        views = [shown.market.books, shown.market.marks, shown.market.instruments, shown.market.ages,
+                 shown.exposure.holdings, shown.exposure.prices, shown.exposure.net_delta,
+                 shown.risk.defence_in_flight, shown.risk.halted_instruments]  # fmt: skip
+        for view in views:
+            with pytest.raises(TypeError):
+                view[PERP] = None  # type: ignore[index]  # what must not be possible
+        for part in (shown.market, shown.exposure, shown.risk):
+            with pytest.raises((AttributeError, TypeError)):
+                part.time = None  # type: ignore[union-attr, misc]  # frozen
 
 
 @pytest.mark.parametrize("state", [GuardState.REDUCING, GuardState.HALTED])

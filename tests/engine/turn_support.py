@@ -123,6 +123,7 @@ class Room:
         rig.handler.on_capital = self.valuer.due.set
         sight = Sight(lambda: [self.pictures[0].survey(books[0])[1]], lambda: self.valuer.drawdown)
         self.watch = GuardWatch(rig.guard, rig.recorder, self.freshness, rig.clock, sight, WATCH)
+        self.memory_share = 0.0
         self.phases: list[Phase] = []
         self.has_stopped = asyncio.Event()
         rhythm = Rhythm(D(10), D(drain_s))
@@ -148,6 +149,7 @@ class Room:
             guard_watch=self.watch,
             upkeep=Upkeep(rig.recorder, rig.alarm, 5000),
             valuers=self.valuers,
+            memory_share=lambda: self.memory_share,
         )
 
     def _valuer(self, strategy: BasisStrategy, pictures: PictureMaker) -> Valuer:

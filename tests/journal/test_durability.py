@@ -56,6 +56,7 @@ def test_a_killed_writer_loses_no_row_that_it_acknowledged(path: Path) -> None:
 
 
 @pytest.mark.feature("H01", part="journal")
+@pytest.mark.fault("F48")
 async def test_a_copy_taken_while_a_daemon_writes_opens_like_after_a_power_loss(
     path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -114,6 +115,7 @@ async def cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
 
 
+@pytest.mark.fault("F49")
 async def test_a_full_disk_ends_the_journal_and_keeps_what_was_acknowledged(path: Path) -> None:
     journal = open_journal(path, limits=Limits(size_bytes_max=200_000))
     acknowledged: list[str] = []
@@ -137,6 +139,7 @@ async def fill(journal: SqliteJournal, acknowledged: list[str]) -> None:
         acknowledged.append(payload)
 
 
+@pytest.mark.fault("F49")
 async def test_everybody_who_waits_for_a_failed_write_is_told(path: Path) -> None:
     journal = open_journal(path, limits=Limits(size_bytes_max=100_000))
     told = []
@@ -155,6 +158,7 @@ async def test_everybody_who_waits_for_a_failed_write_is_told(path: Path) -> Non
     await journal.close()
 
 
+@pytest.mark.fault("F50")
 async def test_another_program_holding_the_file_is_waited_for_only_so_long(path: Path) -> None:
     journal = open_journal(path, limits=Limits(busy_timeout_s=0.05))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -234,6 +238,7 @@ class FailingWatermark(Watermark):
         """The null device has none."""
 
 
+@pytest.mark.fault("F49")
 async def test_a_watermark_that_cannot_be_written_ends_the_journal(path: Path) -> None:
     journal = open_journal(path)
     journal._writer._watermark = FailingWatermark(OSError(28, "No space left on device"))

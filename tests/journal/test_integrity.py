@@ -88,6 +88,7 @@ def test_a_change_behind_the_daemons_back_is_found(path: Path, statement: str, f
         verify(path)
 
 
+@pytest.mark.fault("F51")
 def test_a_flipped_bit_is_found_by_verify_and_by_the_next_start(path: Path) -> None:
     write(path, *marked(10))
     flip(path, b"row-004")
@@ -97,6 +98,7 @@ def test_a_flipped_bit_is_found_by_verify_and_by_the_next_start(path: Path) -> N
         open_journal(path)
 
 
+@pytest.mark.fault("F48")
 def test_a_start_checks_from_the_newest_snapshot_on(path: Path) -> None:
     write(path, *marked(10), a_record('{"state":"all of it"}', RecordKind.SNAPSHOT), a_record('{"mark":"tail"}'))
     flip(path, b"row-004")
@@ -132,6 +134,7 @@ def crashed(path: Path, image: Path, acknowledged: int = 101) -> Path:
 
 
 @pytest.mark.parametrize("how", ["bit", "cut", "gone"])
+@pytest.mark.fault("F51")
 def test_committed_rows_that_a_damaged_wal_lost_stop_the_start(
     path: Path, tmp_path_factory: pytest.TempPathFactory, how: str
 ) -> None:
@@ -150,6 +153,7 @@ def test_committed_rows_that_a_damaged_wal_lost_stop_the_start(
     assert {file: file.read_bytes() for file in found} == found  # the evidence is left as it was
 
 
+@pytest.mark.fault("F51")
 def test_an_older_copy_of_the_file_is_not_taken_for_the_journal(path: Path) -> None:
     write(path, *marked(3))
     older = path.read_bytes()
@@ -159,6 +163,7 @@ def test_an_older_copy_of_the_file_is_not_taken_for_the_journal(path: Path) -> N
         open_journal(path)
 
 
+@pytest.mark.fault("F51")
 @pytest.mark.feature("H03", part="watermark")
 def test_a_damaged_watermark_stops_the_start_and_so_does_a_missing_one(path: Path) -> None:
     write(path, *marked(3))
@@ -213,6 +218,7 @@ def test_commits_behind_a_damaged_place_in_the_log_are_noticed_even_where_the_wa
         (replace(IDENTITY, fingerprint="acc1"), "fingerprint 'acc0'", "fingerprint 'acc1'"),
     ],
 )
+@pytest.mark.fault("F62")
 def test_the_journal_of_another_book_is_refused(path: Path, identity: Identity, found: str, wanted: str) -> None:
     write(path)
     with pytest.raises(ModeMismatchError, match=rf"journal\.db belongs to {found}.*is of {wanted}.*of its own"):
@@ -221,6 +227,7 @@ def test_the_journal_of_another_book_is_refused(path: Path, identity: Identity, 
     write(path)  # the right one may still come, and the lock is free
 
 
+@pytest.mark.fault("F52")
 async def test_a_second_writer_is_refused_and_told_who_writes(path: Path) -> None:
     journal = open_journal(path)
     with pytest.raises(JournalError, match=rf"written by another process \(pid {os.getpid()}"):
@@ -231,6 +238,7 @@ async def test_a_second_writer_is_refused_and_told_who_writes(path: Path) -> Non
     await again.close()
 
 
+@pytest.mark.fault("F62")
 def test_a_journal_of_a_newer_version_is_refused(path: Path) -> None:
     write(path)
     damage(path, "UPDATE header SET schema_version = 99")

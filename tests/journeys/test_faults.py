@@ -105,6 +105,7 @@ def assert_confirmed(outcome: Outcome) -> None:
 
 @pytest.mark.feature("O04", part="process")
 @pytest.mark.feature("C03", part="process")
+@pytest.mark.fault("F01", "F02", "F14", "accept_then_drop", "garbage", "503")
 async def test_answers_lost_on_the_transfer_and_on_both_legs_cost_nothing_but_time(drill: Drill) -> None:
     """F01, F02, F14: the money had moved, one leg had filled, the other was cut off in its answer and then refused."""
     daemon = await drill.daemon(ALIVE)
@@ -119,6 +120,7 @@ async def test_answers_lost_on_the_transfer_and_on_both_legs_cost_nothing_but_ti
 
 @pytest.mark.feature("O10", part="process")
 @pytest.mark.feature("R02", part="process")
+@pytest.mark.fault("F07", "F23", "F24", "F27", "duplicate_frames", "close_ws", "poison_ws")
 async def test_fills_told_twice_or_not_at_all_over_streams_that_die_are_each_booked_once(drill: Drill) -> None:
     """F07, F23, F24, F27: every kind of stream trouble during the entry."""
     daemon = await drill.daemon(ALIVE)
@@ -134,6 +136,7 @@ async def test_fills_told_twice_or_not_at_all_over_streams_that_die_are_each_boo
     assert outcome.document["positions"][SHORT] != "0"
 
 
+@pytest.mark.fault("F21", "venue_rejects")
 async def test_a_venue_that_refuses_every_short_is_not_paid_for_each_attempt(drill: Drill) -> None:
     """F21: each attempt buys, is refused, and sells again; the pauses between attempts double from 2 seconds on."""
     daemon = await drill.daemon(ALIVE)
@@ -147,6 +150,7 @@ async def test_a_venue_that_refuses_every_short_is_not_paid_for_each_attempt(dri
 
 
 @pytest.mark.feature("E05", part="process")
+@pytest.mark.fault("F52", "F54")
 async def test_told_to_leave_in_mid_entry_it_leaves_hedged_and_a_second_one_waits_its_turn(drill: Drill) -> None:
     """F52, F54: one daemon per journal; the entry is cut between clips and completed by the next life."""
     first = await drill.daemon(ALIVE)
@@ -164,6 +168,7 @@ async def test_told_to_leave_in_mid_entry_it_leaves_hedged_and_a_second_one_wait
 
 
 @pytest.mark.feature("E05", part="process")
+@pytest.mark.fault("F03", "F33", "F54")
 async def test_a_venue_that_hangs_cannot_keep_it_and_the_order_on_the_wire_is_found_by_the_next_life(
     drill: Drill,
 ) -> None:
@@ -183,6 +188,7 @@ async def test_a_venue_that_hangs_cannot_keep_it_and_the_order_on_the_wire_is_fo
 
 @pytest.mark.feature("R01")
 @pytest.mark.feature("O03", part="journey")
+@pytest.mark.fault("F45", "F46", "F47")
 async def test_killed_at_any_instant_of_entry_and_top_up_it_comes_back_to_the_same_book(drill: Drill) -> None:
     """F45 to F47: four lives of at most some half a second of market, each ended by SIGKILL wherever it is."""
     instants = Random(20)  # noqa: S311 - seeded, so that a failure comes again

@@ -109,6 +109,7 @@ class Drill:
 @pytest.mark.feature("O03", part="journey")
 @pytest.mark.feature("O04", part="journey")
 @pytest.mark.feature("R01")
+@pytest.mark.fault("F45", "F46", "F47")
 @pytest.mark.parametrize("chain", CHAINS)
 async def test_a_daemon_killed_again_and_again_ends_reconciled_and_sends_nothing_twice(
     chain: str, tmp_path: Path

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 FAULTS_FILE = Path(__file__).resolve().parent / "faults.yaml"
 
@@ -73,7 +74,7 @@ def print_faults(console: Console, rows: list[FaultRow]) -> None:
     styles = {"proved": "green", "failed": "bold red", "unproved": "yellow"}
     for row in rows:
         tests = "\n".join(_test_line(nodeid, outcome) for nodeid, outcome in sorted(row.tests.items()))
-        table.add_row(row.fault_id, row.verdict, row.title, tests, style=styles.get(row.verdict, "dim"))
+        table.add_row(row.fault_id, row.verdict, row.title, Text(tests), style=styles.get(row.verdict, "dim"))
     console.print(table)
     counted = [row for row in rows if row.is_counted]
     if missing := [row.fault_id for row in counted if not row.is_proved]:

@@ -32,6 +32,7 @@ def test_the_small_file_is_valid_and_frozen(tmp_path: Path) -> None:
         ("  price_band_bp", "  colour", "risk.colour", "remove it; `basis-daemon config schema` lists every key"),
     ],
 )
+@pytest.mark.fault("F58")
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(
     tmp_path: Path, old: str, new: str, key: str, remedy: str
 ) -> None:
@@ -70,6 +71,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
         ("book: {name: carry}", "book: [carry]", "book", "a list", "a section"),
     ],
 )  # fmt: skip
+@pytest.mark.fault("F58")
 def test_a_value_out_of_its_range_or_kind_is_refused_with_range_and_unit(
     tmp_path: Path, old: str, new: str, key: str, found: str, expected: str
 ) -> None:
@@ -104,6 +106,7 @@ def test_a_value_out_of_its_range_or_kind_is_refused_with_range_and_unit(
          "250000 USDT or more, the risk.order_notional_max_usdt: else the last hop keeps approved plans"),
     ],
 )  # fmt: skip
+@pytest.mark.fault("F58")
 def test_values_that_cannot_live_together_are_refused(tmp_path: Path, new: str, key: str, expected: str) -> None:
     edits = [("venue_cap: 1.0", new), ("enabled: true", "leverage: 3")]
     edits += [("\nrisk:\n  price_band_bp: 150", "")] if "risk:" in new else []
@@ -161,6 +164,7 @@ def test_the_message_of_the_error_tells_everything(tmp_path: Path) -> None:
          "daemon.yaml:15"),
     ],
 )  # fmt: skip
+@pytest.mark.fault("F58")
 def test_text_that_could_be_misread_is_refused_with_its_line(tmp_path: Path, text: str, found: str, where: str) -> None:
     told = faults(tmp_path, text)[0]
     assert (told.found, told.where) == (found, where)

@@ -77,6 +77,7 @@ def test_a_variable_that_means_nothing_is_refused_by_name(
 
 @pytest.mark.feature("G02")
 @pytest.mark.feature("G04", part="redaction")
+@pytest.mark.fault("F60")
 def test_secrets_are_masked_in_the_effective_configuration(tmp_path: Path) -> None:
     environ = {
         "BASIS_DAEMON__VENUES__BINANCE__KEY": "canary-key-1",

@@ -189,6 +189,7 @@ def leak_everywhere(secret: str) -> None:
 @pytest.mark.feature("V04")
 @pytest.mark.parametrize("log_format", [LogFormat.JSON, LogFormat.CONSOLE])
 @pytest.mark.parametrize("secret", [CANARY, PEM, "plain-canary-000"])
+@pytest.mark.fault("F60")
 def test_no_canary_appears_in_the_whole_output_tracebacks_included(log_format: LogFormat, secret: str) -> None:
     with logging_to_memory(log_format, LogLevel.DEBUG) as written:
         written.redactor.register(SecretStr(secret))
@@ -217,6 +218,7 @@ def test_words_of_the_trade_are_not_taken_for_secrets(key: str) -> None:
     assert Redactor().line({key: "wallet:token:USDT"}) == {key: "wallet:token:USDT"}
 
 
+@pytest.mark.fault("F61")
 def test_a_line_cannot_forge_another_one_or_move_the_cursor() -> None:
     with logging_to_memory() as written:
         get_logger("venue").info("said", text='x\n{"level": "error"}\x1b[2J')

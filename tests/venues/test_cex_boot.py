@@ -63,6 +63,7 @@ async def test_an_instrument_that_is_not_listed_is_named(tmp_path: Path) -> None
             await rig.start()
 
 
+@pytest.mark.fault("garbage")
 async def test_an_empty_answer_is_not_an_empty_exchange(rig: Rig) -> None:
     rig.arm("garbage", method="GET", path="/exchangeInfo")
 
@@ -78,6 +79,7 @@ async def test_a_venue_that_is_away_is_unreachable_and_nothing_stays_open(rig: R
 
 
 @pytest.mark.feature("C06")
+@pytest.mark.fault("F31", "skew")
 async def test_the_clock_skew_is_measured_taken_out_and_alarmed(rig: Rig) -> None:
     rig.exchange.set_skew(60_000)
     await rig.start()
@@ -93,6 +95,7 @@ async def test_the_clock_skew_is_measured_taken_out_and_alarmed(rig: Rig) -> Non
 
 
 @pytest.mark.feature("C06", part="resync")
+@pytest.mark.fault("F32", "skew")
 async def test_an_order_refused_for_its_time_stamp_goes_again_under_its_own_id(listening: Rig) -> None:
     account = AccountUnderTest(listening, SPOT_BTC)
     listening.exchange.set_skew(60_000)  # the venue's clock, or ours, has just jumped
@@ -155,6 +158,7 @@ async def test_before_the_start_every_question_is_unreachable(rig: Rig) -> None:
 
 
 @pytest.mark.feature("G04", part="cex")
+@pytest.mark.fault("F60")
 async def test_no_secret_is_seen_in_logs_errors_or_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     wrong = "wrong-canary-8f14e45f"

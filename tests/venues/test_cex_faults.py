@@ -46,6 +46,7 @@ def spend(rig: Rig, pool: str, share: float) -> None:
 
 @BOTH
 @pytest.mark.feature("C03", part="halted")
+@pytest.mark.fault("F33")
 async def test_a_process_that_was_halted_in_mid_call_waits_for_proof_from_its_waking(
     listening: Rig, key: PositionKey
 ) -> None:
@@ -63,6 +64,7 @@ async def test_a_process_that_was_halted_in_mid_call_waits_for_proof_from_its_wa
 
 
 @pytest.mark.feature("C03", part="halted")
+@pytest.mark.fault("F33")
 async def test_a_transfer_of_a_halted_process_waits_for_proof_from_its_waking(listening: Rig) -> None:
     transfers, order = listening.venue.transfers(listening.on_trade), move(listening, 1)
 
@@ -94,6 +96,7 @@ async def test_a_transfer_that_our_own_budget_kept_back_leaves_its_route_free(li
 
 @BOTH
 @pytest.mark.feature("C05")
+@pytest.mark.fault("F22")
 async def test_a_spent_budget_keeps_new_risk_back_but_not_what_closes_a_gap(listening: Rig, key: PositionKey) -> None:
     """F22: nine tenths are spent; the rest belongs to the second leg, and to the question after a lost answer."""
     account = AccountUnderTest(listening, key)
@@ -115,6 +118,7 @@ async def test_a_spent_budget_keeps_new_risk_back_but_not_what_closes_a_gap(list
 
 
 @pytest.mark.feature("D01", part="gap")
+@pytest.mark.fault("F24", "gap_ws")
 async def test_a_gap_in_the_first_frames_does_not_leave_a_market_without_a_book_for_ever(rig: Rig) -> None:
     """F24: the book is dropped before it was ever complete; ccxt then applies differences to nothing, in silence."""
     await rig.start()

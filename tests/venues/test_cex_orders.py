@@ -52,6 +52,7 @@ async def settled_by_asking(account: AccountUnderTest, order: Order) -> Trade:
     ],
     ids=lambda fault: fault["kind"],
 )
+@pytest.mark.fault("F01", "accept_then_drop")
 async def test_accepted_without_an_answer_is_doubt_and_never_a_second_order(
     tmp_path: Path, key: PositionKey, fault: dict[str, object]
 ) -> None:
@@ -70,6 +71,7 @@ async def test_accepted_without_an_answer_is_doubt_and_never_a_second_order(
 
 @BOTH
 @pytest.mark.feature("C03")
+@pytest.mark.fault("F02")
 async def test_after_silence_the_venue_is_asked_by_our_id_before_anything_else(
     listening: Rig, key: PositionKey
 ) -> None:
@@ -89,6 +91,7 @@ async def test_after_silence_the_venue_is_asked_by_our_id_before_anything_else(
 
 
 @BOTH
+@pytest.mark.fault("F01")
 async def test_an_order_cancelled_in_mid_call_is_found_afterwards(listening: Rig, key: PositionKey) -> None:
     account = AccountUnderTest(listening, key)
     order = order_for(account, Side.BUY, small(account))
@@ -102,6 +105,7 @@ async def test_an_order_cancelled_in_mid_call_is_found_afterwards(listening: Rig
 
 
 @pytest.mark.feature("C03", part="clock")
+@pytest.mark.fault("F31")
 async def test_a_wall_clock_that_jumps_proves_no_absence(listening: Rig) -> None:
     account = AccountUnderTest(listening, SPOT_BTC)
     order, sent_at = order_for(account, Side.BUY, small(account)), account.wall
@@ -115,6 +119,7 @@ async def test_a_wall_clock_that_jumps_proves_no_absence(listening: Rig) -> None
     assert (await account.interface.find_order(order, sent_at)).finding is Finding.ABSENT
 
 
+@pytest.mark.fault("F02")
 async def test_absence_is_not_proved_by_an_unanswered_question(listening: Rig) -> None:
     account = AccountUnderTest(listening, PERP_BTC)
     order, sent_at = order_for(account, Side.BUY, small(account)), account.wall
@@ -127,6 +132,7 @@ async def test_absence_is_not_proved_by_an_unanswered_question(listening: Rig) -
 
 
 @BOTH
+@pytest.mark.fault("F05")
 async def test_a_repeated_id_of_a_living_order_is_answered_with_that_order(listening: Rig, key: PositionKey) -> None:
     account = AccountUnderTest(listening, key)
     price = account.book().bids[1][0]
@@ -173,6 +179,7 @@ async def test_a_resting_order_that_fills_later_comes_over_the_stream_as_maker(
     assert listening.trades == []  # nobody asked
 
 
+@pytest.mark.fault("F17")
 async def test_an_order_cancelled_by_hand_is_told_by_the_stream(listening: Rig) -> None:
     account = AccountUnderTest(listening, PERP_BTC)
     price = account.book().bids[1][0]
@@ -188,6 +195,7 @@ async def test_an_order_cancelled_by_hand_is_told_by_the_stream(listening: Rig) 
 
 
 @BOTH
+@pytest.mark.fault("F04")
 async def test_an_unanswered_cancel_leaves_the_order_to_the_venues_word(listening: Rig, key: PositionKey) -> None:
     account = AccountUnderTest(listening, key)
     price = account.book().bids[1][0]
@@ -206,6 +214,7 @@ async def test_an_unanswered_cancel_leaves_the_order_to_the_venues_word(listenin
 
 
 @pytest.mark.feature("C05", part="wire")
+@pytest.mark.fault("F13", "429")
 async def test_a_venue_that_says_too_many_is_left_alone_and_the_order_provably_did_not_live(listening: Rig) -> None:
     account = AccountUnderTest(listening, PERP_BTC)
     order = order_for(account, Side.BUY, small(account))
@@ -233,6 +242,7 @@ async def test_a_connection_that_is_refused_proves_that_nothing_left(listening: 
 
 
 @BOTH
+@pytest.mark.fault("dropped_frames")
 async def test_fills_that_never_come_leave_the_order_in_doubt(tmp_path: Path, key: PositionKey) -> None:
     async with Rig(tmp_path, replace(QUIET, fill_wait_s=0.05, fill_queries_max=2)) as rig:
         account = AccountUnderTest(await rig.listen(), key)
@@ -248,6 +258,7 @@ async def test_fills_that_never_come_leave_the_order_in_doubt(tmp_path: Path, ke
         assert (await settled_by_asking(account, order)).cum_filled == order.quantity
 
 
+@pytest.mark.fault("F11")
 async def test_fees_in_bnb_are_a_third_holding(listening: Rig) -> None:
     account = AccountUnderTest(listening, SPOT_BTC)
     next(iter(listening.exchange.venue.accounts.values())).pays_fees_in_bnb = True

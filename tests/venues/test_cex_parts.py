@@ -146,6 +146,7 @@ def admitted(gate: TickGate, bid: float, ask: float, at_s: int = 0) -> bool:
     ("bid", "ask"),
     [(101.0, 100.0), (100.0, 100.0), (float("nan"), 100.0), (99.0, float("inf")), (0.0, 100.0), (-1.0, 100.0)],
 )
+@pytest.mark.fault("F26")
 def test_a_book_of_nonsense_is_refused(bid: float, ask: float) -> None:
     gate = TickGate(PERP, 5, 0.5)
 
@@ -153,6 +154,7 @@ def test_a_book_of_nonsense_is_refused(bid: float, ask: float) -> None:
     assert gate.refusals == 1
 
 
+@pytest.mark.fault("F26")
 def test_a_price_a_thousand_times_too_high_is_refused_until_it_is_asked_for_again() -> None:
     gate = TickGate(PERP, 5, 0.5)
     assert admitted(gate, 100.0, 101.0)
@@ -164,6 +166,7 @@ def test_a_price_a_thousand_times_too_high_is_refused_until_it_is_asked_for_agai
     assert admitted(gate, 100_000.0, 101_000.0)
 
 
+@pytest.mark.fault("F28")
 def test_a_book_older_than_the_last_one_is_refused() -> None:
     gate = TickGate(PERP, 5, 0.5)
 

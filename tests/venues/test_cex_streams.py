@@ -71,6 +71,7 @@ async def test_the_book_is_the_venues_book(listening: Rig) -> None:
 
 
 @pytest.mark.parametrize(("path", "account", "stream"), STREAMS)
+@pytest.mark.fault("F23", "close_ws")
 async def test_a_closed_connection_is_told_and_dialled_again(
     listening: Rig, path: str, account: str, stream: str
 ) -> None:
@@ -86,6 +87,7 @@ async def test_a_closed_connection_is_told_and_dialled_again(
 
 @pytest.mark.feature("D01", part="gap")
 @pytest.mark.parametrize(("path", "account", "stream"), STREAMS)
+@pytest.mark.fault("F24", "gap_ws")
 async def test_a_gap_in_the_sequence_starts_the_book_over(listening: Rig, path: str, account: str, stream: str) -> None:
     listening.arm("gap_ws", path=path)
     await listening.exchange.advance(180)
@@ -103,6 +105,7 @@ async def impatient(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 @pytest.mark.feature("D01", part="stale")
+@pytest.mark.fault("F23", "stall_ws")
 async def test_a_silent_stall_is_noticed_and_dialled_again(impatient: Rig) -> None:
     impatient.arm("stall_ws", path="usdm", seconds=600)
 
@@ -117,6 +120,7 @@ async def test_a_silent_stall_is_noticed_and_dialled_again(impatient: Rig) -> No
 @pytest.mark.parametrize(
     "text", ["{]", '{"e":"depthUpdate","E":1,"s":', "[1,2", '{"e":"depthUpdate","E":"x","s":"BTCUSDT"}']
 )
+@pytest.mark.fault("F27", "poison_ws")
 async def test_a_poison_frame_is_counted_and_the_stream_lives(
     listening: Rig, path: str, account: str, stream: str, text: str
 ) -> None:
@@ -132,6 +136,7 @@ async def test_a_poison_frame_is_counted_and_the_stream_lives(
 
 
 @pytest.mark.parametrize(("path", "key"), USERS)
+@pytest.mark.fault("F27", "poison_ws")
 async def test_an_unreadable_private_frame_reconnects_so_that_the_account_is_reconciled(
     listening: Rig, path: str, key: PositionKey
 ) -> None:
@@ -144,6 +149,7 @@ async def test_an_unreadable_private_frame_reconnects_so_that_the_account_is_rec
     ]
 
 
+@pytest.mark.fault("stale_listen_key")
 async def test_an_expired_listen_key_is_replaced_before_the_stream_is_dialled(listening: Rig) -> None:
     assert listening.exchange.expire_listen_keys() == 1
 
@@ -160,6 +166,7 @@ async def diligent(tmp_path: Path) -> AsyncIterator[Rig]:
         yield await rig.listen()
 
 
+@pytest.mark.fault("stale_listen_key")
 async def test_a_login_that_cannot_be_prolonged_is_made_anew(diligent: Rig) -> None:
     diligent.arm("reject", method="PUT", path="/listenKey", code=-1125, message="This listenKey does not exist.")
 
@@ -184,6 +191,7 @@ async def test_every_fill_comes_over_the_private_stream(listening: Rig, key: Pos
 
 @pytest.mark.feature("C02", part="fallback")
 @pytest.mark.parametrize(("path", "key"), USERS)
+@pytest.mark.fault("dropped_frames")
 async def test_a_fill_that_the_stream_dropped_is_asked_for(listening: Rig, path: str, key: PositionKey) -> None:
     listening.arm("drop_fill", path=path)
 
@@ -216,6 +224,7 @@ async def test_without_any_stream_orders_settle_over_rest(rig: Rig, key: Positio
 
 @pytest.mark.feature("O10", part="stream")
 @pytest.mark.parametrize(("path", "key"), USERS)
+@pytest.mark.fault("F07", "duplicate_frames")
 async def test_a_fill_told_twice_has_one_id(listening: Rig, path: str, key: PositionKey) -> None:
     listening.arm("duplicate_fill", path=path)
 

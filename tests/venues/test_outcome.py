@@ -63,6 +63,7 @@ def verdict(error: Exception) -> tuple[Fate, ErrorClass]:
         (400, body(-9999, "A code that nobody knows.")),
     ],
 )
+@pytest.mark.fault("F12")
 def test_what_the_venue_does_not_explain_stays_unknown(url: str, status: int, text: str) -> None:
     assert verdict(raised(url, status, text))[0] is Fate.UNKNOWN
 
@@ -84,6 +85,7 @@ def test_what_the_venue_does_not_explain_stays_unknown(url: str, status: int, te
         RuntimeError("what nobody foresaw"),
     ],
 )
+@pytest.mark.fault("F12")
 def test_silence_and_surprise_are_unknown(error: Exception) -> None:
     assert verdict(error) == (Fate.UNKNOWN, ErrorClass.OUTCOME_UNKNOWN)
 
@@ -178,6 +180,7 @@ async def test_our_own_errors_pass_as_they_are(error: Exception) -> None:
     assert passed.value is error
 
 
+@pytest.mark.fault("F60")
 async def test_no_query_string_survives_into_an_error_or_its_cause() -> None:
     async def fails() -> None:
         raise errors.RequestTimeout("binance GET https://api.binance.com/api/v3/account?timestamp=1&signature=abcdef")
@@ -190,5 +193,6 @@ async def test_no_query_string_survives_into_an_error_or_its_cause() -> None:
     assert fault.value.__suppress_context__
 
 
+@pytest.mark.fault("F61")
 def test_a_venues_text_cannot_forge_a_line_of_the_log() -> None:
     assert scrubbed("bad\r\nlevel=info all is well\x1b[31m") == "bad level=info all is well [31m"

@@ -1,0 +1,64 @@
+"""Market days in which everything goes wrong that one exchange and other hands can do: the contract still holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(600)]
+
+HEAVY = frozenset(
+    {
+        "accept_then_drop", "bad_gateway", "cancel", "close_ws", "delay_response_s", "delist", "drop_fill",
+        "duplicate_fill", "duplicate_ws", "executed_unknown", "expire_listen_key", "filters", "funding_interval",
+        "gap_ws", "garbage", "halt", "late_request", "lie_account", "order", "overfill", "poison_ws", "price_ws",
+        "reject", "reorder_ws", "resume", "skew", "stale_account", "stall_ws", "tiers", "trade", "unavailable",
+    }
+)  # fmt: skip
+LIGHT = frozenset({"accept_then_drop", "close_ws", "duplicate_fill", "expire_listen_key", "gap_ws", "unavailable"})
+
+
+def played(folder: Path, level: str, days: int) -> dict[str, Any]:
+    words = ["demo", "--strategy", "btc_basis", "--seed", "7", "--days", str(days), "--faults", level, "--json"]
+    run = subprocess.run(
+        [sys.executable, "-m", "basis_daemon", *words, "--keep", str(folder / "run")],
+        capture_output=True, text=True, check=False, timeout=580,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    document: dict[str, Any] = json.loads(run.stdout)
+    return document
+
+
+def assert_contract(said: dict[str, Any]) -> None:
+    assert (said["duplicate_orders"], said["in_doubt"], said["breaks"]) == (0, 0, 0)
+    assert said["orders_sent"] == said["venue_orders"]
+    assert said["positions"] == said["venue_positions"]
+    assert Decimal(said["unexplained"]) == 0
+    assert Decimal(said["max_abs_delta_frac"]) <= Decimal("0.03")
+    assert said["trades"] > 0
+    assert said["positions"]["binanceusdm:perp:BTCUSDT"].startswith("-")
+
+
+@pytest.mark.feature("Q03", part="cex")
+@pytest.mark.fault("manual_trade", "overfill", "foreign_order", "filter_change", "tier_change", "delisting")
+@pytest.mark.fault("funding_interval_change", "venue_lags", "venue_lies", "reordered_frames", "late_request")
+def test_with_every_fault_that_one_exchange_can_do_the_books_agree_to_the_last_digit(tmp_path: Path) -> None:
+    said = played(tmp_path, "heavy", 3)
+    assert_contract(said)
+    missing = HEAVY - set(said["faults_injected"])
+    assert not missing
+    assert said["foreign_orders"] >= 2
+
+
+@pytest.mark.feature("Q03", part="cex")
+def test_a_day_of_ordinary_trouble_is_a_day_like_any_other(tmp_path: Path) -> None:
+    said = played(tmp_path, "light", 1)
+    assert_contract(said)
+    assert not LIGHT - set(said["faults_injected"])
+    assert said["foreign_orders"] == 0
