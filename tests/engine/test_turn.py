@@ -254,7 +254,7 @@ async def test_nothing_that_a_strategy_is_shown_can_be_changed_by_it() -> None:
                 view[PERP] = None  # type: ignore[index]  # what must not be possible
         for part in (shown.market, shown.exposure, shown.risk):
             with pytest.raises((AttributeError, TypeError)):
-                part.time = None  # type: ignore[union-attr, misc]  # frozen
+                part.time = None  # type: ignore[union-attr, misc]  # what must not be possible
 
 
 @pytest.mark.parametrize("state", [GuardState.REDUCING, GuardState.HALTED])
