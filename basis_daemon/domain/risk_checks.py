@@ -37,7 +37,8 @@ def _is_unrestricted(seen: GateInput) -> bool:
     risk = seen.risk
     is_held = seen.is_read_only or seen.is_halted or seen.is_reducing or risk.is_killed
     is_doubtful = risk.in_doubt or risk.breaks or risk.halted_until or seen.exposure.equity_usdt is None
-    return seen.is_armed and not is_held and not is_doubtful
+    is_shut = risk.halted_instruments or any(i.is_halted for i in seen.market.instruments.values())
+    return seen.is_armed and not is_held and not is_doubtful and not is_shut
 
 
 def _restrictions(order: Order, effect: Effect, seen: GateInput) -> Iterator[tuple[DenyReason, bool, str]]:
