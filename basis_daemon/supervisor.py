@@ -337,6 +337,9 @@ class Supervisor:
             for engine in self.engines:
                 engine.tick()
             self._upkeep.look()
+            if not self._stop.is_set() and (share := self._memory_share()) > MEMORY_SHARE_MAX:
+                self._alarm("memory runs out: draining", {"share": f"{share:.2f}", "max": str(MEMORY_SHARE_MAX)})
+                self.request_stop()
             self.heartbeat.came_round(TICK)
             if not self._stop.is_set() and (share := self._memory_share()) > MEMORY_SHARE_MAX:
                 self._alarm("memory runs out: draining", {"share": f"{share:.2f}", "max": str(MEMORY_SHARE_MAX)})
