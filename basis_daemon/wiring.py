@@ -115,6 +115,7 @@ async def _live(
         daemon = _assemble(settings, journal, clock, service, tree)
         desk = Desk(
             rows=lambda after: _rows(settings.journal_file, after),
+            begins_at=lambda: _begins_at(settings.journal_file),
             live=lambda: {**daemon.supervisor.health(), "guard": daemon.guard.state, "pid": os.getpid()},
             halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
             rearm=daemon.rearm,
@@ -151,6 +152,12 @@ def _make_home(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"data_dir {directory}: {error.strerror}; correct the path or its permissions") from error
+
+
+def _begins_at(path: Path) -> int:
+    """The first row that retention has left."""
+    with JournalReader.open(path) as reader:
+        return reader.seal.through + 1
 
 
 def _rows(path: Path, after: int) -> Sequence[StoredRecord]:

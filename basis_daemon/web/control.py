@@ -46,7 +46,8 @@ class Desk:
 
     ``rows`` gives journal rows above a sequence and is called from a thread; ``live`` is what only the process knows;
     ``halt`` and ``rearm`` move the guard's latch and raise a BasisError when it does not move; ``withdraw`` reserves
-    capital or raises one; ``audit`` journals the text of an operator's command before it takes effect.
+    capital or raises one; ``audit`` journals the text of an operator's command before it takes effect; ``begins_at`` is
+    the sequence of the first row that retention has left.
     """
 
     rows: Callable[[int], Iterable[StoredRecord]]
@@ -55,6 +56,7 @@ class Desk:
     rearm: Callable[[str], None]
     withdraw: Callable[[Withdrawal], WithdrawalRow]
     audit: Callable[[str], None]
+    begins_at: Callable[[], int] = lambda: 1
 
 
 class ControlServer:
@@ -162,6 +164,9 @@ class ControlServer:
                 return _json({"error": str(error)}, web.HTTPInternalServerError.status_code)
 
     def _answer(self, question: Callable[[BookView], Json]) -> Json:
+        """What was pruned leaves the view too, which is folded anew then: it is as large as the journal, no larger."""
+        if self._view.first is not None and self._view.first.sequence < self._desk.begins_at():
+            self._view = BookView()
         return question(self._view.fold(self._desk.rows(self._view.state.sequence)))
 
     async def _command(

@@ -19,7 +19,7 @@ from basis_daemon.settings import load_settings
 from tests.builders import NOW
 from tests.demo.story import story_on
 from tests.journal.builders import RUN, StandingClock
-from tests.journal.test_integrity import flip
+from tests.journal.test_integrity import damage
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_verify_tells_what_the_journal_holds_and_that_it_holds(config: Path, jou
 
 @pytest.mark.feature("H03", part="command")
 def test_verify_of_a_damaged_journal_ends_with_one_and_names_the_row_and_the_remedy(journal: Path) -> None:
-    flip(journal, b"funding:1")
+    damage(journal, "UPDATE record SET payload = '{}' WHERE kind = 'cash_flow'")
     result = run("verify", "--journal", journal, "--json")
     assert result.exit_code == 1
     error = json.loads(result.stdout)["error"]

@@ -34,6 +34,7 @@ class Office:
     story: Story
     guard: Guard = field(init=False)
     wishes: list[Withdrawal] = field(default_factory=list)
+    pruned_through: int = 0
 
     def __post_init__(self) -> None:
         self.guard = Guard(self.story.recorder, lambda _what, _facts: None)
@@ -41,7 +42,8 @@ class Office:
     @property
     def desk(self) -> Desk:
         return Desk(
-            rows=self.story.journal.read,
+            rows=lambda after: self.story.journal.read(max(after, self.pruned_through)),
+            begins_at=lambda: self.pruned_through + 1,
             live=lambda: {"phase": "armed", "guard": self.guard.state},
             halt=lambda why: self.guard.tighten(GuardState.HALTED, why),
             rearm=self.guard.rearm,
@@ -95,6 +97,17 @@ async def test_rows_that_came_since_the_last_question_are_in_the_next_answer(
     assert (await client.get("/status"))["guard"]["state"] == "ACTIVE"
     office.story.halt("drill")
     assert (await client.get("/status"))["guard"] == {"state": "HALTED", "why": "drill"}
+
+
+async def test_what_was_pruned_leaves_the_answers_and_what_is_held_stays(client: LocalClient, office: Office) -> None:
+    before = await client.get("/positions")
+    assert (await client.get("/trades"))["trades"]
+    office.story.recorder.snapshot()
+    office.pruned_through = office.story.journal.read()[-1].sequence - 1
+    assert (await client.get("/trades"))["trades"] == []
+    held = {row["key"]: row["quantity"] for row in (await client.get("/positions"))["positions"]}
+    assert held == {row["key"]: row["quantity"] for row in before["positions"]}
+    assert (await client.get("/orders"))["total"] == 3
 
 
 @pytest.mark.feature("S13", part="socket")

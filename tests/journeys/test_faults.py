@@ -13,6 +13,9 @@ import pytest
 from basis_daemon.clock import SystemClock
 from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.processes import Child
+from basis_daemon.journal.reader import JournalReader
+from basis_daemon.journal.watermark import load_watermark
+from basis_daemon.ports import RecordKind
 from basis_daemon.web.client import LocalClient
 from tests.journeys.test_sigkill import WAIT_S, Drill
 
@@ -103,6 +106,16 @@ def assert_confirmed(outcome: Outcome) -> None:
     assert document["positions"] == document["venue_positions"]
 
 
+def assert_sealed(drill: Drill) -> None:
+    """The last word of an orderly end is the whole state, and the watermark is on it."""
+    path = drill.directory / "book" / "journal.sqlite"
+    with JournalReader.open(path) as journal:
+        head, newest = journal.verify(), journal.newest()
+    assert newest is not None
+    assert newest.record.kind is RecordKind.SNAPSHOT
+    assert load_watermark(path) == head
+
+
 @pytest.mark.feature("O04", part="process")
 @pytest.mark.feature("C03", part="process")
 @pytest.mark.fault("F01", "F02", "F14", "accept_then_drop", "garbage", "503")
@@ -159,6 +172,7 @@ async def test_told_to_leave_in_mid_entry_it_leaves_hedged_and_a_second_one_wait
     assert "written by another process" in second.tail()
     await orders_at_venue(drill, 1, first)
     assert await first.stop(WAIT_S) == 0
+    assert_sealed(drill)
     await drill.exchange.post("/clock", {"hold": True})
     cut = drill.outcome(await drill.exchange.get("/status"), await drill.exchange.get("/books"), 0)
     assert_confirmed(cut)
@@ -181,6 +195,7 @@ async def test_a_venue_that_hangs_cannot_keep_it_and_the_order_on_the_wire_is_fo
     await in_phase(drill, daemon, "draining")
     send(daemon, signal.SIGTERM)
     assert await daemon.ended(WAIT_S) == 0
+    assert_sealed(drill)
     send(drill.sandbox, signal.SIGCONT)
     await drill.exchange.post("/clock", {"hold": True})
     assert_confirmed(await judged(drill, await drill.daemon(ALIVE), 0.5))
