@@ -22,7 +22,7 @@ class Fence:
     def rival(self, client_id: str) -> str | None:
         """Why this id proves another daemon; None for another hand's, and for what an earlier life of ours left."""
         origin, epoch = origin_of(client_id), self._recorder.epoch
-        if origin is None or client_id in self._recorder.state.orders:
+        if origin is None or client_id in self._recorder.state.orders or self._recorder.recall(client_id) is not None:
             return None
         if origin.journal != self._digits:
             return f"order {client_id} is of another daemon's journal {origin.journal}, this one's is {self._digits}"

@@ -9,7 +9,7 @@ import pytest
 from basis_daemon.domain.errors import SecondDaemonError
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.order_ids import order_id
-from basis_daemon.engine.codec import GuardState
+from basis_daemon.engine.codec import GuardState, LifeRow
 from basis_daemon.engine.fence import Fence
 from basis_daemon.supervisor import Phase
 from basis_daemon.venues.paper.venue import PaperTerms
@@ -97,3 +97,13 @@ async def test_a_start_beside_another_daemon_is_refused_with_the_name_of_its_ord
     )
     assert Phase.ARMED not in room.phases
     assert rig.sent == []
+
+
+async def test_an_order_of_ours_that_has_left_memory_is_no_rival() -> None:
+    rig, fence = fenced()
+    life = await rig.run(trade_order(COIN, Side.BUY, "0.1"))
+    order_id_of_ours = life.order.order_id
+    rig.recorder.record(LifeRow(is_leaving=True, life=life.row()), life.plan_id, order_id_of_ours)
+    assert order_id_of_ours not in rig.state.orders
+    fence.meet(order_id_of_ours)
+    assert rig.guard.state is GuardState.ACTIVE
