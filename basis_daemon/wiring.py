@@ -61,7 +61,15 @@ from basis_daemon.telemetry import (
     get_logger,
 )
 from basis_daemon.web.control import ControlServer, Desk
-from basis_daemon.wiring_limits import collars, disk_watch, leg_budget, risk_limits, watch_limits
+from basis_daemon.wiring_limits import (
+    collars,
+    disk_watch,
+    fee_coins,
+    leg_budget,
+    risk_limits,
+    usdt_proxies,
+    watch_limits,
+)
 from basis_daemon.wiring_venues import SANDBOX_SECRET, Venue, account_leases, make_venues
 
 VALUATION_STEP = timedelta(hours=1)
@@ -223,6 +231,7 @@ def _assemble(
             recorder,
             freshness,
             clock,
+            alarm,
             Sight(
                 lambda: [of_one.survey(own)[1] for own, of_one in zip(strategies, pictures, strict=True)],
                 lambda: book_drawdown(valuers),
@@ -268,6 +277,7 @@ def _picture_maker(core: _Core, strategy: BasisStrategy, desk: RiskDesk) -> Pict
         grace_ns=int(core.settings.freshness.grace_s * _NS),
         risk_of=desk.view,
         budget_usdt=core.settings.strategies[strategy.name].budget_usdt,
+        coins=frozenset([*fee_coins(core.settings), *usdt_proxies(core.settings)]),
     )
 
 

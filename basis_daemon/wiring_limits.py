@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 
+from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.risk import RiskLimits
 from basis_daemon.engine.guard import Guard
@@ -38,6 +39,18 @@ def risk_limits(
     )
 
 
+def fee_coins(settings: Settings) -> list[PositionKey]:
+    """What pays fees at each venue, as held in its spot wallet; also the name of the pair that prices it."""
+    venues = settings.enabled_venues.values()
+    return [PositionKey.of(v.accounts.spot, Kind.SPOT, v.fee_asset) for v in venues if v.fee_asset is not None]
+
+
+def usdt_proxies(settings: Settings) -> list[PositionKey]:
+    """The dollar's pair at each venue; the first one speaks for USDT."""
+    proxy, venues = settings.guard.usdt_proxy, settings.enabled_venues.values()
+    return [] if proxy is None else [PositionKey.of(venue.accounts.spot, Kind.SPOT, proxy) for venue in venues]
+
+
 def watch_limits(settings: Settings, strategies: list[BasisStrategy]) -> WatchLimits:
     """Of the guard over all strategies."""
     guard = settings.guard
@@ -48,6 +61,10 @@ def watch_limits(settings: Settings, strategies: list[BasisStrategy]) -> WatchLi
         drawdown_halted=guard.drawdown_halted,
         silent_max_s=guard.silent_max_s,
         break_max_s=guard.break_max_s,
+        fee_coins=tuple(fee_coins(settings)),
+        fee_coin_min_usdt=guard.fee_asset_min_usdt,
+        usdt_proxy=next(iter(usdt_proxies(settings)), None),
+        usdt_floor=guard.usdt_floor,
         shocks={strategy.parameters.asset: strategy.parameters.shock for strategy in strategies},
     )
 

@@ -146,7 +146,7 @@ def _held(
 
 # ---------------------------------------------------------------------------------------------------- what they need
 def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe: Probe) -> CEXOptions:
-    mode, key, secret = settings.mode, venue.key, venue.secret
+    mode, key, secret, coins = settings.mode, venue.key, venue.secret, (venue.fee_asset, settings.guard.usdt_proxy)
     if mode is Mode.SANDBOX and key is None and secret is None:
         key, secret = (SecretStr(text) for text in sandbox_credentials(venue))
     if mode.needs_keys and (key is None or secret is None):
@@ -155,7 +155,7 @@ def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe:
     return CEXOptions(
         api_key=key,
         api_secret=secret,
-        spot_assets=tuple(assets),
+        spot_assets=tuple(dict.fromkeys([*assets, *(coin for coin in coins if coin is not None)])),
         perp_symbols=tuple(f"{asset}USDT" for asset in assets),
         leverage=venue.leverage,
         network=_network(settings),

@@ -23,6 +23,7 @@ class DenyReason(StrEnum):
     KILL_SWITCH = "kill_switch", "The kill switch is on: only risk-reducing defence may leave."
     GUARD_HALTED = "guard_halted", "The guard is HALTED: only defence of the ladder, or the operator, may act."
     GUARD_REDUCING = "guard_reducing", "The guard is REDUCING: nothing that adds risk may leave."
+    GUARD_CAUTION = "guard_caution", "The guard sees a reason to add no risk now, such as USDT off its peg."
     IN_DOUBT = "in_doubt", "The outcome of an earlier order is unknown: only defence of level 2 or 3 may leave."
     UNRESOLVED_BREAK = "unresolved_break", "Book and venue disagree under a key: only risk-reducing defence may leave."
     STALE_INPUT = "stale_input", "A price or account that the order depends on is past its age limit or was never seen."

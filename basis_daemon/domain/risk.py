@@ -44,7 +44,10 @@ class RiskLimits:
 
 @dataclass(frozen=True, slots=True)
 class GateInput:
-    """What the gate looks at. ``level`` is the urgency of the assessment; ``reserved`` is promised to live orders."""
+    """What the gate looks at. ``level`` is the urgency of the assessment; ``reserved`` is promised to live orders.
+
+    ``caution`` is the guard's reason to add no risk for now, empty when it has none.
+    """
 
     market: MarketSnapshot
     exposure: Exposure
@@ -55,6 +58,7 @@ class GateInput:
     is_read_only: bool = False
     is_reducing: bool = False
     is_halted: bool = False
+    caution: str = ""
     is_operator: bool = False
     level: int = 0
     known_ids: Container[str] = frozenset()

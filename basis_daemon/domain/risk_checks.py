@@ -35,7 +35,7 @@ def restriction_denials(orders: Sequence[Order], _: RiskLimits, seen: GateInput)
 def _is_unrestricted(seen: GateInput) -> bool:
     """True when nothing restricts anybody: then it does not matter what an order does to risk."""
     risk = seen.risk
-    is_held = seen.is_read_only or seen.is_halted or seen.is_reducing or risk.is_killed
+    is_held = seen.is_read_only or seen.is_halted or seen.is_reducing or risk.is_killed or seen.caution
     is_doubtful = risk.in_doubt or risk.breaks or risk.halted_until or seen.exposure.equity_usdt is None
     is_shut = risk.halted_instruments or any(i.is_halted for i in seen.market.instruments.values())
     return seen.is_armed and not is_held and not is_doubtful and not is_shut
@@ -52,6 +52,7 @@ def _restrictions(order: Order, effect: Effect, seen: GateInput) -> Iterator[tup
     yield DenyReason.KILL_SWITCH, risk.is_killed and not is_defence, effect
     yield DenyReason.GUARD_HALTED, seen.is_halted and not is_urgent, effect
     yield DenyReason.GUARD_REDUCING, seen.is_reducing and effect is Effect.ADDING, effect
+    yield DenyReason.GUARD_CAUTION, bool(seen.caution) and effect is Effect.ADDING, seen.caution
     yield DenyReason.UNRESOLVED_BREAK, bool(risk.breaks) and not is_defence, breaks
     yield DenyReason.ACCOUNT_HALTED, _is_ahead(halted, seen) and effect is Effect.ADDING, order.venue
     yield DenyReason.EQUITY_UNKNOWN, seen.exposure.equity_usdt is None and effect is Effect.ADDING, ""

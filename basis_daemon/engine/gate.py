@@ -106,6 +106,7 @@ class RiskDesk:
             is_armed=self._permissions.is_armed(),
             is_reducing=self._guard.state is GuardState.REDUCING,
             is_halted=self._guard.state is GuardState.HALTED,
+            caution=self._guard.caution,
             level=assessment.urgency,
             known_ids=state.orders,
             sent_last_minute=len(self._approved_ns),

@@ -16,11 +16,15 @@ class GuardLatchedError(BasisError):
 
 
 class Guard:
-    """Holds the latch in the journal, so that a restart cannot loosen it."""
+    """Holds the latch in the journal, so that a restart cannot loosen it.
+
+    ``caution`` is no latch: a reason to add no risk for as long as it is seen, empty when there is none.
+    """
 
     def __init__(self, recorder: Recorder, alarm: Alarm) -> None:
         self._recorder = recorder
         self._alarm = alarm
+        self.caution = ""
 
     @property
     def state(self) -> GuardState:

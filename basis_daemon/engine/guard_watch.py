@@ -16,6 +16,7 @@ from basis_daemon.domain.margin import distance_of
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.freshness import Freshness
 from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.ports import Clock
 
@@ -23,12 +24,19 @@ _NS = 1_000_000_000
 AWAKE_GAP_S = 5
 """Process seconds between two looks after which the process itself was halted: silence is counted from then on anew."""
 
+PEG_AGE_MAX_S = 300
+"""Of USDT/USD (strategies.md 1.4); process seconds."""
+
 Tightening = tuple[GuardState, str]
 
 
 @dataclass(frozen=True, slots=True)
 class WatchLimits:
-    """Where the guard tightens. ``z`` in shocks of the underlying, drawdown of the peak unit value, process seconds."""
+    """Where the guard tightens. ``z`` in shocks of the underlying, drawdown of the peak unit value, process seconds.
+
+    Less than ``fee_coin_min_usdt`` of a fee coin is an alarm: without it fees are taken from what the book trades.
+    ``usdt_proxy`` is the pair of a dollar against USDT, None where the peg is not watched; ``usdt_floor`` is in USD.
+    """
 
     z_reducing: Decimal
     z_halted: Decimal
@@ -36,6 +44,10 @@ class WatchLimits:
     drawdown_halted: Decimal
     silent_max_s: Decimal
     break_max_s: Decimal
+    fee_coins: tuple[PositionKey, ...]
+    fee_coin_min_usdt: Decimal
+    usdt_proxy: PositionKey | None
+    usdt_floor: Decimal
     shocks: Mapping[str, Decimal]
 
 
@@ -51,27 +63,72 @@ class GuardWatch:
     """Tightens the guard for what it sees. ``look`` is synchronous and waits for nobody."""
 
     def __init__(
-        self, guard: Guard, recorder: Recorder, freshness: Freshness, clock: Clock, sight: Sight, limits: WatchLimits
+        self,
+        guard: Guard,
+        recorder: Recorder,
+        freshness: Freshness,
+        clock: Clock,
+        alarm: Alarm,
+        sight: Sight,
+        limits: WatchLimits,
     ) -> None:
         self._guard = guard
         self._recorder = recorder
         self._freshness = freshness
         self._clock = clock
+        self._alarm = alarm
         self._sight = sight
         self._limits = limits
         self._looked_ns: int | None = None
         self._awake_since_ns = clock.monotonic_ns()
         self._broken_since_ns: dict[PositionKey, int] = {}
+        self._low: set[PositionKey] = set()
 
     def look(self) -> None:
         """One look at everything; the latch moves at most as far as the worst of it asks."""
         now_ns = self._clock.monotonic_ns()
         self._note_sleep(now_ns)
-        for exposure in self._sight.exposures():
+        exposures = self._sight.exposures()
+        for exposure in exposures:
+            self._look_at_fee_coins(exposure)
             for state, why in (*self._margin(exposure), *self._silence(exposure, now_ns)):
                 self._guard.tighten(state, why)
         for state, why in (*self._drawdown(), *self._breaks(now_ns)):
             self._guard.tighten(state, why)
+        self._look_at_peg(exposures[0], now_ns)
+
+    def _look_at_peg(self, exposure: Exposure, now_ns: int) -> None:
+        """No new risk while USDT is below its floor, or nobody says what it is worth."""
+        proxy = self._limits.usdt_proxy
+        if proxy is None:
+            return
+        age = self._freshness.ages((proxy,), (), now_ns).get(f"book:{proxy}")
+        price = exposure.prices.get(proxy.symbol)
+        if price is None or age is None or age.arrival_age_s > PEG_AGE_MAX_S:
+            caution = f"USDT/USD is unknown: {proxy} was not heard for {PEG_AGE_MAX_S} s"
+        else:
+            usd = 1 / price
+            floor = self._limits.usdt_floor
+            caution = "" if usd >= floor else f"USDT is at {usd:.4f} USD, expected at least {floor}"
+        if caution and not self._guard.caution:
+            self._alarm("no new risk", {"why": caution})
+        self._guard.caution = caution
+
+    def _look_at_fee_coins(self, exposure: Exposure) -> None:
+        """Told once when a balance falls below its minimum; a coin without a price yet is not judged."""
+        least = self._limits.fee_coin_min_usdt
+        for key in self._limits.fee_coins:
+            price = exposure.prices.get(key.symbol)
+            if price is None or key not in exposure.holdings:
+                continue
+            worth = exposure.holdings.get(key, Decimal(0)) * price
+            if worth >= least:
+                self._low.discard(key)
+            elif key not in self._low:
+                self._low.add(key)
+                self._alarm(
+                    "fee coin runs low", {"key": key, "worth_usdt": f"{worth:.2f}", "expected_usdt": str(least)}
+                )
 
     def _note_sleep(self, now_ns: int) -> None:
         if self._looked_ns is None or now_ns - self._looked_ns > AWAKE_GAP_S * _NS:
@@ -103,7 +160,8 @@ class GuardWatch:
     def _silence(self, exposure: Exposure, now_ns: int) -> Iterator[Tightening]:
         """Streams and accounts that something held depends on; what never spoke is silent since we look."""
         held = [key for key, quantity in exposure.holdings.items() if quantity]
-        traded = [key for key in held if key in self._recorder.state.instruments]
+        coins = (*self._limits.fee_coins, self._limits.usdt_proxy)
+        traded = [key for key in held if key in self._recorder.state.instruments and key not in coins]
         if not traded:
             return
         accounts = sorted({key.venue for key in held if key.kind in {Kind.SPOT, Kind.PERP}})

@@ -70,7 +70,9 @@ class PictureMaker:
         grace_ns: int,
         risk_of: RiskOf,
         budget_usdt: Decimal | None = None,
+        coins: frozenset[PositionKey] = frozenset(),
     ) -> None:
+        """``coins`` are pairs that nobody trades: what pays fees is valued by them."""
         self._mailbox = mailbox
         self._monitor = monitor
         self._recorder = recorder
@@ -78,6 +80,7 @@ class PictureMaker:
         self._clock = clock
         self._risk_of = risk_of
         self._budget_usdt = budget_usdt
+        self._coins = coins
         self.grace_ns = grace_ns
 
     def newest(self, strategy: Strategy) -> datetime:
@@ -96,7 +99,7 @@ class PictureMaker:
     def take(self, strategy: Strategy, memory: object, ids: DecisionIds, running: Sequence[Assessment]) -> Picture:
         """The picture now; what was never seen is missing from it, what is old says so."""
         accounts = accounts_of(strategy)
-        market = self.market(strategy.instruments, accounts, ids, memory)
+        market = self.market(strategy.instruments | self._coins, accounts, ids, memory)
         book = self._monitor.book.part(accounts)
         exposure = build_exposure(book, market, self._budget_usdt)
         events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values())

@@ -151,6 +151,8 @@ class VenueSettings(_Section):
     """Set on the venue and read back at start; the margin ladder knows no other."""
     accounts: AccountSettings = AccountSettings()
     """Its accounts."""
+    fee_asset: str | None = Field(default=None, pattern=r"^[A-Z0-9]{2,10}$")
+    """The coin that pays fees there, such as BNB: its price is followed, and a low balance is an alarm."""
 
     @property
     def has_key(self) -> bool:
@@ -265,6 +267,10 @@ class GuardSettings(_Section):
     notional_per_minute_max_usdt: Number = _number(
         "10000000", "100", "1000000000", "USDT", "out of the last hop; more halts"
     )
+    usdt_proxy: str | None = Field(default=None, pattern=r"^[A-Z0-9]{2,10}$")
+    """A coin worth a dollar whose spot price in USDT tells what USDT is worth, such as USDC; null: not watched."""
+    usdt_floor: Number = _number("0.985", "0.95", "0.995", "USD", "what USDT is worth; below it nothing new is entered")
+    fee_asset_min_usdt: Number = _number("20", "0", "10000", "USDT", "of a venue's fee_asset; less is an alarm")
     price_collar_bp: Number = _number(
         "500", "50", "2000", "bp", "an order's worst price against index and other books; above slip_emergency"
     )

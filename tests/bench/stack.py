@@ -46,7 +46,7 @@ _COLLARS = Collars(
     price_collar_bp=D(500),
     source_max_s=NEVER_S,
 )
-_WATCH = WatchLimits(D("0.2"), D("0.1"), D("0.08"), D("0.12"), NEVER_S, NEVER_S, {})
+_WATCH = WatchLimits(D("0.2"), D("0.1"), D("0.08"), D("0.12"), NEVER_S, NEVER_S, (), D(0), None, D("0.985"), {})
 
 
 def silent(_what: str, _values: Mapping[str, str]) -> None:
@@ -101,7 +101,7 @@ def assemble(
         mandate=mandate, recorder=recorder, reconcilers=reconcilers, survey=survey, alarm=alarm, step=timedelta(days=30)
     )
     sight = Sight(lambda: [survey()[1]], lambda: valuer.drawdown)
-    watch = GuardWatch(guard, recorder, freshness, clock, sight, _WATCH)
+    watch = GuardWatch(guard, recorder, freshness, clock, alarm, sight, _WATCH)
     parts = Parts(
         [feed(mailbox)],
         reconcilers,

@@ -110,6 +110,7 @@ CHANGES: list[tuple[DenyReason, Change]] = [
     (DenyReason.KILL_SWITCH, risky(is_killed=True)),
     (DenyReason.GUARD_HALTED, lambda seen: replace(seen, is_halted=True)),
     (DenyReason.GUARD_REDUCING, lambda seen: replace(seen, is_reducing=True)),
+    (DenyReason.GUARD_CAUTION, lambda seen: replace(seen, caution="USDT is at 0.98 USD")),
     (DenyReason.INSTRUMENT_HALTED, risky(halted_instruments={PERP: "filled beyond what was asked"})),
     (DenyReason.IN_DOUBT, risky(in_doubt=("ab" * 16,))),
     (DenyReason.UNRESOLVED_BREAK, risky(breaks=(BREAK,))),

@@ -56,6 +56,7 @@ COLLARS = Collars(
 )
 
 
+BNB, USDC = PositionKey("binance:spot:BNB"), PositionKey("binance:spot:USDC")
 WATCH = WatchLimits(
     z_reducing=D("0.20"),
     z_halted=D("0.10"),
@@ -63,6 +64,10 @@ WATCH = WatchLimits(
     drawdown_halted=D("0.12"),
     silent_max_s=D(60),
     break_max_s=D(60),
+    fee_coins=(BNB,),
+    fee_coin_min_usdt=D(20),
+    usdt_proxy=None,
+    usdt_floor=D("0.985"),
     shocks={"BTC": D("0.20")},
 )
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.market import BookTick
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import GuardState
-from basis_daemon.engine.guard_watch import GuardWatch, Sight
-from tests.engine.support import WATCH, Rig
-from tests.engine.turn_support import STREAMS, Room, living, opened, paired_rig
-from tests.venues.paper_support import CASH, COIN, FUTURES, MARGIN, PERP, D, Stage, stamp, trade_order
+from basis_daemon.engine.guard_watch import GuardWatch, Sight, WatchLimits
+from tests.builders import POOR, RICH
+from tests.engine.support import BNB, USDC, WATCH, Rig
+from tests.engine.turn_support import STREAMS, Room, idle_rig, living, opened, paired_rig
+from tests.venues.paper_support import CASH, COIN, FUTURES, MARGIN, PERP, SPOT_BTC, D, Stage, stamp, trade_order
 
 SILENT_S = 60
 
@@ -74,10 +78,10 @@ async def test_a_drawdown_beyond_the_strategies_own_tightens_the_guard(drawdown:
         assert state(room.rig) is expected
 
 
-def watching(room: Room, drawdown: object) -> GuardWatch:
+def watching(room: Room, drawdown: object, limits: WatchLimits = WATCH) -> GuardWatch:
     rig = room.rig
     sight = Sight(lambda: [room.pictures[0].survey(room.engines[0].strategy)[1]], drawdown)  # type: ignore[arg-type]  # a number by call
-    return GuardWatch(rig.guard, rig.recorder, room.freshness, rig.clock, sight, WATCH)
+    return GuardWatch(rig.guard, rig.recorder, room.freshness, rig.clock, rig.alarm, sight, limits)
 
 
 # -------------------------------------------------------------------------------------------------------- staleness
@@ -215,3 +219,94 @@ async def test_it_invents_no_trades() -> None:
     async with opened(room):
         room.watch.look()
         assert room.rig.sent == room.sent == []
+
+
+# --------------------------------------------------------------------------------------------------- the fee coin
+def with_bnb(quantity: str) -> Rig:
+    """A pair, and some of the coin that pays its fees."""
+    held = {COIN: D(1), PERP: D(-1), MARGIN: D(24_000), CASH: D(0), BNB: D(quantity)}
+    rig = Rig(stage=Stage(held, open_notional={PERP: D(-60_000)}))
+    rig.state.instruments[BNB] = replace(SPOT_BTC, key=BNB, base="BNB")
+    return rig
+
+
+def say_bnb(room: Room, price: int) -> None:
+    say_coin(room, BNB, str(price))
+
+
+def say_coin(room: Room, key: PositionKey, price: str) -> None:
+    level = ((D(price), D(100)),)
+    room.rig.mailbox.put(BookTick(key, stamp(room.now_s), room.rig.clock.monotonic_ns(), level, level))
+
+
+async def test_what_pays_the_fees_has_its_own_price_and_equity_stays_known() -> None:
+    room = Room(with_bnb("0.5"), rate=POOR)
+    async with opened(room):
+        await room.at(16)
+        assert room.decisions[-1].assessment.reason == "STALE"
+        assert "price:BNB" in room.decisions[-1].assessment.note
+        say_bnb(room, 600)
+        await room.at(32)
+        assert room.decisions[-1].assessment.reason == "HOLD"
+        assert room.decisions[-1].assessment.inputs["equity_usdt"].value == 84_000 + 300
+        assert not await room.valuer.value_now(), "no share price is made of an old quote"
+        say_bnb(room, 610)
+        assert await room.valuer.value_now()
+        assert room.valuer.last is not None
+        assert room.valuer.last.equity_usdt == 84_305
+
+
+async def test_a_fee_coin_that_runs_low_is_an_alarm_once_until_it_is_filled_up() -> None:
+    room = Room(with_bnb("0.03"))
+    async with opened(room):
+        room.watch.look()
+        assert "fee coin runs low" not in room.alarms, "without a price nothing is known"
+        say_bnb(room, 600)
+        for _ in range(3):
+            room.watch.look()
+        assert room.alarms.count("fee coin runs low") == 1
+        say_bnb(room, 700)
+        room.watch.look()
+        say_bnb(room, 600)
+        room.watch.look()
+        assert room.alarms.count("fee coin runs low") == 2
+        assert state(room.rig) is GuardState.ACTIVE
+
+
+async def test_the_silence_of_the_fee_coins_book_reduces_nothing() -> None:
+    room = Room(with_bnb("1"))
+    async with opened(room):
+        say_bnb(room, 600)
+        await awake(room, SILENT_S * 2, STREAMS)
+        assert state(room.rig) is GuardState.ACTIVE
+
+
+# -------------------------------------------------------------------------------------------------------- the peg
+@pytest.mark.parametrize(("usdc", "usd"), [("1.0152", ""), ("1.0153", "0.9849"), ("1.10", "0.9091")])
+async def test_usdt_below_its_floor_adds_no_risk_until_it_is_back_and_reduces_nothing(usdc: str, usd: str) -> None:
+    room = Room(idle_rig(), rate=RICH)
+    room.rig.state.instruments[USDC] = replace(SPOT_BTC, key=USDC, base="USDC")
+    async with opened(room):
+        watch = watching(room, lambda: D(0), replace(WATCH, usdt_proxy=USDC))
+        say_coin(room, USDC, usdc)
+        watch.look()
+        assert room.rig.guard.caution == (f"USDT is at {usd} USD, expected at least 0.985" if usd else "")
+        await room.at(1)
+        assert bool(room.sent) is not bool(usd)
+        assert any("guard_caution" in text for text in room.decisions[0].denied) is bool(usd)
+        assert state(room.rig) is GuardState.ACTIVE
+        if usd:
+            say_coin(room, USDC, "1.0001")
+            watch.look()
+            await room.at(20)
+            assert room.sent
+
+
+async def test_usdt_that_nobody_prices_is_no_reason_to_enter() -> None:
+    room = Room(idle_rig(), rate=RICH)
+    async with opened(room):
+        watching(room, lambda: D(0), replace(WATCH, usdt_proxy=USDC)).look()
+        assert "USDT/USD is unknown" in room.rig.guard.caution
+        await room.at(1)
+        assert room.sent == []
+        assert room.alarms.count("no new risk") == 1

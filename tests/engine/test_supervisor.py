@@ -107,7 +107,13 @@ class Life:
             freshness=freshness,
             fence=Fence(rig.recorder, rig.guard, "test"),
             guard_watch=GuardWatch(
-                rig.guard, rig.recorder, freshness, rig.clock, Sight(lambda: [self._survey()[1]], lambda: D(0)), WATCH
+                rig.guard,
+                rig.recorder,
+                freshness,
+                rig.clock,
+                rig.alarm,
+                Sight(lambda: [self._survey()[1]], lambda: D(0)),
+                WATCH,
             ),
             upkeep=Upkeep(rig.recorder, rig.alarm, 1000),
             valuers=[valuer],

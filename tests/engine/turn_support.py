@@ -32,7 +32,7 @@ from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.paper.venue import PaperTerms
 from tests.builders import RICH, parameters, settlements
-from tests.engine.support import BUDGET, WATCH, Rig
+from tests.engine.support import BNB, BUDGET, USDC, WATCH, Rig
 from tests.venues.paper_support import (
     CASH,
     COIN,
@@ -122,7 +122,7 @@ class Room:
             desk.valuer = valuer
         rig.handler.on_capital = self.valuer.due.set
         sight = Sight(lambda: [self.pictures[0].survey(books[0])[1]], lambda: self.valuer.drawdown)
-        self.watch = GuardWatch(rig.guard, rig.recorder, self.freshness, rig.clock, sight, WATCH)
+        self.watch = GuardWatch(rig.guard, rig.recorder, self.freshness, rig.clock, rig.alarm, sight, WATCH)
         self.memory_share = 0.0
         self.phases: list[Phase] = []
         self.has_stopped = asyncio.Event()
@@ -185,6 +185,7 @@ class Room:
             clock=self.rig.clock,
             grace_ns=int(GRACE_S * 1_000_000_000),
             risk_of=desk.view,
+            coins=frozenset({BNB, USDC}),
         )
 
     def _engine(self, strategy: BasisStrategy, desk: RiskDesk, pictures: PictureMaker) -> EventDrivenStrategyEngine:
