@@ -116,6 +116,13 @@ class AccountSource(Protocol):
         """Funding and other money moved without orders since ``since`` (market time), oldest first."""
         ...
 
+    async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
+        """Moves between this account and others of the same key since ``since`` (market time), whoever asked for them.
+
+        Their order_id is empty: those of our orders are known by their trade_id.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class AccountChanged:
@@ -206,6 +213,7 @@ class RecordKind(StrEnum):
     FOREIGN_ORDER = "foreign_order"
     HALT = "halt"
     OPENING = "opening"
+    CORRECTION = "correction"
     BREAK = "break"
     GROUP = "group"
     VALUATION = "valuation"

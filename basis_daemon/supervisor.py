@@ -153,6 +153,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._stage: asyncio.Timeout | None = None
+        self._handler.on_foreign_fill.append(self._foreign_fill)
 
     def health(self) -> dict[str, object]:
         """Where it stands in its life, and how long ago every loop had come round (None before the first time)."""
@@ -289,6 +290,11 @@ class Supervisor:
             what = "instrument closed at its venue" if instrument.is_halted else "terms changed at the venue"
             self._alarm(what, {"instrument": key, "was": str(known.get(key)), "is": str(instrument)})
         known.update(event.instruments)
+
+    def _foreign_fill(self, trade: Trade) -> None:
+        """Streamed or found by asking: every strategy that declared the key acts on it."""
+        for engine in self.engines:
+            engine.on_foreign(trade)
 
     def _stream_changed(self, event: StreamChanged) -> None:
         self._freshness.stream_changed(event.account, event.stream, is_up=event.is_up)

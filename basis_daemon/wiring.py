@@ -6,15 +6,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-from basis_daemon import __version__
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.order import OrderOperation
@@ -40,14 +38,11 @@ from basis_daemon.engine.upkeep import Upkeep
 from basis_daemon.engine.valuation import Mandate, Valuer, book_drawdown
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.engine.venue_manager import VenueManager
-from basis_daemon.journal.pruning import Retention
 from basis_daemon.journal.reader import JournalReader
-from basis_daemon.journal.schema import Run
 from basis_daemon.journal.sqlite import SqliteJournal
-from basis_daemon.journal.writer import Limits
-from basis_daemon.ports import KillPoint, Probe, RecordKind, StoredRecord, pass_by
-from basis_daemon.preflight import clear_to_start, journal_identity
-from basis_daemon.settings import Mode, Settings, config_hash, make_strategies
+from basis_daemon.ports import RecordKind, StoredRecord
+from basis_daemon.preflight import clear_to_start
+from basis_daemon.settings import Settings, config_hash, make_strategies
 from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor, phase_teller
 from basis_daemon.tasks import TaskTree
@@ -58,9 +53,9 @@ from basis_daemon.telemetry import (
     ServiceManager,
     configure_logging,
     correlated,
-    get_logger,
 )
 from basis_daemon.web.control import ControlServer, Desk
+from basis_daemon.wiring_journal import drill, journal_name, make_alarm, open_journal
 from basis_daemon.wiring_limits import (
     collars,
     disk_watch,
@@ -84,6 +79,7 @@ class Daemon:
     guard: Guard
     recorder: Recorder
     cashier: Cashier
+    venues: Sequence[Venue]
     valuers: Sequence[Valuer]
 
     def rearm(self, why: str) -> None:
@@ -102,7 +98,7 @@ async def run_daemon(settings: Settings, *, arm: bool) -> int:
         service.status("preflight")
         await clear_to_start(settings, arm=arm)
         _make_home(settings.data_dir)
-        journal = _open_journal(settings, clock)
+        journal = open_journal(settings, clock)
         try:
             with correlated(run_id=f"{settings.book.name}:{journal.generation}", config_hash=config_hash(settings)):
                 await _live(settings, journal, clock, service, arm=arm)
@@ -124,7 +120,7 @@ async def _live(
         desk = Desk(
             rows=lambda after: _rows(settings.journal_file, after),
             begins_at=lambda: _begins_at(settings.journal_file),
-            live=lambda: {**daemon.supervisor.health(), "guard": daemon.guard.state, "pid": os.getpid()},
+            live=lambda: _live_facts(daemon),
             halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
             rearm=daemon.rearm,
             withdraw=daemon.cashier.withdraw,
@@ -137,21 +133,22 @@ async def _live(
         await daemon.supervisor.run(tree, arm=arm)
 
 
-def _open_journal(settings: Settings, clock: SystemClock) -> SqliteJournal:
-    """Open for writing, and say what was found: a tail that was cut, a migration."""
-    kept = settings.journal
-    retention = Retention(_days(kept.keep_days), _days(kept.keep_decisions_days), kept.keep_snapshots)
-    journal = SqliteJournal.open(
-        settings.journal_file, journal_identity(settings), _run(settings), clock, Limits(retention=retention),
-        _probe(settings),
-    )  # fmt: skip
-    for note in journal.notes:
-        get_logger("journal").warning(note)
-    return journal
+def _halt_for(trade: Trade, guard: Guard) -> None:
+    """Another hand was at our account, and the configuration says that nothing new is risked after that."""
+    if not trade.is_forced:
+        guard.tighten(GuardState.HALTED, f"{trade.trade_id} at {trade.account} was done by another hand")
 
 
-def _days(days: Decimal) -> timedelta:
-    return timedelta(days=float(days))
+def _live_facts(daemon: Daemon) -> dict[str, object]:
+    """What only the process knows."""
+    dead_men = {name: state for venue in daemon.venues for name, state in venue.dead_men().items()}
+    return {
+        **daemon.supervisor.health(),
+        "guard": daemon.guard.state,
+        "pid": os.getpid(),
+        "dead_man": dead_men,
+        "recording": [recording.state() for venue in daemon.venues for recording in venue.recordings],
+    }
 
 
 def _make_home(directory: Path) -> None:
@@ -194,19 +191,21 @@ class _Core:
 def _assemble(
     settings: Settings, journal: SqliteJournal, clock: SystemClock, service: ServiceManager, tree: TaskTree
 ) -> Daemon:
-    alarm, recorder = _alarm(Metrics()), Recorder(recover(journal), journal)
+    alarm, recorder = make_alarm(Metrics()), Recorder(recover(journal), journal)
     monitor, mailbox, strategies = PositionMonitor(), Mailbox(), make_strategies(settings)
     handler = PositionUpdateHandler(recorder, monitor, alarm)
     freshness = Freshness(mailbox, FreshnessLimits(settings.freshness.quote_s, settings.freshness.account_s))
-    probe = _probe(settings)
+    probe = drill(settings)
     venues = make_venues(settings, strategies, recorder.state, clock, alarm, probe)
     guard = Guard(recorder, alarm)
     last_hop = LastHop(recorder, guard, clock, alarm, collars(settings), mailbox)
     manager = _routes(venues, handler, strategies, last_hop)
     runner = OrderRunner(recorder, handler, manager, clock, alarm, probe)
-    name = _journal_name(settings, journal)
+    name = journal_name(settings, journal)
     fence = Fence(recorder, guard, name)
     handler.on_foreign = fence.meet
+    if settings.reconcile.foreign == "halt":
+        handler.on_foreign_fill.append(lambda trade: _halt_for(trade, guard))
     core = _Core(settings, name, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner)
     sources = [source for venue in venues for source in venue.sources]
     reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm, probe) for source in sources]
@@ -247,7 +246,7 @@ def _assemble(
     supervisor = Supervisor(parts, rhythm, clock, alarm, tell, service.alive)
     wallets = {s.name: tuple(venue.cash_key for venue in s.parameters.venues) for s in strategies}
     own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
-    return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), valuers)
+    return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), venues, valuers)
 
 
 def _fall_due(valuers: Sequence[Valuer]) -> None:
@@ -339,41 +338,3 @@ def _needed(strategies: list[BasisStrategy]) -> set[tuple[OrderOperation, str]]:
             if not venue.is_unified:
                 needed |= {(OrderOperation.TRANSFER, venue.spot_account), (OrderOperation.TRANSFER, venue.perp_account)}
     return needed
-
-
-# -------------------------------------------------------------------------------------------------------- who it is
-def _journal_name(settings: Settings, journal: SqliteJournal) -> str:
-    """What order ids are made of: two journals of one book, on two machines or after a loss, have two names."""
-    return f"{settings.book.name}@{journal.created.isoformat()}"
-
-
-def _run(settings: Settings) -> Run:
-    return Run(config_hash(settings), __version__)
-
-
-def _alarm(metrics: Metrics) -> Alarm:
-    log = get_logger("alarm")
-
-    def alarm(what: str, facts: Mapping[str, str]) -> None:
-        metrics.count("alarms_total")
-        log.warning(what, **facts)
-
-    return alarm
-
-
-def _probe(settings: Settings) -> Probe:
-    """In a sandbox drill: SIGKILL at the n-th passing of a named point. Elsewhere: nothing."""
-    drill = settings.sandbox.kill_at if settings.mode is Mode.SANDBOX else None
-    if drill is None:
-        return pass_by
-    name, _, times = drill.partition(":")
-    left = int(times or 1)
-
-    def probe(point: KillPoint) -> None:
-        nonlocal left
-        if point == name:
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return probe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import orjson
@@ -13,10 +13,13 @@ from basis_daemon.clock import SystemClock
 from basis_daemon.domain.check import Check
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
+from basis_daemon.domain.order import Order
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.state import BookState
 from basis_daemon.ports import AccountSource, ExecutionInterface, Feed, Probe, TaskScope, TradeSink, pass_by
-from basis_daemon.settings import Mode, Settings
+from basis_daemon.research.recording import RecordingFeed
+from basis_daemon.research.tape import Retention, Tape
+from basis_daemon.settings import Mode, Settings, make_strategies
 from basis_daemon.settings.model import FeeSettings, PaperSettings, SandboxSettings, TierSettings, VenueSettings
 from basis_daemon.strategies.basis import BasisStrategy
 from basis_daemon.telemetry import get_logger
@@ -31,6 +34,7 @@ from basis_daemon.venues.paper.feed import PaperFeed
 from basis_daemon.venues.paper.venue import PaperAccountSpec, PaperTerms, PaperVenue
 
 EXCHANGES = {"binance": BINANCE}
+_MB = 1_000_000
 SANDBOX_KEY, SANDBOX_SECRET = "sandbox-key", "sandbox-secret"
 
 Routes = Sequence[tuple[str, ExecutionInterface]]
@@ -43,6 +47,8 @@ class Venue:
     sources: Sequence[AccountSource]
     routes: Callable[[TradeSink], Routes]
     feed: Callable[[TaskScope], Feed]
+    dead_men: Callable[[], Mapping[str, Mapping[str, object]]]
+    recordings: list[RecordingFeed] = field(default_factory=list)
 
 
 def make_venues(
@@ -62,12 +68,41 @@ def make_venues(
     for name, venue in settings.enabled_venues.items():
         quirks = EXCHANGES[venue.exchange].named(venue.accounts.spot, venue.accounts.derivatives)
         options = _options(settings, venue, _assets(strategies, name), probe)
-        exchange = CEXVenue(quirks, options, clock, _note(alarm), limiters[venue.exchange])
+        limiter = limiters[venue.exchange]
+        exchange = CEXVenue(quirks, options, clock, _note(alarm), limiter, open_orders=lambda: _open(book))
         is_paper = settings.mode is Mode.PAPER
-        if is_paper:
-            found.append(_on_paper(exchange, _paper(settings), venue.leverage, book, clock))
-        else:
-            found.append(_at_exchange(exchange))
+        leverage = venue.leverage
+        made = _on_paper(exchange, _paper(settings), leverage, book, clock) if is_paper else _at_exchange(exchange)
+        found.append(_recorded(made, settings, venue.exchange, clock, alarm) if settings.recording.enabled else made)
+    return found
+
+
+def _recorded(venue: Venue, settings: Settings, name: str, clock: SystemClock, alarm: Alarm) -> Venue:
+    """The same venue, whose market is written down."""
+    kept = settings.recording
+    recordings: list[RecordingFeed] = []
+
+    def feed(scope: TaskScope) -> Feed:
+        tape = Tape(
+            settings.data_dir / kept.directory, name, kept.levels, Retention(kept.days_max, kept.size_max_mb * _MB)
+        )
+        made = RecordingFeed(venue.feed(scope), tape, clock, scope, alarm, queue_max=kept.queue_max)
+        recordings.append(made)
+        return made
+
+    return replace(venue, feed=feed, recordings=recordings)
+
+
+def inspected(settings: Settings, clock: SystemClock, alarm: Alarm) -> list[CEXVenue]:
+    """Every enabled exchange, for questions alone. Raises ConfigError on paper: its accounts are the journal's own."""
+    if settings.mode is Mode.PAPER:
+        raise ConfigError("mode paper: its accounts live in the journal, so there is no venue to compare it with")
+    strategies = make_strategies(settings)
+    found = []
+    for name, venue in settings.enabled_venues.items():
+        quirks = EXCHANGES[venue.exchange].named(venue.accounts.spot, venue.accounts.derivatives)
+        options = _options(settings, venue, _assets(strategies, name), pass_by)
+        found.append(CEXVenue(quirks, options, clock, _note(alarm)))
     return found
 
 
@@ -82,6 +117,16 @@ def account_leases(settings: Settings) -> list[AccountLease]:
         key = venue.key.get_secret_value() if venue.key is not None else sandbox_credentials(venue)[0]
         found.append(AccountLease(name, venue.exchange, where, key))
     return found
+
+
+def _open(book: BookState) -> list[Order]:
+    """Orders of ours that have not ended."""
+    return [life.order for life in book.open_orders()]
+
+
+def _dead_men(exchange: CEXVenue) -> Mapping[str, Mapping[str, object]]:
+    """How the dead man's switch of every account stands."""
+    return {account: dead_man.state() for account, dead_man in exchange.dead_men.items()}
 
 
 def _assets(strategies: list[BasisStrategy], venue: str) -> list[str]:
@@ -113,7 +158,8 @@ def _at_exchange(exchange: CEXVenue) -> Venue:
         trades = [(account, exchange.interface(account, on_trade)) for account in exchange.accounts]
         return [*trades, *((account, transfers) for account in exchange.accounts)]
 
-    return Venue([exchange.source(account) for account in exchange.accounts], routes, exchange.feed)
+    sources = [exchange.source(account) for account in exchange.accounts]
+    return Venue(sources, routes, exchange.feed, lambda: _dead_men(exchange))
 
 
 def _on_paper(exchange: CEXVenue, paper: PaperSettings, leverage: int, book: BookState, clock: SystemClock) -> Venue:
@@ -130,6 +176,7 @@ def _on_paper(exchange: CEXVenue, paper: PaperSettings, leverage: int, book: Boo
         sources=list(venue.accounts.values()),
         routes=lambda _: list(venue.accounts.items()),
         feed=lambda scope: PaperFeed(venue, exchange.feed(scope), lambda: exchange.market_time.newest),
+        dead_men=lambda: _dead_men(exchange),
     )
 
 
@@ -164,6 +211,7 @@ def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe:
         rights=frozenset(right.value for right in venue.rights),
         terms=_terms(_paper(settings)) if is_paper and key is None else None,
         probe=probe,
+        dead_man_s=float(settings.execution.dead_man_s),
     )
 
 

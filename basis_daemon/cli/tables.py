@@ -62,10 +62,22 @@ def short_id(value: str | None) -> str:
     return value[:12] if value else "-"
 
 
+def dead_man(accounts: Json) -> list[tuple[str, str]]:
+    """One line per account: armed where and since when, or that its venue has no such switch."""
+    lines = []
+    for account, said in accounts.items():
+        armed = ", ".join(f"{key} (renewed {clock(at)})" for key, at in said.get("armed", {}).items())
+        withheld = ", ".join(said.get("withheld", ()))
+        words = [armed or "idle: nothing rests", f"withheld for stops on {withheld}" if withheld else ""]
+        lines.append((f"dead man {account}", "; ".join(filter(None, words)) if said["exists"] else said["why"]))
+    return lines
+
+
 def status(found: Json) -> RenderableType:
     """The state of a book on one screen."""
     guard, live = found["guard"], found.get("live", {})
     rows: list[tuple[str, str | Text]] = [("phase", str(live["phase"]))] if "phase" in live else []
+    rows += dead_man(live.get("dead_man", {}))
     rows += [
         ("guard", Text(f"{guard['state']} {guard['why']}".strip(), style=_GUARD_STYLE.get(guard["state"], BAD))),
         ("market time", clock(found["market_time"])),

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.order import CEX_TRADES, PROTECTIVE
-from basis_daemon.domain.trade import OrderState
+from basis_daemon.domain.trade import FORCED, OrderState
 from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, plain
 from basis_daemon.engine.views import equity_between, totals_by_cause
 from basis_daemon.engine.why import blocking_sentence
+from basis_daemon.venues.cex.binance_forced import origin_of
 
 Json = dict[str, Any]
 T = TypeVar("T", int, Decimal)
@@ -125,6 +126,7 @@ def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
     all_books = books["accounts"].values()
     everything = [row for book in all_books for market in MARKETS for row in book["orders"][market]]
     rows = [row for row in everything if row.get("code") != TIME_STAMP and not row.get("foreign")]
+    forced = [row for row in everything if origin_of(row["clientOrderId"]) in FORCED]
     taken = {row["clientOrderId"] for row in rows if row.get("status") != "REJECTED"}
     ids = [row["clientOrderId"] for row in rows]
     positions: dict[str, str] = {}
@@ -135,6 +137,7 @@ def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
         "ids": ids,
         "refused": set(ids) - taken,
         "foreign": sum(1 for row in everything if row.get("foreign")),
+        "forced": len(forced),
         "fills": sum(len(book["fills"][market]) for book in all_books for market in MARKETS),
         "positions": {key: amount for key, amount in sorted(positions.items()) if amount != "0"},
         "funding": income.get("FUNDING_FEE", ZERO),
@@ -183,6 +186,7 @@ def _counts(view: BookView, venue: Json) -> Json:
         "orders_sent": len(sent_ids(view, venue["refused"])),
         "venue_orders": len(set(ids)),
         "foreign_orders": venue["foreign"],
+        "forced_reductions": venue["forced"],
         "duplicate_orders": len(ids) - len(set(ids)),
         "in_doubt": len(view.state.in_doubt()),
         "breaks": len(view.state.breaks),

@@ -112,7 +112,7 @@ def _effect_of_sale(order: Order, plan: Sequence[Order], exposure: Exposure) -> 
     if order.quantity <= bought_back:
         return Effect.DEFENCE
     naked = exposure.net_delta.get(order.instrument.symbol, ZERO)
-    return Effect.NEUTRAL if order.quantity <= naked + bought_back else Effect.ADDING
+    return Effect.DEFENCE if order.quantity <= naked + bought_back else Effect.ADDING
 
 
 def _lowers_debt(order: Order, plan: Sequence[Order]) -> bool:

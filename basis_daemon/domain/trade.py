@@ -57,6 +57,19 @@ class OrderState(StrEnum):
     SETTLED = "SETTLED"
 
 
+class Origin(StrEnum):
+    """Who made a trade happen, as far as its venue says."""
+
+    ORDER = "order"
+    LIQUIDATION = "liquidation"
+    ADL = "adl"
+    SETTLEMENT = "settlement"
+
+
+FORCED = frozenset({Origin.LIQUIDATION, Origin.ADL, Origin.SETTLEMENT})
+"""The venue reduced the position by itself: for want of margin, for another's, or because the contract ends."""
+
+
 S = OrderState
 _ENDS = (S.FILLED, S.CANCELLED, S.REJECTED, S.EXPIRED)
 TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
@@ -139,7 +152,8 @@ class Trade(_Frozen):
     """One outcome. ``trade_id`` is the dedupe key: applying a trade twice changes nothing.
 
     A trade with deltas is money that moved; one without deltas only tells the order's state. ``cum_filled`` and
-    ``remaining`` are base units of the whole order, ``price`` is this fill's.
+    ``remaining`` are base units of the whole order, ``price`` is this fill's. ``origin`` is ORDER for whatever an order
+    of ours or of another hand asked for.
     """
 
     trade_id: str = Field(min_length=1)
@@ -162,6 +176,7 @@ class Trade(_Frozen):
     tx: TxInfo | None = None
     error: TradeError | None = None
     simulated: bool = False
+    origin: Origin = Origin.ORDER
 
     @model_validator(mode="after")
     def _money_is_finite(self) -> Self:
@@ -179,3 +194,8 @@ class Trade(_Frozen):
     def is_fill(self) -> bool:
         """True when money moved."""
         return bool(self.deltas)
+
+    @property
+    def is_forced(self) -> bool:
+        """True when the venue reduced the position by itself."""
+        return self.origin in FORCED

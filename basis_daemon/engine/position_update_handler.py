@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from basis_daemon.domain.breaks import TREATMENTS, Clues, classify
 from basis_daemon.domain.errors import IntegrityError
-from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause, entry_of_opening
 from basis_daemon.domain.position import AccountReport, Break, BreakKind, PositionBook, find_breaks
 from basis_daemon.domain.trade import TRANSITIONS, Trade
@@ -22,8 +23,7 @@ EXTERNAL = "external"
 MISSES_TO_BREAK = AGREEMENTS_TO_CLOSE = 2
 """The same difference must be read this often, in a row and each time after asking for what happened; and a break is
 closed only by as many reports that agree: a venue that tells now this and now that does not make it come and go."""
-LAG_MAX_NS = 2_000_000_000
-"""Process time for which a balance may lag behind the fills: only what is still so then is a break."""
+_NS = 1_000_000_000
 
 Alarm = Callable[[str, Mapping[str, str]], None]
 """(what happened, the values that say so); never blocks."""
@@ -55,8 +55,11 @@ class PositionUpdateHandler:
         self._reports: dict[str, AccountReport] = {}
         self._misses: dict[PositionKey, _Miss] = {}
         self._agreed: dict[PositionKey, int] = {}
+        self._clues: dict[str, Clues] = {}
         self._changes: dict[str, int] = {}
         self._is_inside = False
+        self.on_foreign_fill: list[Callable[[Trade], None]] = []
+        """Told of every fill that no order of ours asked for, once each, when it is booked and the book published."""
 
     def process_trades(self, trades: Iterable[Trade]) -> PositionBook:
         """Book trades, each once, and publish the book; an order that got more than it asked for halts its instrument.
@@ -65,21 +68,25 @@ class PositionUpdateHandler:
         """
         self._enter()
         try:
-            for trade in trades:
-                self._process(trade)
-            return self._publish()
+            foreign = [trade for trade in trades if self._process(trade)]
+            book = self._publish()
         finally:
             self._is_inside = False
+        for trade in foreign:
+            for tell in self.on_foreign_fill:
+                tell(trade)
+        return book
 
-    def _process(self, trade: Trade) -> None:
+    def _process(self, trade: Trade) -> bool:
+        """True for a fill that was booked now and that no order of ours asked for."""
         state = self._state
         known = state.orders.get(trade.order_id)
         if known is None and self._is_past(trade):
-            return
+            return False
         if trade.is_fill and state.ledger.has(trade.trade_id):
             if known is not None and trade.order_state in TRANSITIONS[known.state] - {known.state}:
                 self._recorder.trade(TradeRow(trade, None))
-            return
+            return False
         self._recorder.see_time(trade.venue_time)
         if known is None and trade.is_fill and (known := self._recorder.recall(trade.order_id)) is not None:
             facts = {"trade_id": trade.trade_id, "order_id": trade.order_id}
@@ -88,18 +95,28 @@ class PositionUpdateHandler:
         entry = state.entry_of(trade) if trade.is_fill else None
         self._recorder.trade(TradeRow(trade, entry))
         if entry is None:
-            return
+            return False
         for account in {key.venue for key in trade.deltas}:
             self._changes[account] = self._changes.get(account, 0) + 1
+        self._remember_turnover(trade)
         if known is None:
-            facts = {"trade_id": trade.trade_id, "order_id": trade.order_id, "owner": EXTERNAL}
-            self._alarm("fill of an order that is not ours", facts)
+            self._tell_foreign(trade)
             self.on_foreign(trade.order_id)
         if was_dead:
             self._alarm("fill of an order believed dead", {"trade_id": trade.trade_id, "order_id": trade.order_id})
         if state.is_overfilled(trade.order_id):
             asked, got = state.orders[trade.order_id].order.amount, state.orders[trade.order_id].cum_filled
             self.halt(trade.instrument, f"order {trade.order_id}: filled {got}, expected at most {asked}")
+        return known is None
+
+    def _tell_foreign(self, trade: Trade) -> None:
+        facts = {"trade_id": trade.trade_id, "order_id": trade.order_id, "owner": EXTERNAL}
+        what = "fill of an order that is not ours" if trade.qty_base else "transfer of another hand"
+        if trade.is_forced:
+            what = "position reduced by the venue"
+            facts |= {"owner": "venue", "cause": trade.origin, "instrument": trade.instrument}
+            facts |= {"quantity": str(trade.qty_base), "price": str(trade.price)}
+        self._alarm(what, facts)
 
     def halt(self, instrument: PositionKey, why: str) -> None:
         """No new risk in this instrument until an operator rearms: what its venue says of it cannot be true."""
@@ -186,10 +203,27 @@ class PositionUpdateHandler:
         off = {item.key: item for item in found}
         for key in {k for k in (*self._misses, *state.breaks) if k.venue == report.account and k not in off}:
             self._agree(key)
+        clues = self._clues_of(report.account)
         for key, item in off.items():
-            self._differ(key, item, report.received_ns)
+            self._differ(key, replace(item, kind=classify(item, report, clues)), report.received_ns)
+        if not off:
+            self._clues[report.account] = Clues(report.observed_at)
         self._publish()
         return found
+
+    def _clues_of(self, account: str) -> Clues:
+        elsewhere = {key: miss.difference for key, miss in self._misses.items() if key.venue != account}
+        return replace(self._clues.get(account, Clues()), differences=elsewhere)
+
+    def _remember_turnover(self, trade: Trade) -> None:
+        """What was traded since book and venue last agreed bounds the fees that may be missing."""
+        clues = self._clues.get(trade.account, Clues())
+        moved = dict(clues.traded)
+        for key, amount in trade.deltas.items():
+            is_coin = key.kind is Kind.SPOT and trade.instrument.kind is Kind.PERP
+            moved[key] = moved.get(key, Decimal(0)) + (trade.qty_quote if is_coin else abs(amount))
+        paid = clues.fee_assets | {fee.asset for fee in trade.fees}
+        self._clues[trade.account] = replace(clues, traded=moved, fee_assets=paid)
 
     def _agree(self, key: PositionKey) -> None:
         self._misses.pop(key, None)
@@ -203,10 +237,12 @@ class PositionUpdateHandler:
         is_same = before is not None and before.difference == item.difference
         miss = _Miss(before.times + 1, item.difference, before.since_ns) if before and is_same else None
         self._misses[key] = miss = miss or _Miss(1, item.difference, seen_ns)
-        is_lasting = miss.times >= MISSES_TO_BREAK and seen_ns - miss.since_ns >= LAG_MAX_NS
+        treatment = TREATMENTS[item.kind]
+        is_lasting = miss.times >= MISSES_TO_BREAK and seen_ns - miss.since_ns >= treatment.patience_s * _NS
         if is_lasting and key not in self._state.breaks:
             self._recorder.record(BreakRow(is_open=True, found=item), key)
-            self._alarm("book and venue differ", {"key": key, "difference": str(item.difference)})
+            facts = {"key": key, "difference": str(item.difference), "kind": item.kind, "policy": treatment.policy}
+            self._alarm("book and venue differ", facts)
 
     def _adopt_foreign(self, report: AccountReport) -> None:
         """Orders of another hand at our account: adopted and told once; their fills are booked like any other."""

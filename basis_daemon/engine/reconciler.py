@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from basis_daemon.domain.errors import VenueUnreachableError
+from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.engine.freshness import Freshness
 from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
@@ -40,6 +41,7 @@ class Reconciler:
         state = recorder.state
         self._asked_until = min(state.market_time, state.asked_until.get(source.account, state.market_time))
         self._overlap = OVERLAP_AT_START
+        self._agreed_at = recorder.state.market_time
         self.failures = 0
         self.last: AccountReport | None = None
         self.is_clean = False
@@ -61,6 +63,7 @@ class Reconciler:
         self._handler.adopt(report)
         self._asked_until, self._overlap = report.observed_at, OVERLAP
         self._recorder.asked(self.account, self._asked_until)
+        self._agreed_at = report.observed_at
         self._answered(report)
 
     async def catch_up(self) -> None:
@@ -88,7 +91,25 @@ class Reconciler:
         found = self._handler.observe(report, is_settled=is_settled)
         self._answered(report)
         self.is_clean = is_settled and not found and not self._handler.has_breaks(self.account)
+        if self.is_clean:
+            self._agreed_at = report.observed_at
+        elif is_settled and found:
+            await self._look_for_transfers()
         return self.is_clean
+
+    async def _look_for_transfers(self) -> None:
+        """Money may have been moved between our own accounts by another hand: asked for only when it is missing.
+
+        Not while a transfer of ours is open: the row may be its own, and it would be booked as nobody's.
+        """
+        if any(life.order.operation is OrderOperation.TRANSFER for life in self._recorder.state.open_orders()):
+            return
+        try:
+            moves = await self._source.fetch_transfers(max(self._agreed_at - OVERLAP_AT_START, EPOCH))
+        except VenueUnreachableError as error:
+            self._alarm("transfers unanswered", {"account": self.account, "why": str(error)})
+            return
+        self._handler.process_trades(moves)
 
     async def check(self) -> bool:
         """One report against the book, without asking for history: True when settled and equal. Raises as the port.

@@ -135,6 +135,11 @@ class Recorder:
         self.record(LifeRow(is_leaving=False, life=kept), kept.plan_id, order_id)
         return self.state.orders[order_id]
 
+    def correction(self, entry: Entry) -> None:
+        """Book what an operator has said of a difference that the venue's record does not explain."""
+        self.state.ledger.apply(entry)
+        self._append(RecordKind.CORRECTION, later(entry), entry.event_id, "repair")
+
     def snapshot(self) -> None:
         """Queue the whole state; recovery starts behind it."""
         self._append(RecordKind.SNAPSHOT, self.state.dump(), "snapshot", "")

@@ -247,6 +247,8 @@ class BookState:
             case RecordKind.OPENING:
                 opening = load(Entry, text)
                 self.open_account(opening.event_id.removeprefix(opening_id("")), opening)
+            case RecordKind.CORRECTION:
+                self.ledger.apply(load(Entry, text))
             case RecordKind.VALUATION:
                 self.last_valuations[correlation] = text
             case _ if kind in ROWS:

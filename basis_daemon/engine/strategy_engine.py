@@ -12,6 +12,7 @@ from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.codec import DecisionRow, MemoryRow, PlanRow
+from basis_daemon.engine.forced import ForcedWatch
 from basis_daemon.engine.picture import Picture, PictureMaker
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
@@ -74,6 +75,7 @@ class EventDrivenStrategyEngine:
         self._strikes = 0
         self._no_risk_until_ns = 0
         self._denial_told_ns: int | None = None
+        self._forced = ForcedWatch(strategy.name, venue_manager.unhedged_max_s)
         self.is_frozen = False
         self.is_open = False
 
@@ -85,9 +87,7 @@ class EventDrivenStrategyEngine:
     def close(self) -> None:
         """No more decisions; ordinary plans finish the clip they are in, defence finishes what it began."""
         self.is_open = False
-        for plan_id, assessment in self._plans.items():
-            if assessment.urgency == 0:
-                self._venue_manager.stop(plan_id)
+        self._stop_ordinary()
 
     def start(self, scope: TaskScope, history: Sequence[MarketEvent]) -> None:
         """Remember what was journalled and fold what came since; decisions begin when ``is_open`` is set."""
@@ -106,14 +106,34 @@ class EventDrivenStrategyEngine:
             self.turn("market")
 
     def on_trade(self, trade: Trade) -> None:
-        """A fill of its own, or one of nobody's on a key it declared (ADL, liquidation, a hand): it remembers both."""
+        """A fill of its own: it remembers."""
         life = self._recorder.state.orders.get(trade.order_id)
-        is_foreign = life is None and trade.instrument in self.strategy.declared_keys
-        if trade.is_fill and (is_foreign or (life is not None and life.order.strategy == self.strategy.name)):
+        if trade.is_fill and life is not None and life.order.strategy == self.strategy.name:
             self._fold(trade)
 
+    def on_foreign(self, trade: Trade) -> None:
+        """A fill of nobody's on a key it declared (ADL, liquidation, a hand): remembered, and looked at at once.
+
+        After a forced one no ordinary plan begins another clip: its quantities were those of another book.
+        """
+        if trade.instrument not in self.strategy.declared_keys:
+            return
+        self._fold(trade)
+        if trade.is_forced:
+            instrument = self._recorder.state.instruments.get(trade.instrument)
+            self._forced.open(trade, instrument.base if instrument else "", self._clock.monotonic_ns())
+            self._stop_ordinary()
+        self.turn(trade.origin if trade.is_forced else "foreign_fill")
+
+    def _stop_ordinary(self) -> None:
+        for plan_id, assessment in self._plans.items():
+            if assessment.urgency == 0:
+                self._venue_manager.stop(plan_id)
+
     def tick(self) -> None:
-        """Process time passed: notices that nothing arrives any more."""
+        """Process time passed: notices that nothing arrives any more, or that a forced reduction is not repaired."""
+        if (facts := self._forced.overdue(self._clock.monotonic_ns())) is not None:
+            self._alarm("forced reduction not repaired in time", facts)
         if self._pictures.is_silent(self.strategy, self._clock.monotonic_ns()) and self._last_reason != "STALE":
             self.turn("silence")
 
@@ -157,6 +177,8 @@ class EventDrivenStrategyEngine:
     def _decide(self, trigger: str, picture: Picture) -> tuple[PlanRow, list[Order], Assessment] | None:
         question = (picture.market.time, trigger, picture.market, picture.exposure, picture.risk)
         assessment = self.strategy.assess(*question)
+        if (repaired := self._forced.close(picture.exposure, assessment, self._clock.monotonic_ns())) is not None:
+            self._recorder.record(repaired, repaired.group_id, trigger)
         orders = [] if assessment.reason in _IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
         denied = (self._struck(assessment) or self._gate(orders, picture, assessment)) if orders else ()
         self._store(assessment, orders, denied, picture.market.ids)

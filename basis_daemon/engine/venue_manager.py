@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from basis_daemon.domain.errors import BasisError, PlanRefusedError
 from basis_daemon.domain.instrument import Instrument, PositionKey
@@ -49,6 +50,11 @@ class VenueManager:
         self._is_halted = is_halted
         self._stopped: set[str] = set()
         self._defence: set[str] = set()
+
+    @property
+    def unhedged_max_s(self) -> Decimal:
+        """Process seconds for which a leg may stand alone."""
+        return self._budget.unhedged_max_s
 
     def stop(self, plan_id: str) -> None:
         """Let the plan finish the clip it is in and send nothing more."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, Seen, plain, underlying
 from basis_daemon.engine.codec import TradeRow
 from basis_daemon.engine.order_life import OrderLife
@@ -208,7 +209,7 @@ def trades(view: BookView, *, last: int | None = None) -> Json:
 
 
 def trade_row(view: BookView, seen: Seen[TradeRow]) -> Json:
-    """One trade with the order and the reason behind it; ``reason`` is empty for an order that is not ours."""
+    """One trade with the order and the reason behind it, or whose it was."""
     trade, life = seen.row.trade, view.history.lives.get(seen.row.trade.order_id)
     side = life.order.side if life else None
     return {
@@ -225,8 +226,14 @@ def trade_row(view: BookView, seen: Seen[TradeRow]) -> Json:
         "fees": {fee.asset: plain(fee.quantity) for fee in trade.fees},
         "realised_pnl": plain(trade.realised_pnl) if trade.realised_pnl is not None else None,
         "deltas": {str(key): plain(amount) for key, amount in trade.deltas.items()},
-        "reason": life.order.reason if life else "",
+        "origin": trade.origin.value,
+        "reason": life.order.reason if life else _whose(trade),
     }
+
+
+def _whose(trade: Trade) -> str:
+    """Why a trade exists that no order of ours asked for."""
+    return f"{trade.origin}: the venue reduced the position" if trade.is_forced else "an order of another hand"
 
 
 def pnl(view: BookView) -> Json:

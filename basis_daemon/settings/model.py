@@ -291,6 +291,7 @@ class ExecutionSettings(_Section):
 
     depth_share: Number = _number("0.10", "0.01", "0.50", "of resting size", "a clip takes no more of what rests ...")
     depth_band_bp: Number = _number("20", "5", "100", "bp", "... within this distance of the mid")
+    dead_man_s: Number = _number("60", "5", "600", "s", "of silence: then the venue cancels what rests, if it can")
 
 
 class ReconcileSettings(_Section):
@@ -299,6 +300,20 @@ class ReconcileSettings(_Section):
     interval_s: Number = _number(
         "10", "2", "60", "s", "each account; shorter than freshness.account_s, or it goes stale"
     )
+    foreign: Literal["adopt", "halt"] = Field("adopt", description="another hand's fills: booked, or HALTED too")
+
+
+class RecordingSettings(_Section):
+    """What the market says, written down for replay; it never delays or stops trading."""
+
+    enabled: bool = False
+    """True keeps books, marks and settled funding."""
+    directory: Path = Field(default=Path("recorded"), strict=False)
+    """Inside data_dir unless absolute; `sandbox exchange --data DIR` and `demo --history DIR` play it."""
+    levels: int = _count(5, 1, 20, "levels", "of each side of a book")
+    days_max: int = _count(30, 1, 3650, "days", "older ones are deleted")
+    size_max_mb: int = _count(2000, 10, 1_000_000, "MB", "of all days together; the oldest go first")
+    queue_max: int = _count(100_000, 1000, 10_000_000, "events", "that wait for the disk; more are dropped and told")
 
 
 class ShutdownSettings(_Section):
@@ -344,6 +359,8 @@ class Settings(BaseSettings):
     """Clips."""
     reconcile: ReconcileSettings = ReconcileSettings()
     """Comparison with the venues."""
+    recording: RecordingSettings = RecordingSettings()
+    """The market's inputs, for replay."""
     shutdown: ShutdownSettings = ShutdownSettings()
     """The way out."""
 

@@ -19,6 +19,8 @@ from basis_daemon.strategies.parameters import BP
 from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave, proceeds_of, route
 from basis_daemon.strategies.view import WALLET_CASH, Act, BookView, VenueView, brief
 
+FORCED_URGENCY = 1
+"""Of the repair after a forced reduction: defence, which a guard that has tightened lets through."""
 REASONS: Mapping[int, ReasonCode] = {
     1: ReasonCode.LIQ_TOPUP,
     2: ReasonCode.LIQ_REDUCE,
@@ -177,11 +179,12 @@ def delta(view: BookView) -> Act | Rejected:
     quantity = repair_quantity(share, p.delta_rest, equity, view.frame.price)
     if quantity * view.frame.price < p.min_order_usdt:
         return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E is below min_order_usdt {p.min_order_usdt}")
-    step = _sell_delta(view, quantity) if share > 0 else _buy_delta(view, quantity)
+    is_forced = any(venue.was_forced for venue in view.venues)
+    step = _sell_delta(view, quantity, is_forced=is_forced) if share > 0 else _buy_delta(view, quantity)
     if isinstance(step, str):
         return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E: {step}")
     note = f"delta {brief(share)} of E beyond {p.delta_soft}: {step.leg.side} {step.leg.quantity} {step.leg.key}"
-    return Act(ReasonCode.DELTA, note, (step,))
+    return Act(ReasonCode.DELTA, note, (step,), FORCED_URGENCY if is_forced else 0, page=is_forced)
 
 
 def _delta_waits(view: BookView) -> str | None:
@@ -202,11 +205,16 @@ def repair_quantity(share: Decimal, rest: Decimal, equity: Decimal, price: Decim
     return (abs(share) - rest) * equity / price
 
 
-def _sell_delta(view: BookView, quantity: Decimal) -> Single | str:
-    """Too long: more short where it is most under-weight and stays at ``z_open``; else sell the long leg."""
-    if view.restriction is not None:
+def _sell_delta(view: BookView, quantity: Decimal, *, is_forced: bool) -> Single | str:
+    """Too long: more short where it is most under-weight and stays at ``z_open``; else sell the long leg.
+
+    On a restricted book only the second, and only where a venue took the short away: the excess is known to be real.
+    """
+    risk = view.frame.risk
+    if view.restriction is not None and (not is_forced or risk.in_doubt or risk.breaks):
         return f"only reducing orders are allowed: {view.restriction}"
-    for venue in reversed(_over_weight_first(view)):
+    shorts = reversed(_over_weight_first(view)) if view.restriction is None else ()
+    for venue in shorts:
         amount = round_down(quantity, venue.perp.quantity_step)
         if _may_short(venue, amount):
             return Single(Leg(venue.perp.key, Side.SELL, amount), view.frame.parameters.slip_cex_bp)

@@ -1,7 +1,7 @@
 """What a basis book remembers: a frozen value folded from events. What teaches nothing returns the same object.
 
-Funding averages take settled rates once each; hourly bars of the mark give sigma and the day's range; trades that carry
-no order of ours freeze their venue; plans that ended leave the direction in which they moved each leg.
+Funding averages take settled rates once each; hourly bars of the mark give sigma and the day's range; trades that
+the venue forced, and those without any id, freeze it; plans that ended leave the direction in which they moved a leg.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _learn(known: VenueMemory, event: MarkTick | FundingSettled | Trade, teachin
         return _after_mark(known, event.venue_time, event.mark)
     if isinstance(event, FundingSettled):
         return _after_settlement(known, event, teaching)
-    if event.order_id or not event.is_fill:
+    if not event.is_fill or (event.order_id and not event.is_forced):
         return known
     return replace(known, frozen_until=event.venue_time + DAY)
 

@@ -194,6 +194,12 @@ class VenueView:
             return f"a leg at {self.name} was reduced within 24 h"
         return None
 
+    @property
+    def was_forced(self) -> bool:
+        """True for a day after the venue reduced a position here by itself."""
+        frozen = self.memory.frozen_until
+        return frozen is not None and frozen > self.frame.time
+
     def frozen_until(self) -> datetime | None:
         """When a freeze (forced reduction, halt) ends; None when there is none now."""
         halts = [self.frame.risk.halted_until.get(a) for a in (self.venue.spot_account, self.venue.perp_account)]

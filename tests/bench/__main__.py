@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import durable, engine, frame_to_order, loopback, orders
+from tests.bench import durable, engine, frame_to_order, loopback, orders, soak
 from tests.bench.measure import Row, as_plain
 
 BENCHES: Mapping[str, Callable[[], list[Row]]] = {
@@ -28,13 +29,15 @@ WIDTH_IN_A_FILE = 160
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help="Run this bench alone; may be given several times.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of process time for the soak; 30 for a release.")] = 2.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows to this file.")] = None,
 ) -> None:
     """Exit 0 when every gate holds, 1 when one is missed. Aims are reported and never judged."""
-    unknown = sorted(set(only or ()) - BENCHES.keys())
+    benches: Mapping[str, Callable[[], list[Row]]] = {**BENCHES, soak.NAME: partial(soak.measure, minutes)}
+    unknown = sorted(set(only or ()) - benches.keys())
     if unknown:
-        raise typer.BadParameter(f"no bench is called {', '.join(unknown)}; there are {', '.join(BENCHES)}")
-    rows = [row for name, measure in BENCHES.items() if not only or name in only for row in measure()]
+        raise typer.BadParameter(f"no bench is called {', '.join(unknown)}; there are {', '.join(benches)}")
+    rows = [row for name, measure in benches.items() if not only or name in only for row in measure()]
     _print(rows)
     if json_file is not None:
         json_file.write_text(json.dumps([as_plain(row) for row in rows], indent=1) + "\n", encoding="utf-8")

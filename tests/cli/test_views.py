@@ -7,6 +7,7 @@ from decimal import Decimal
 import orjson
 import pytest
 
+from basis_daemon.cli import tables
 from basis_daemon.domain.position import Break, BreakKind
 from basis_daemon.engine import views
 from basis_daemon.engine.book_view import BookView
@@ -38,6 +39,21 @@ async def test_status_counts_breaks_that_were_opened_and_closed(story: Story) ->
     story.recorder.record(BreakRow(is_open=False, found=found), SPOT)
     after = views.status(story.view)
     assert (after["breaks"], after["breaks_opened"]) == ([], 1)
+
+
+@pytest.mark.feature("C09")
+def test_status_says_of_each_account_whether_its_switch_is_armed_or_that_its_venue_has_none() -> None:
+    renewed = {"binanceusdm:perp:BTCUSDT": "2026-01-05T00:00:41+00:00"}
+    said = {
+        "binance": {"exists": False, "why": "binance has none"},
+        "binanceusdm": {"exists": True, "armed": renewed, "withheld": []},
+        "other": {"exists": True, "armed": {}, "withheld": ["other:perp:X"]},
+    }
+    assert tables.dead_man(said) == [
+        ("dead man binance", "binance has none"),
+        ("dead man binanceusdm", "binanceusdm:perp:BTCUSDT (renewed 2026-01-05 00:00:41)"),
+        ("dead man other", "idle: nothing rests; withheld for stops on other:perp:X"),
+    ]
 
 
 async def test_a_view_folded_in_two_pieces_is_the_view_folded_at_once(story: Story) -> None:

@@ -94,7 +94,7 @@ def _twice(book: Books) -> None:
 
 
 def _foreign(book: Books) -> None:
-    book["orders"]["usdm"].append({"clientOrderId": "autoclose-1"})
+    book["orders"]["usdm"].append({"clientOrderId": "web_1"})
 
 
 def _lost(book: Books) -> None:

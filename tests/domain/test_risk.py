@@ -267,7 +267,7 @@ def test_a_sale_of_the_long_leg_is_judged_with_its_group_and_with_delta() -> Non
     assert [effect_of(o, scene.orders(), exposure) for o in (perp, spot, transfer)] == [Effect.DEFENCE] * 3
     assert effect_of(spot, [spot], exposure) is Effect.ADDING
     naked = paired().holding(base=D("1.2"))
-    assert effect_of(spot, [spot], naked.exposure) is Effect.NEUTRAL
+    assert effect_of(spot, [spot], naked.exposure) is Effect.DEFENCE
 
 
 @pytest.mark.feature("O09")

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from basis_daemon.domain.breaks import TREATMENTS
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.position import AccountReport, BreakKind
 from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus
-from basis_daemon.engine.position_update_handler import LAG_MAX_NS
 from basis_daemon.ports import RecordKind
 from basis_daemon.venues.paper.faults import Fault, FaultKind
 from tests.engine.support import Rig, agrees, folded
@@ -211,7 +211,9 @@ def test_a_difference_is_a_break_when_it_is_read_twice_and_closes_when_it_is_gon
     rig.handler.observe(late, is_settled=True)
     (found,) = rig.monitor.book.breaks
     assert (found.key, found.expected, found.actual, found.difference) == (CASH, D(100_000), D(99_990), D(-10))
-    assert rig.alarms == [("book and venue differ", {"key": CASH, "difference": "-10"})]
+    assert rig.alarms == [
+        ("book and venue differ", {"key": CASH, "difference": "-10", "kind": "unknown", "policy": "halt"})
+    ]
     assert rig.handler.observe(right, is_settled=True) == ()
     assert rig.handler.has_breaks(WALLET)
     rig.handler.observe(right, is_settled=True)
@@ -258,7 +260,7 @@ def test_a_perp_that_nobody_ordered_is_external() -> None:
     rig = Rig.adopted()
     covers = frozenset({Kind.SPOT, Kind.PERP})
     report = AccountReport(FUTURES, START, 0, {MARGIN: D(50_000), PERP: D("0.001")}, covers)
-    for seen_ns in (0, LAG_MAX_NS):
+    for seen_ns in (0, TREATMENTS[BreakKind.UNKNOWN].patience_s * 1_000_000_000):
         found = rig.handler.observe(replace(report, received_ns=seen_ns), is_settled=True)
     assert [b.kind for b in found] == [BreakKind.EXTERNAL]
     assert [b.key for b in rig.monitor.book.breaks] == [PERP]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from basis_daemon.domain.decision import Assessment, ReasonCode
 from basis_daemon.domain.errors import IllegalTransitionError, JournalError
+from basis_daemon.domain.ledger import Cause, Entry
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.trade import OrderState
@@ -24,6 +25,7 @@ from basis_daemon.engine.codec import (
     WithdrawalRow,
 )
 from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.repair import pair_of
 from basis_daemon.engine.state import BookState, recover
 from basis_daemon.ports import RecordKind
 from basis_daemon.venues.paper.faults import Fault, FaultKind
@@ -53,6 +55,7 @@ ACTIONS = (
     "note",
     "days_pass",
     "forget",
+    "correct",
     "snapshot",
 )
 
@@ -131,7 +134,11 @@ def _write(rig: Rig, number: int, action: str) -> None:
             recorder.snapshot()
 
 
-async def _by_hand(rig: Rig, action: str) -> None:
+async def _by_hand(rig: Rig, number: int, action: str) -> None:
+    if action == "correct":
+        lines = pair_of(COIN, "BTC", D("0.001"), Cause.CORRECTION)
+        rig.recorder.correction(Entry(f"repair:{number}", stamp(number), lines))
+        return
     if action == "by_hand":
         rig.stage.venue.trade_by_hand(PERP, Side.BUY, D("0.001"))
         return
@@ -160,8 +167,8 @@ async def _move(rig: Rig, number: int, action: str) -> None:
         case "fund":
             rig.stage.settle("0.0001", at_s=number)
             rig.handler.process_cash_flows(await rig.stage.futures.fetch_cash_flows(START))
-        case "by_hand" | "flow_out":
-            await _by_hand(rig, action)
+        case "by_hand" | "flow_out" | "correct":
+            await _by_hand(rig, number, action)
         case "break" | "heal":
             rig.stage.venue.exchange.wallets.pay(COIN, D(1) if action == "break" else D(-1))
             for _ in range(2):

@@ -78,6 +78,10 @@ class Source:
         await self._answer()
         return await self._inner.fetch_cash_flows(since)
 
+    async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
+        await self._answer()
+        return await self._inner.fetch_transfers(since)
+
 
 class Life:
     """A supervisor over a rig, with what it said of itself."""

@@ -90,7 +90,7 @@ async def test_nothing_is_valued_while_the_price_of_something_held_is_behind(str
 
 
 async def test_a_stale_mark_of_a_perp_that_is_not_held_hinders_nothing() -> None:
-    async with opened(Room(paired_rig(), rate=POOR)) as room:
+    async with opened(Room(paired_rig(), rate=POOR, is_armed=bool)) as room:
         room.rig.stage.venue.trade_by_hand(PERP, Side.BUY, D(1))
         await room.at(6, COIN_BOOK)
         assert room.rig.held(PERP) == 0

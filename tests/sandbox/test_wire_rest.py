@@ -224,13 +224,15 @@ async def test_trades_are_told_a_week_at_a_time(clients: Clients, exchange: Sand
 async def test_the_dead_mans_switch_cancels_when_it_is_not_renewed(clients: Clients, exchange: SandboxExchange) -> None:
     order = await clients.perp.create_order(PERP, "limit", "sell", "0.1", "62000", own(1))
     arm = clients.perp.fapiPrivatePostCountdownCancelAll
-    await arm({"symbol": "BTCUSDT", "countdownTime": 1})
+    await arm({"symbol": "BTCUSDT", "countdownTime": 60_000})
     await arm({"symbol": "BTCUSDT", "countdownTime": 0})
-    exchange._heartbeat()
+    exchange.set_skew(61_000)
+    exchange._dead_mans_switches()
+    exchange.set_skew(0)
     assert (await clients.perp.fetch_order(order["id"], PERP))["status"] == "open"
-    await arm({"symbol": "BTCUSDT", "countdownTime": 1})
-    exchange.set_skew(1_000)
-    exchange._heartbeat()
+    await arm({"symbol": "BTCUSDT", "countdownTime": 60_000})
+    exchange.set_skew(61_000)
+    exchange._dead_mans_switches()
     exchange.set_skew(0)
     assert (await clients.perp.fetch_order(order["id"], PERP))["status"] == "canceled"
 

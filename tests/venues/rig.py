@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import BookTick, StreamChanged
+from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import Trade
 from basis_daemon.ports import FeedEvent
 from basis_daemon.sandbox.exchange.accounts import AccountSpec
@@ -78,6 +79,7 @@ class Rig:
         self.clock = SteppedClock()
         self.events: list[FeedEvent] = []
         self.trades: list[Trade] = []
+        self.open_orders: list[Order] = []
         self.notes: list[tuple[str, Mapping[str, object]]] = []
         self.instruments: Mapping[PositionKey, Instrument] = {}
 
@@ -85,7 +87,8 @@ class Rig:
         await self.exchange.start()
         await self._tree.__aenter__()
         network = SandboxNetwork(self.exchange.port, self.exchange.ca_file)
-        self.venue = CEXVenue(BINANCE, replace(self._options, network=network), self.clock, self._note)
+        options = replace(self._options, network=network)
+        self.venue = CEXVenue(BINANCE, options, self.clock, self._note, open_orders=lambda: self.open_orders)
         self.feed = self.venue.feed(self._tree)
         return self
 

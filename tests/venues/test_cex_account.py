@@ -107,7 +107,7 @@ async def test_the_order_behind_a_trade_is_asked_for_when_it_is_not_remembered(l
     await desk.ask(
         desk.data, "create_order", "BTC/USDT:USDT", "limit", "buy", "0.01", price, foreign, read=lambda row: row
     )
-    desk.fills = FillBook()  # what a restart leaves of the memory
+    desk.fills = FillBook(BINANCE.origin_of)  # what a restart leaves of the memory
 
     listed = await account.source.fetch_trades(trade.venue_time)
 

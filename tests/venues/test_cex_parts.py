@@ -17,6 +17,7 @@ from basis_daemon.domain.order import AmountUnit, Order, OrderOperation, OrderTy
 from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.tasks import TaskTree
+from basis_daemon.venues.cex.binance import BINANCE
 from basis_daemon.venues.cex.depth import impact
 from basis_daemon.venues.cex.desk import MarketTime
 from basis_daemon.venues.cex.fills import FillBook
@@ -201,7 +202,7 @@ def fill(number: int, quantity: str = "0.2", at_ms: int = 0) -> Fill:
 
 @pytest.mark.feature("O10", part="fillbook")
 def test_a_fill_counts_once_whatever_road_it_came_and_in_whatever_order() -> None:
-    book, key = FillBook(), ("BTCUSDT", "7")
+    book, key = FillBook(BINANCE.origin_of), ("BTCUSDT", "7")
     book.learn(OrderView("BTCUSDT", "7", "ours", OrderState.FILLED, D(1), D("0.6"), NOW))
 
     news = [n for n in (10, 9, 10, 2, 9) if book.add(fill(n, at_ms=n))]
@@ -214,7 +215,7 @@ def test_a_fill_counts_once_whatever_road_it_came_and_in_whatever_order() -> Non
 
 
 async def test_whoever_waits_for_fills_wakes_with_the_last_one() -> None:
-    book, key = FillBook(), ("BTCUSDT", "7")
+    book, key = FillBook(BINANCE.origin_of), ("BTCUSDT", "7")
     woken: list[bool] = []
 
     async def wait() -> None:

@@ -25,6 +25,7 @@ EVENT_KINDS = {
     "trade": ("another hand trades at the market", ("side", "quantity", "client_id", "account")),
     "order": ("another hand leaves an order", ("side", "quantity", "price", "client_id", "account")),
     "cancel": ("another hand cancels an order", ("client_id", "account")),
+    "adl": ("the venue closes part of a position for somebody bankrupt, at the mark", ("quantity", "account")),
     "overfill": ("the newest filled order gets one more fill", ("quantity", "account")),
 }
 COMMON = ("kind", "market", "symbol")
@@ -48,6 +49,7 @@ class MarketEvents:
             "halt": self._set_status, "resume": self._set_status, "delist": self._set_status,
             "filters": self._filters, "tiers": self._tiers, "funding_interval": self._interval,
             "trade": self._order, "order": self._order, "cancel": self._cancel, "overfill": self._overfill,
+            "adl": self._deleverage,
         }  # fmt: skip
         try:
             return handlers[kind](self._instrument(body), body)
@@ -127,6 +129,12 @@ class MarketEvents:
         else:
             self._world.usdm.overfill(account, own[-1], quantity)
         return _told(own[-1])
+
+    def _deleverage(self, instrument: Instrument, body: Mapping[str, Any]) -> Json:
+        if instrument.market != "usdm":
+            raise ValueError(f"adl: {instrument.market} knows no positions, expected usdm")
+        settlement = self._world.settlement
+        return _told(settlement.deleverage(self._account(body), instrument.symbol, _number(body, "quantity")))
 
     def _account(self, body: Mapping[str, Any]) -> Account:
         """The one named by its key, else the first."""

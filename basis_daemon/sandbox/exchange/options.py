@@ -12,14 +12,16 @@ from basis_daemon.sandbox.exchange.clock import MODES, Mode
 from basis_daemon.sandbox.exchange.generated import GeneratedPath
 from basis_daemon.sandbox.exchange.path import PricePath
 from basis_daemon.sandbox.exchange.recorded import RecordedPath, load_window
+from basis_daemon.sandbox.exchange.ticks import TickPath, is_recording
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOptions:
     """A sandbox exchange. Port 0 takes a free port; the ready file tells which.
 
-    `directory` holds certificates and the ready file. With `data` the market is recorded (`window` picks a
-    subdirectory and its dates), otherwise it is generated for `days` days from `start` with `seed`.
+    `directory` holds certificates and the ready file. With `data` the market is recorded, as hourly candles
+    (`window` picks a subdirectory and its dates) or by a daemon, otherwise it is generated for `days` days from `start`
+    with `seed`.
     """
 
     directory: Path
@@ -58,5 +60,5 @@ class ExchangeOptions:
         if self.data is None:
             return GeneratedPath(int(self.start.timestamp() * 1000), self.days, self.seed)
         if self.window is None:
-            return RecordedPath(self.data)
+            return TickPath(self.data) if is_recording(self.data) else RecordedPath(self.data)
         return load_window(self.data, self.window)

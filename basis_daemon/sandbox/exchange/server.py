@@ -28,7 +28,7 @@ from basis_daemon.sandbox.exchange.world import World
 from basis_daemon.tasks import TaskTree
 
 LOOPBACK = "127.0.0.1"
-HEARTBEAT_S = 1.0
+HEARTBEAT_S, SWITCH_CHECK_S = 1.0, 0.05
 
 
 class SandboxExchange:
@@ -192,6 +192,7 @@ class SandboxExchange:
         """Carry out the clock's moves until cancelled."""
         while True:
             self._changed.clear()
+            self._dead_mans_switches()
             async with self._turn:
                 move = self.clock.poll(time.monotonic())
                 if move.to_ms is not None:
@@ -204,7 +205,7 @@ class SandboxExchange:
     async def _rest(self, wait_s: float) -> None:
         """Stand still until something changes; on a long wait do what is due in real time."""
         try:
-            async with asyncio.timeout(min(wait_s, HEARTBEAT_S)):
+            async with asyncio.timeout(min(wait_s, HEARTBEAT_S, SWITCH_CHECK_S if self._has_switch() else HEARTBEAT_S)):
                 await self._changed.wait()
         except TimeoutError:
             if wait_s >= HEARTBEAT_S:
@@ -213,17 +214,21 @@ class SandboxExchange:
     def _heartbeat(self) -> None:
         """Real-time duties, and a frame at the same stamp so that a held market does not look dead."""
         self.hub.expire_listen_keys(self.gateway.listen_keys.expire(self.gateway.real_ms()), self.gateway.real_ms())
-        self._dead_mans_switches()
         if self.clock.mode != "manual" and self.hub.subscriptions:
             self.hub.frame()
         self.hub.flush(ping=True)
 
+    def _has_switch(self) -> bool:
+        return any(account.cancel_at_real for account in self.venue.accounts.values())
+
     def _dead_mans_switches(self) -> None:
+        """Cancel what lost its keeper: the countdowns run on the venue's wall clock, however market time runs."""
         for account in self.venue.accounts.values():
             for symbol, due in list(account.cancel_at_real.items()):
                 if due <= self.gateway.real_ms() / 1000:
                     del account.cancel_at_real[symbol]
                     self.world.usdm.cancel_all(account, symbol)
+                    self.hub.flush()
 
     def _frame(self, stamp: int) -> None:
         self.world.advance(stamp)

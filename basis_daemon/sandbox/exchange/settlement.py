@@ -5,12 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 from basis_daemon.sandbox.exchange.accounts import Account, CapitalRow, Position, TransferRow
-from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE
+from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE, Instrument
 from basis_daemon.sandbox.exchange.margin import MARGIN_ASSET, margin_of
 from basis_daemon.sandbox.exchange.money import ZERO, truncate8
-from basis_daemon.sandbox.exchange.orders import Order, OrderRequest, from_steps, from_ticks, in_steps
+from basis_daemon.sandbox.exchange.orders import Order, OrderRequest, from_steps, from_ticks, in_steps, is_multiple
 from basis_daemon.sandbox.exchange.rejects import RejectError
-from basis_daemon.sandbox.exchange.usdm import UsdmEngine
+from basis_daemon.sandbox.exchange.usdm import FORCED_KIND, UsdmEngine
 from basis_daemon.sandbox.exchange.venue import OrderEvent, SpotBalanceEvent, Venue, WalletEvent
 
 DEPOSIT, WITHDRAWAL = "deposit", "withdrawal"
@@ -59,29 +59,54 @@ class Settlement:
 
     def _force_close(self, account: Account, position: Position) -> None:
         """A liquidation order through the book; what the book cannot take goes at its last level."""
-        venue = self._venue
-        instrument = venue.instrument("usdm", position.symbol)
-        quantity, buy = abs(position.quantity), position.quantity < ZERO
-        request = OrderRequest(
-            symbol=position.symbol, side="BUY" if buy else "SELL", kind="LIQUIDATION", time_in_force="IOC",
-            quantity=quantity, reduce_only=True,
-        )  # fmt: skip
-        order_id, now = venue.next_order_id(), venue.now_ms
-        order = Order(order_id, request, instrument, f"autoclose-{now}{order_id % 1000:03d}", quantity, now, now)
-        account.store("usdm").add(order)
-        venue.sink(account, OrderEvent(order, "NEW"))
+        venue, quantity, buy = self._venue, abs(position.quantity), position.quantity < ZERO
+        order = self._forced_order(account, position, quantity, FORCED_KIND, f"autoclose-{venue.now_ms}")
+        instrument = order.instrument
         book = venue.books[instrument.key]
         taken = book.available(None, in_steps(quantity, instrument), buy=buy)
         book.eat(taken, buy=buy)
         for ticks, steps in taken:
             self._usdm.fill(account, order, from_ticks(ticks, instrument), from_steps(steps, instrument), maker=False)
         if order.remaining:
-            last = from_ticks(taken[-1][0], instrument) if taken else venue.marks[position.symbol]
+            last = from_ticks(taken[-1][0], instrument) if taken else self._printed_mark(instrument)
             self._usdm.fill(account, order, last, order.remaining, maker=False)
         fee = min(truncate8(order.quote_filled * LIQUIDATION_FEE), max(ZERO, account.wallet[MARGIN_ASSET]))
         if fee:
             self._usdm.book_income(account, "INSURANCE_CLEAR", -fee, position.symbol)
             venue.sink(account, WalletEvent("INSURANCE_CLEAR", (MARGIN_ASSET,), ()))
+
+    def deleverage(self, account: Account, symbol: str, quantity: Decimal) -> Order:
+        """Auto-deleveraging: the other side of somebody's bankruptcy closes this position, at the mark, without a fee.
+
+        Raises `ValueError` naming what is held when that is not at least `quantity`, or `quantity` is no multiple of
+        the step.
+        """
+        venue, position = self._venue, account.position(symbol)
+        step = venue.instrument("usdm", symbol).step
+        if not ZERO < quantity <= abs(position.quantity) or not is_multiple(quantity, step):
+            held = f"{symbol} holds {position.quantity}"
+            raise ValueError(f"cannot deleverage {quantity}: {held}, expected multiples of {step} up to that")
+        order = self._forced_order(account, position, quantity, "LIMIT", "adl_autoclose")
+        self._usdm.fill(account, order, self._printed_mark(order.instrument), quantity, maker=False, fee_rate=ZERO)
+        return order
+
+    def _printed_mark(self, instrument: Instrument) -> Decimal:
+        """The mark as a price of the contract: fills print no more places than its tick."""
+        return from_ticks(int(self._venue.marks[instrument.symbol] / instrument.tick), instrument)
+
+    def _forced_order(self, account: Account, position: Position, quantity: Decimal, kind: str, begin: str) -> Order:
+        """The venue's own order against a position, accepted; a liquidation's id is made unique, as the venue does."""
+        venue = self._venue
+        request = OrderRequest(
+            symbol=position.symbol, side="BUY" if position.quantity < ZERO else "SELL", kind=kind,
+            time_in_force="IOC", quantity=quantity, reduce_only=True, foreign=True,
+        )  # fmt: skip
+        order_id, now = venue.next_order_id(), venue.now_ms
+        client_id = f"{begin}{order_id % 1000:03d}" if kind == FORCED_KIND else begin
+        order = Order(order_id, request, venue.instrument("usdm", position.symbol), client_id, quantity, now, now)
+        account.store("usdm").add(order)
+        venue.sink(account, OrderEvent(order, "NEW"))
+        return order
 
     def transfer(self, account: Account, kind: str, asset: str, amount: Decimal) -> TransferRow:
         """Move `amount` between the spot and the USD-M wallet; raises if it is not free to leave."""

@@ -35,6 +35,8 @@ from basis_daemon.sandbox.exchange.rejects import (
 from basis_daemon.sandbox.exchange.venue import OrderEvent, Venue, WalletEvent
 
 KINDS = ("LIMIT", "MARKET")
+FORCED_KIND = "LIQUIDATION"
+"""The type of the orders by which the venue closes what has no margin; their fills are CALCULATED."""
 Taken = list[tuple[int, int]]
 
 
@@ -143,7 +145,16 @@ class UsdmEngine:
             for _, steps in taken:
                 self.fill(account, order, order.price, from_steps(steps, order.instrument), maker=True)
 
-    def fill(self, account: Account, order: Order, price: Decimal, quantity: Decimal, *, maker: bool) -> Fill:
+    def fill(
+        self,
+        account: Account,
+        order: Order,
+        price: Decimal,
+        quantity: Decimal,
+        *,
+        maker: bool,
+        fee_rate: Decimal | None = None,
+    ) -> Fill:
         """One trade: position netted at exact cost, profit and commission booked to the wallet as income."""
         venue, position = self._venue, account.position(order.symbol)
         notional = price * quantity
@@ -151,7 +162,7 @@ class UsdmEngine:
         position.updated_ms = venue.now_ms
         position.realised += realised
         rate = venue.fees.usdm_maker if maker else venue.fees.usdm_taker
-        fee = truncate8(notional * rate)
+        fee = truncate8(notional * (rate if fee_rate is None else fee_rate))
         fill = Fill(
             trade_id=venue.next_trade_id(),
             order_id=order.order_id,
@@ -172,7 +183,7 @@ class UsdmEngine:
             self.book_income(account, "COMMISSION", -fee, order.symbol, str(fill.trade_id))
         account.store("usdm").record(order, fill)
         venue.sink(account, WalletEvent("ORDER", (MARGIN_ASSET,), (order.symbol,)))
-        venue.sink(account, OrderEvent(order, "TRADE", fill))
+        venue.sink(account, OrderEvent(order, "CALCULATED" if order.request.kind == FORCED_KIND else "TRADE", fill))
         return fill
 
     def book_income(

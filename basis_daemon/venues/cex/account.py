@@ -10,22 +10,26 @@ from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow
 from basis_daemon.domain.position import AccountReport
-from basis_daemon.domain.trade import Trade
+from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
 from basis_daemon.venues.cex.capital import CapitalRecord
 from basis_daemon.venues.cex.desk import Desk, MarketTime
 from basis_daemon.venues.cex.fills import Listing, trade_of
 from basis_daemon.venues.cex.frames import Fill, OrderView, Row, WalletView, instant, milliseconds
 from basis_daemon.venues.cex.outcome import CallError
 from basis_daemon.venues.cex.paging import Page, every_page
-from basis_daemon.venues.cex.quirks import Fate
+from basis_daemon.venues.cex.quirks import AccountQuirks, Fate
 from basis_daemon.venues.cex.rows import fill_rows, order_view
+from basis_daemon.venues.cex.transfer import CONFIRMED, moves_of, transfer_id
+
+MOVES_LOOKED_AT = 100
 
 
 class CEXAccountSource:
     """Reports, fills and cash flows of one account, over REST."""
 
-    def __init__(self, desk: Desk, market_time: MarketTime) -> None:
-        self._desk, self._market_time = desk, market_time
+    def __init__(self, desk: Desk, market_time: MarketTime, others: Sequence[AccountQuirks] = ()) -> None:
+        """``others`` are the wallets between which and this one its key moves coin."""
+        self._desk, self._market_time, self._others = desk, market_time, others
         self._capital = CapitalRecord(desk, self._now)
 
     @property
@@ -83,6 +87,36 @@ class CEXAccountSource:
             return await self._desk.learn(call, window, read=read)
 
         return await every_page(since, self._now(), quirks.page_window, fetch)
+
+    async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
+        """Moves of the quote coin between this wallet and the others, both ways."""
+        found: list[Trade] = []
+        for other in self._others:
+            for source, target in ((self._desk.quirks, other), (other, self._desk.quirks)):
+                found += await self._moves(source, target, since)
+        return sorted(found, key=lambda trade: (trade.venue_time, trade.trade_id))
+
+    async def _moves(self, source: AccountQuirks, target: AccountQuirks, since: datetime) -> Sequence[Trade]:
+        coin, codes = self._desk.options.quote, {"fromAccount": source.wallet_code, "toAccount": target.wallet_code}
+        arguments = (coin, milliseconds(since), MOVES_LOOKED_AT, codes)
+        moves = await self._desk.learn("fetch_transfers", *arguments, read=moves_of)
+        ends = PositionKey.of(source.name, Kind.SPOT, coin), PositionKey.of(target.name, Kind.SPOT, coin)
+        return [
+            Trade(
+                trade_id=transfer_id(self.account, move.number),
+                order_id="",
+                account=self.account,
+                instrument=ends[0],
+                status=TradeStatus.FILLED,
+                order_state=OrderState.SETTLED,
+                venue_time=move.time,
+                recv_time=self._desk.clock.wall(),
+                cum_filled=move.amount,
+                deltas={ends[0]: -move.amount, ends[1]: move.amount},
+            )
+            for move in moves
+            if move.status == CONFIRMED and move.time >= since
+        ]
 
     async def _trades(self, listing: Listing, since: datetime) -> Sequence[Trade]:
         quirks, fills, size = self._desk.quirks, self._desk.fills, self._desk.quirks.page_rows

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from random import Random
 
 from basis_daemon.domain.errors import IntegrityError, VenueUnreachableError
@@ -145,7 +144,7 @@ class AccountFeed:
         desk = self._desk
         if isinstance(event, FillSeen):
             desk.fills.add(event.fill)
-            fill = replace(event.fill, client_id=desk.fills.client_id(event.fill.order_key))
+            fill = desk.fills.named(event.fill)
             self._deliver(trade_of(fill, desk.listing_of_id(fill.symbol_id), desk.clock.wall()))
         elif isinstance(event, OrderLinked):
             desk.fills.link((event.symbol_id, event.order_no), event.client_id)

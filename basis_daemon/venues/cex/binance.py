@@ -18,6 +18,7 @@ from basis_daemon.domain.order import OrderOperation, Side
 from basis_daemon.domain.position import MarginReport
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.venues.cex.binance_capital import spot_deposit, spot_withdrawal
+from basis_daemon.venues.cex.binance_forced import origin_of
 from basis_daemon.venues.cex.frames import (
     AccountMoved,
     BookDelta,
@@ -352,6 +353,8 @@ _USDM = AccountQuirks(
     keep_login_call="fapiPrivatePutListenKey",
     read_cash_flow=usdm_cash_flow,
     settings=(("fapiPrivateGetMultiAssetsMargin", "multiAssetsMargin", False),),
+    countdown_call="fapiPrivatePostCountdownCancelAll",
+    countdown_params=lambda symbol_id, milliseconds: {"symbol": symbol_id, "countdownTime": milliseconds},
     page_window=timedelta(days=7),
     is_up_when_connected=True,
 )
@@ -392,4 +395,5 @@ BINANCE = VenueQuirks(
         "enablePortfolioMarginTrading": "portfolio_margin",
     },
     ip_flag="ipRestrict",
+    origin_of=origin_of,
 )

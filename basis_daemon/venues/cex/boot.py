@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from operator import itemgetter
 
 from basis_daemon.domain.errors import ConfigError, VenueUnreachableError
-from basis_daemon.domain.instrument import Instrument, MarginTier, PositionKey
-from basis_daemon.venues.cex.desk import Desk
+from basis_daemon.domain.instrument import Instrument, Kind, MarginTier, PositionKey
+from basis_daemon.venues.cex.desk import Desk, MarketTime
 from basis_daemon.venues.cex.fills import Listing
-from basis_daemon.venues.cex.frames import Row, exact, maybe_exact
+from basis_daemon.venues.cex.frames import Row, exact, instant, maybe_exact
 from basis_daemon.venues.cex.limiter import Request
 from basis_daemon.venues.cex.options import Fees
 from basis_daemon.venues.cex.outcome import CallError
@@ -183,3 +184,13 @@ async def _change(desk: Desk, method: str, *args: object) -> None:
 def _compare(what: str, field: str, found: object, expected: object) -> None:
     if found != expected:
         raise ConfigError(f"{what}: {field} is {found} at the venue, expected {expected}")
+
+
+async def learn_market_time(desk: Desk, market_time: MarketTime) -> None:
+    """What day it is in the market, before any stream has spoken: the wall clock is no answer to that."""
+    for symbol in [listing.symbol for listing in desk.declared() if listing.key.kind is Kind.PERP][:1]:
+        market_time.advance(await desk.learn("fetch_funding_rate", symbol, read=_stamp))
+
+
+def _stamp(answer: Row) -> datetime:
+    return instant(answer["timestamp"])

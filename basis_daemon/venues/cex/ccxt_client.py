@@ -22,7 +22,7 @@ from basis_daemon.venues.cex.frames import Foreign, Row
 from basis_daemon.venues.cex.limiter import DEFAULT, REQUEST, SECTION, Request, WeightLimiter
 from basis_daemon.venues.cex.options import CEXOptions
 from basis_daemon.venues.cex.quirks import AccountQuirks, VenueQuirks
-from basis_daemon.venues.cex.read_only import ReadOnly
+from basis_daemon.venues.cex.read_only import Gate
 from basis_daemon.venues.cex.tap import Tap
 
 __all__ = ["ExchangeClient", "client_pair", "errors"]
@@ -37,7 +37,7 @@ class ExchangeClient:
     """One ccxt.pro instance. It holds the secrets; neither its repr nor its errors show them."""
 
     def __init__(
-        self, account: AccountQuirks, config: Mapping[str, object], limiter: WeightLimiter, gate: ReadOnly | None
+        self, account: AccountQuirks, config: Mapping[str, object], limiter: WeightLimiter, gate: Gate | None
     ) -> None:
         self._account = account
         self._limiter = limiter
@@ -234,7 +234,7 @@ def client_pair(
     options: CEXOptions,
     session: aiohttp.ClientSession,
     limiter: WeightLimiter,
-    gate: ReadOnly | None = None,
+    gate: Gate | None = None,
 ) -> tuple[ExchangeClient, ExchangeClient]:
     """(orders, data): one instance that is never kept waiting, and one for streams and questions."""
     secrets = {"apiKey": options.api_key, "secret": options.api_secret, "password": options.api_password}

@@ -64,7 +64,7 @@ class Desk:
         self.venue, self.quirks, self.options, self.clock, self.note = venue, quirks, options, clock, note
         self.skew = ClockSkew(quirks.name, options.skew_alarm_ms, note)
         self._clients: tuple[ExchangeClient, ExchangeClient] | None = None
-        self.fills = FillBook()
+        self.fills = FillBook(venue.origin_of)
         self.instruments: Mapping[PositionKey, Instrument] = {}
         self.on_fill_missed: Callable[[], None] = _ignore
         self.on_terms_doubted: Callable[[], Awaitable[None]] = _leave

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from basis_daemon.domain.errors import VenueUnreachableError
-from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
-from basis_daemon.domain.market import MarketEvent
+from basis_daemon.domain.instrument import Instrument, PositionKey
+from basis_daemon.domain.market import MarketEvent, StreamChanged
 from basis_daemon.ports import Clock, FeedEvent, TaskScope
 from basis_daemon.venues.cex.account_feed import AccountFeed
-from basis_daemon.venues.cex.boot import read_instruments, set_modes
+from basis_daemon.venues.cex.boot import learn_market_time, read_instruments, set_modes
+from basis_daemon.venues.cex.dead_man import DeadManSwitch
 from basis_daemon.venues.cex.desk import Desk, MarketTime
-from basis_daemon.venues.cex.frames import Row, instant
 from basis_daemon.venues.cex.options import CEXOptions
 from basis_daemon.venues.cex.outcome import CallError
 from basis_daemon.venues.cex.terms import TermsWatch
@@ -28,12 +27,14 @@ class CEXFeed:
     def __init__(
         self,
         desks: Sequence[Desk],
+        dead_men: Mapping[str, DeadManSwitch],
         market_time: MarketTime,
         scope: TaskScope,
         open_venue: Callable[[], Coroutine[Any, Any, None]],
         close_venue: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._desks, self._scope, self._market_time = desks, scope, market_time
+        self._dead_men = dead_men
         self._open, self._close = open_venue, close_venue
         self._sink: Callable[[FeedEvent], None] = _discard
         self._ended = asyncio.Event()
@@ -55,18 +56,13 @@ class CEXFeed:
                 found |= desk.instruments
                 if not desk.options.is_read_only:
                     await set_modes(desk)
-            await self._learn_market_time()
+            for desk in self._desks:
+                await learn_market_time(desk, self._market_time)
             for terms in self._terms:
                 terms.begin()
         except CallError as fault:
             raise VenueUnreachableError(f"start-up: {fault.text}") from fault
         return found
-
-    async def _learn_market_time(self) -> None:
-        """What day it is in the market, before any stream has spoken: the wall clock is no answer to that."""
-        for desk in self._desks:
-            for symbol in [listing.symbol for listing in desk.declared() if listing.key.kind is Kind.PERP][:1]:
-                self._market_time.advance(await desk.learn("fetch_funding_rate", symbol, read=_stamp))
 
     async def history(self) -> Sequence[MarketEvent]:
         """Settled funding, oldest first. Raises VenueUnreachableError."""
@@ -84,6 +80,7 @@ class CEXFeed:
             self._scope.spawn(f"feed:{account.name}:funding", account.funding.run())
         self._scope.spawn("feed:terms", self._every(CHECK_EVERY_S, self._check_terms))
         self._scope.spawn("feed:watchdog", self._every(CHECK_EVERY_S, self._check_silence))
+        self._scope.spawn("feed:dead-man", self._every(CHECK_EVERY_S, self._keep_dead_men))
         self._scope.spawn("feed:clock", self._every(self._options.skew_every_s, self._measure_clocks))
         self._scope.spawn("feed:login", self._every(self._options.login_every_s, self._keep_logins))
         try:
@@ -97,9 +94,13 @@ class CEXFeed:
     async def close(self) -> None:
         """Leave nothing open; a second call does nothing."""
         self._stop()
+        for dead_man in self._dead_men.values():
+            await dead_man.release()
         await self._close()
 
     def _emit(self, event: FeedEvent) -> None:
+        if isinstance(event, StreamChanged) and event.is_up:
+            self._dead_men[event.account].kick()
         self._sink(event)
 
     def _stop(self) -> None:
@@ -127,6 +128,10 @@ class CEXFeed:
         for terms in self._terms:
             await terms.check()
 
+    async def _keep_dead_men(self) -> None:
+        for dead_man in self._dead_men.values():
+            await dead_man.keep()
+
     async def _measure_clocks(self) -> None:
         for desk in self._desks:
             try:
@@ -149,7 +154,3 @@ class CEXFeed:
 
 def _discard(event: FeedEvent) -> None:
     """Before ``run`` nobody listens."""
-
-
-def _stamp(answer: Row) -> datetime:
-    return instant(answer["timestamp"])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
 from basis_daemon.domain.instrument import Kind, PositionKey
-from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus
+from basis_daemon.domain.trade import Fee, OrderState, Origin, Trade, TradeStatus
 from basis_daemon.venues.cex.frames import Fill, OrderView
 
 ZERO = Decimal(0)
@@ -77,6 +77,7 @@ def trade_of(fill: Fill, listing: Listing, recv_time: datetime) -> Trade:
         cum_filled=filled,
         remaining=max(ordered - filled, ZERO),
         deltas=deltas_of(fill, listing),
+        origin=fill.origin,
     )
 
 
@@ -121,9 +122,13 @@ class _Order:
 
 
 class FillBook:
-    """What is known of each order's fills, from whatever source came first. Bounded; one per account."""
+    """What is known of each order's fills, from whatever source came first. Bounded; one per account.
 
-    def __init__(self) -> None:
+    ``origin_of`` reads from the id that an order bears who made it.
+    """
+
+    def __init__(self, origin_of: Callable[[str], Origin]) -> None:
+        self._origin_of = origin_of
         self._orders: OrderedDict[OrderKey, _Order] = OrderedDict()
 
     def add(self, fill: Fill) -> bool:
@@ -154,6 +159,11 @@ class FillBook:
         """Our id, or whatever id a foreign order bears; empty while unknown."""
         return self._orders[key].client_id if key in self._orders else ""
 
+    def named(self, fill: Fill) -> Fill:
+        """The fill with its order's id, and with who is behind that."""
+        client_id = self.client_id(fill.order_key)
+        return replace(fill, client_id=client_id, origin=self._origin_of(client_id))
+
     def executed(self, key: OrderKey) -> Decimal:
         """Sum of the known fills."""
         return self._orders[key].executed if key in self._orders else ZERO
@@ -163,7 +173,7 @@ class FillBook:
         order, done, found = self._order(key), ZERO, []
         for fill in sorted(order.fills.values(), key=lambda f: (f.time, len(f.trade_no), f.trade_no)):
             done += fill.quantity
-            found.append(replace(fill, client_id=order.client_id, ordered=order.ordered, cum_filled=done))
+            found.append(replace(self.named(fill), ordered=order.ordered, cum_filled=done))
         return found
 
     async def wait_for(self, key: OrderKey, quantity: Decimal, seconds: float) -> bool:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.position import MarginReport
-from basis_daemon.domain.trade import OrderState
+from basis_daemon.domain.trade import OrderState, Origin
 
 Row = dict[str, Any]
 """One JSON object of a venue or one unified structure of ccxt."""
@@ -78,6 +78,7 @@ class Fill:
     time: datetime
     ordered: Decimal | None = None
     cum_filled: Decimal | None = None
+    origin: Origin = Origin.ORDER
 
     @property
     def order_key(self) -> tuple[str, str]:

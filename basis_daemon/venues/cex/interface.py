@@ -17,6 +17,7 @@ from basis_daemon.domain.errors import (
 from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation, TimeInForce
 from basis_daemon.domain.trade import TERMINAL, Trade
 from basis_daemon.ports import Evidence, Finding, KillPoint, TradeSink
+from basis_daemon.venues.cex.dead_man import DeadManSwitch
 from basis_daemon.venues.cex.desk import Desk
 from basis_daemon.venues.cex.frames import OrderView, Row
 from basis_daemon.venues.cex.limiter import Request
@@ -36,8 +37,8 @@ class CEXExecutionInterface:
     ``absence_proof_s`` is how long after a send an unknown id proves nothing.
     """
 
-    def __init__(self, desk: Desk, on_trade: TradeSink) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, dead_man: DeadManSwitch, on_trade: TradeSink) -> None:
+        self._desk, self._dead_man = desk, dead_man
         self._settlement = Settlement(desk, on_trade)
         self._sent_ns: dict[str, int] = {}
         self.idempotency = desk.venue.idempotency
@@ -74,6 +75,7 @@ class CEXExecutionInterface:
             raise InvalidOrderError(f"order {order.order_id}: {order.instrument} is not declared to {self.account}")
         ticket = self._ticket(order)
         wire = (quantised_trigger if ticket.is_protective else quantised)(order, instrument)
+        await self._dead_man.before(order)
         self._remember_send(order.order_id)
         try:
             view = await (self._place_trigger if ticket.is_protective else self._place)(ticket, wire)

@@ -73,6 +73,7 @@ class CEXOptions:
     login_every_s: float = 1_200.0
     skew_alarm_ms: int = 500
     read_lag_s: float = 5.0
+    dead_man_s: float = 60.0
     jump_max: float = 0.5
     terms_pause_s: float = 30.0
     jitter_seed: int = 0

@@ -13,6 +13,7 @@ from basis_daemon.domain.errors import ErrorClass
 from basis_daemon.domain.instrument import Kind, MarginTier
 from basis_daemon.domain.ledger import CashFlow
 from basis_daemon.domain.order import OrderOperation
+from basis_daemon.domain.trade import Origin
 from basis_daemon.venues.cex.frames import BookDelta, FrameEvent, Row, WalletView
 from basis_daemon.venues.cex.options import Fees
 
@@ -69,6 +70,16 @@ def _nothing(_: object) -> None:
     """What an account does where the exchange needs nothing."""
 
 
+def _no_parameters(_symbol_id: str, _milliseconds: int) -> Row:
+    """Where a call takes none."""
+    return {}
+
+
+def _any_hand(_: str) -> Origin:
+    """Where no client id is special."""
+    return Origin.ORDER
+
+
 def _no_flow(account: str, row: Row) -> None:
     """Where the exchange keeps no record of money that moved without an order."""
 
@@ -92,6 +103,7 @@ class AccountQuirks:
     raw rows that ccxt can parse. ``read_delta`` reads a frame of book changes that we can work in ourselves (None: it
     is ccxt's to handle). ``capital_calls`` are (call, reader of a raw row, by account) of deposits and withdrawals,
     asked for ``capital_window`` at once.
+    ``countdown_call`` sets the dead man's switch of a symbol to so many milliseconds (None: there is none).
     """
 
     name: str
@@ -115,6 +127,8 @@ class AccountQuirks:
     keep_login_call: str | None = None
     read_cash_flow: Callable[[str, Row], CashFlow | None] = _no_flow
     settings: tuple[tuple[str, str, object], ...] = ()
+    countdown_call: str | None = None
+    countdown_params: Callable[[str, int], Row] = _no_parameters
     trigger_params: Mapping[str, object] | None = None
     read_triggered: Callable[[Row], str | None] = _nothing
     read_delta: Callable[[Row], BookDelta | None] = _nothing
@@ -150,6 +164,7 @@ class VenueQuirks:
     own play money (demo trading, testnet) may. Where only public data is wanted, ``public_sections`` (ccxt's) and what
     begins with ``public_urls`` stay open, with a key ``terms_paths`` too. ``rights_call`` tells a key's ``rights``: the
     venue's flags and what we call them; ``ip_flag`` is set for a key that is bound to addresses.
+    ``origin_of`` tells from a client id whether the venue itself is behind an order.
     """
 
     name: str
@@ -168,6 +183,7 @@ class VenueQuirks:
     rights_call: str | None = None
     rights: Mapping[str, str] = field(default_factory=dict)
     ip_flag: str | None = None
+    origin_of: Callable[[str], Origin] = _any_hand
 
     def named(self, spot: str, derivatives: str) -> VenueQuirks:
         """The same exchange with its wallets under these names: a sub-account has wallets and a key of its own."""

@@ -7,6 +7,7 @@ address. A key, where there is one, opens the questions about fees and margin ti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from basis_daemon.domain.errors import BasisError
@@ -18,6 +19,35 @@ SIGNATURE = "signature"
 
 class WriteRefusedError(BasisError):
     """Something reached for more than public data where only that is wanted: a bug. Nothing has left."""
+
+
+class Gate(Protocol):
+    """What stands between a client and the wire; its methods raise WriteRefusedError."""
+
+    def check_call(self, section: str, method: str, path: str) -> None:
+        """A call, by the names that ccxt gives it."""
+        ...
+
+    def check_request(self, method: str, url: str) -> None:
+        """A request on the wire, or the opening of a stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Everything may be asked, also what only the key may see, and nothing may be changed."""
+
+    venue: VenueQuirks
+
+    def check_call(self, section: str, method: str, path: str) -> None:
+        """A call, by the names that ccxt gives it."""
+        if method != READ:
+            raise WriteRefusedError(f"{self.venue.name}: {method} {section}/{path} refused, expected a {READ}")
+
+    def check_request(self, method: str, url: str) -> None:
+        """A request on the wire."""
+        if method != READ:
+            raise WriteRefusedError(f"{self.venue.name}: {method} {urlsplit(url).hostname} refused, expected a {READ}")
 
 
 @dataclass(frozen=True, slots=True)

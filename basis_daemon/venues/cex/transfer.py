@@ -169,7 +169,7 @@ class TransferExecutionInterface:
         since = self._since(order, sent_at)
         accounts = {"fromAccount": self._code(source), "toAccount": self._code(target)}
         arguments = (asset, milliseconds(since), ROWS_LOOKED_AT, accounts)
-        return await self._desk.learn("fetch_transfers", *arguments, read=_moves)
+        return await self._desk.learn("fetch_transfers", *arguments, read=moves_of)
 
     def _since(self, order: Order, sent_at: datetime) -> datetime:
         """Where to begin. The history bears market stamps: those of the send if it was ours, else of the decision.
@@ -203,7 +203,7 @@ class TransferExecutionInterface:
         elif move.status == FAILED:
             status, state = TradeStatus.FAILED, OrderState.REJECTED
         trade = Trade(
-            trade_id=f"{self.account}:transfer:{move.number}",
+            trade_id=transfer_id(self.account, move.number),
             order_id=order.order_id,
             account=self.account,
             instrument=order.instrument,
@@ -252,7 +252,13 @@ def _number(row: Foreign) -> str:
     return str(row["id"])
 
 
-def _moves(rows: Foreign) -> Sequence[Move]:
+def transfer_id(account: str, number: str) -> str:
+    """The trade id of a move, whoever asked for it."""
+    return f"{account}:transfer:{number}"
+
+
+def moves_of(rows: Foreign) -> Sequence[Move]:
+    """Moves of a unified transfer history, newest first."""
     moves = [
         Move(str(row["id"]), exact(row["amount"]), str(row["status"]).lower(), instant(row["timestamp"]))
         for row in rows

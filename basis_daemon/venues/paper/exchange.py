@@ -12,7 +12,7 @@ from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.market import BookTick, FundingSettled, MarketEvent
 from basis_daemon.domain.order import Order, OrderOperation, Side, TimeInForce
 from basis_daemon.domain.position import AccountReport
-from basis_daemon.domain.trade import OrderState, Trade
+from basis_daemon.domain.trade import OrderState, Origin, Trade
 from basis_daemon.ports import AccountChanged, Clock, FeedEvent
 from basis_daemon.venues.paper.margin_core import Booking, PerpHolding, booking, funding_cash, is_liquidated
 from basis_daemon.venues.paper.market import PaperMarket
@@ -196,7 +196,9 @@ class PaperExchange:
         """A deposit (+) or withdrawal (-) that no order of ours asked for."""
         return self._pay(self.tape.flow(key, amount, cause))
 
-    def trade_unasked(self, key: PositionKey, side: Side, quantity: Decimal) -> list[FeedEvent]:
+    def trade_unasked(
+        self, key: PositionKey, side: Side, quantity: Decimal, origin: Origin = Origin.ORDER
+    ) -> list[FeedEvent]:
         """A market order that is not ours, by hand or by the venue; beyond the shown depth at the last price shown."""
         instrument, depth = self.wallets.instruments[key], self.market.depth(key) or Depth()
         fills = depth.take(side, quantity)
@@ -204,12 +206,14 @@ class PaperExchange:
         price = fills[-1].price if fills else self.market.mark(key)
         if left > 0 and price is not None:
             fills = (*fills, Fill(price, left))
-        return self._fill_unasked(instrument, side, fills)
+        return self._fill_unasked(instrument, side, fills, origin)
 
-    def _fill_unasked(self, instrument: Instrument, side: Side, fills: Iterable[Fill]) -> list[FeedEvent]:
+    def _fill_unasked(
+        self, instrument: Instrument, side: Side, fills: Iterable[Fill], origin: Origin
+    ) -> list[FeedEvent]:
         said: list[FeedEvent] = []
         for fill in fills:
-            trade = self.tape.fill_unasked(instrument, fill, self._move(instrument, side, fill))
+            trade = self.tape.fill_unasked(instrument, fill, self._move(instrument, side, fill), origin)
             said += self._with_report(trade)
         return said
 
@@ -237,7 +241,8 @@ class PaperExchange:
         last = fills[-1].price if fills else perp.mark
         worse = max if side is Side.BUY else min
         fills = (*fills, Fill(last, left)) if left > 0 else fills
-        return self._fill_unasked(perp.instrument, side, [replace(f, price=worse(f.price, perp.mark)) for f in fills])
+        forced = [replace(f, price=worse(f.price, perp.mark)) for f in fills]
+        return self._fill_unasked(perp.instrument, side, forced, Origin.LIQUIDATION)
 
     # ----------------------------------------------------------------------------------------------------- money
     def _fill(self, item: Resting, fill: Fill, state: OrderState) -> list[FeedEvent]:

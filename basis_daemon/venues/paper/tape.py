@@ -10,7 +10,7 @@ from decimal import Decimal
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order import Order
-from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
+from basis_daemon.domain.trade import OrderState, Origin, Trade, TradeStatus
 from basis_daemon.ports import Clock
 from basis_daemon.venues.paper.margin_core import Booking
 from basis_daemon.venues.paper.market import NEVER, PaperMarket
@@ -105,9 +105,10 @@ class Tape:
         self._fills[trade.account].append(trade)
         return trade
 
-    def fill_unasked(self, instrument: Instrument, fill: Fill, money: Booking) -> Trade:
+    def fill_unasked(self, instrument: Instrument, fill: Fill, money: Booking, origin: Origin) -> Trade:
         """One fill that no order of ours asked for: it carries no order id."""
         trade = self._trade(self._next_id(instrument.key), "", instrument, fill, money, OrderState.FILLED)
+        trade = trade.model_copy(update={"origin": origin})
         self._fills[trade.account].append(trade)
         return trade
 

@@ -17,7 +17,7 @@ from basis_daemon.domain.ledger import CashFlow
 from basis_daemon.domain.market import MarketEvent
 from basis_daemon.domain.order import Order, OrderOperation, Side
 from basis_daemon.domain.position import AccountReport
-from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
+from basis_daemon.domain.trade import OrderState, Origin, Trade, TradeStatus
 from basis_daemon.ports import Clock, Evidence, FeedEvent, Finding
 from basis_daemon.venues.paper.exchange import PaperExchange
 from basis_daemon.venues.paper.faults import Fault, FaultKind, FaultPlan
@@ -108,9 +108,9 @@ class PaperVenue:
         """Let the market move: what follows for orders and positions goes to the sink."""
         self.tell(self.exchange.on_market(event))
 
-    def trade_by_hand(self, key: PositionKey, side: Side, quantity: Decimal) -> None:
-        """Somebody else trades on the account."""
-        self.tell(self.exchange.trade_unasked(key, side, quantity))
+    def trade_by_hand(self, key: PositionKey, side: Side, quantity: Decimal, origin: Origin = Origin.ORDER) -> None:
+        """Somebody else trades on the account, or the venue itself."""
+        self.tell(self.exchange.trade_unasked(key, side, quantity, origin))
 
     def deposit(self, key: PositionKey, amount: Decimal) -> None:
         """Somebody else brings money (+) or takes it away (-)."""
@@ -186,6 +186,10 @@ class PaperAccount:
     async def fetch_trades(self, since: datetime) -> Sequence[Trade]:
         await self._ask(self.account)
         return self._exchange.tape.fills(self.account, since)
+
+    async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
+        """None: nobody else moves money between paper accounts, and ours are known by their orders."""
+        return ()
 
     async def fetch_cash_flows(self, since: datetime) -> Sequence[CashFlow]:
         await self._ask(self.account)

@@ -1,0 +1,1 @@
+"""What a market said, kept for replay."""

@@ -1,0 +1,76 @@
+"""Whose book a configuration holds: its journal's identity and opening, its alarm, and the drill that kills it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+
+from basis_daemon import __version__
+from basis_daemon.clock import SystemClock
+from basis_daemon.engine.position_update_handler import Alarm
+from basis_daemon.journal.pruning import Retention
+from basis_daemon.journal.schema import Run
+from basis_daemon.journal.sqlite import SqliteJournal
+from basis_daemon.journal.writer import Limits
+from basis_daemon.ports import KillPoint, Probe, pass_by
+from basis_daemon.preflight import journal_identity
+from basis_daemon.settings import Mode, Settings, config_hash
+from basis_daemon.telemetry import Metrics, get_logger
+
+
+def journal_name(settings: Settings, journal: SqliteJournal) -> str:
+    """What order ids are made of: two journals of one book, on two machines or after a loss, have two names."""
+    return f"{settings.book.name}@{journal.created.isoformat()}"
+
+
+def _run(settings: Settings) -> Run:
+    return Run(config_hash(settings), __version__)
+
+
+def make_alarm(metrics: Metrics) -> Alarm:
+    """Counts and logs what an operator must see."""
+    log = get_logger("alarm")
+
+    def alarm(what: str, facts: Mapping[str, str]) -> None:
+        metrics.count("alarms_total")
+        log.warning(what, **facts)
+
+    return alarm
+
+
+def drill(settings: Settings) -> Probe:
+    """In a sandbox drill: SIGKILL at the n-th passing of a named point. Elsewhere: nothing."""
+    drill = settings.sandbox.kill_at if settings.mode is Mode.SANDBOX else None
+    if drill is None:
+        return pass_by
+    name, _, times = drill.partition(":")
+    left = int(times or 1)
+
+    def probe(point: KillPoint) -> None:
+        nonlocal left
+        if point == name:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return probe
+
+
+def open_journal(settings: Settings, clock: SystemClock) -> SqliteJournal:
+    """Open for writing, and say what was found: a tail that was cut, a migration."""
+    kept = settings.journal
+    retention = Retention(_days(kept.keep_days), _days(kept.keep_decisions_days), kept.keep_snapshots)
+    journal = SqliteJournal.open(
+        settings.journal_file, journal_identity(settings), _run(settings), clock, Limits(retention=retention),
+        drill(settings),
+    )  # fmt: skip
+    for note in journal.notes:
+        get_logger("journal").warning(note)
+    return journal
+
+
+def _days(days: Decimal) -> timedelta:
+    return timedelta(days=float(days))
