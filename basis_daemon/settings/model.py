@@ -8,29 +8,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_core import PydanticCustomError
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from basis_daemon.ports import KillPoint
+from basis_daemon.settings.section import Name, Number, Section, count, given, number
 from basis_daemon.telemetry import LogFormat, LogLevel
 
 SECRET_LENGTH_MIN = 8
 """No exchange issues a shorter key; an empty or truncated one is noticed here and not at the first order."""
-
-_NAME = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
-
-
-def _exact(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Decimal(value)
-    if isinstance(value, str):
-        raise PydanticCustomError("quoted_number", "Input should be a number without quotes")
-    return value
-
-
-Number = Annotated[Decimal, BeforeValidator(_exact)]
-Name = Annotated[str, Field(pattern=_NAME, max_length=40)]
 
 
 class Mode(StrEnum):
@@ -60,49 +46,29 @@ class Right(StrEnum):
     WITHDRAW = "withdraw"
 
 
-def _number(default: str, low: str, high: str, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
-    bounds = Decimal(low), Decimal(high)
-    return Field(Decimal(default), ge=bounds[0], le=bounds[1], description=why, json_schema_extra={"unit": unit})
-
-
-def _given(low: str, high: str, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
-    bounds = Decimal(low), Decimal(high)
-    return Field(ge=bounds[0], le=bounds[1], description=why, json_schema_extra={"unit": unit})
-
-
-def _count(default: int, low: int, high: int, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
-    return Field(default=default, ge=low, le=high, description=why, json_schema_extra={"unit": unit})
-
-
-class _Section(BaseModel):
-    """Strict, frozen, and closed to keys that it does not know."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class BookSettings(_Section):
+class BookSettings(Section):
     """The book that this process holds; one process, one book, one data directory."""
 
     name: Name
     """Stands in the journal: a journal of another book is refused."""
 
 
-class JournalSettings(_Section):
+class JournalSettings(Section):
     """The durable record."""
 
     file: Path = Field(default=Path("journal.sqlite"), strict=False)
     """Inside data_dir unless absolute."""
-    snapshot_rows: int = _count(5000, 100, 100_000, "rows", "between two snapshots; a restart reads on from the last")
-    keep_days: Number = _number("90", "0", "36500", "days", "older rows are pruned, each cut in front of a snapshot")
-    keep_decisions_days: Number = _number(
+    snapshot_rows: int = count(5000, 100, 100_000, "rows", "between two snapshots; a restart reads on from the last")
+    keep_days: Number = number("90", "0", "36500", "days", "older rows are pruned, each cut in front of a snapshot")
+    keep_decisions_days: Number = number(
         "14", "0", "36500", "days", "of older decisions only the digest stays; they are most of a journal"
     )
-    keep_snapshots: int = _count(3, 1, 1000, "snapshots", "everything since the last so many stays, however old")
-    disk_soft_mb: int = _count(1000, 1, 1_000_000, "MB", "free on its disk; below it nothing that adds risk is sent")
-    disk_hard_mb: int = _count(200, 1, 1_000_000, "MB", "free on its disk; below it only defence is sent")
+    keep_snapshots: int = count(3, 1, 1000, "snapshots", "everything since the last so many stays, however old")
+    disk_soft_mb: int = count(1000, 1, 1_000_000, "MB", "free on its disk; below it nothing that adds risk is sent")
+    disk_hard_mb: int = count(200, 1, 1_000_000, "MB", "free on its disk; below it only defence is sent")
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Log lines; they go to standard error."""
 
     level: LogLevel = Field(default=LogLevel.INFO, strict=False)
@@ -111,14 +77,14 @@ class LogSettings(_Section):
     """auto is the console for a terminal and JSON for everything else."""
 
 
-class ControlSettings(_Section):
+class ControlSettings(Section):
     """Where the daemon takes an operator's commands."""
 
     socket: Path = Field(default=Path("control.sock"), strict=False)
     """A unix socket inside data_dir unless absolute; its mode 0600 is the authorisation."""
 
 
-class AccountSettings(_Section):
+class AccountSettings(Section):
     """The accounts at one exchange, by the names that stand first in position keys; equal where unified."""
 
     spot: str = "binance"
@@ -127,7 +93,7 @@ class AccountSettings(_Section):
     """The wallet that carries the perps' margin."""
 
 
-class VenueSettings(_Section):
+class VenueSettings(Section):
     """One pair of wallets at an exchange with one key: a sub-account with a key of its own is a venue of its own."""
 
     exchange: Literal["binance"] = "binance"
@@ -142,7 +108,7 @@ class VenueSettings(_Section):
     """The API key itself; only from the environment, never in the file. Sandbox and paper need none."""
     secret: SecretStr | None = Field(default=None, min_length=SECRET_LENGTH_MIN)
     """The API secret itself; only from the environment, never in the file."""
-    leverage: int = _count(
+    leverage: int = count(
         5, 2, 20, "x", "set on the venue and read back at start; m_star .40 needs at least 3, more only moves the cap"
     )
     rights: Sequence[Annotated[Right, Field(strict=False)]] = (Right.TRADE, Right.TRANSFER)
@@ -165,7 +131,7 @@ class VenueSettings(_Section):
         return self.secret is not None or self.secret_file is not None
 
 
-class SandboxSettings(_Section):
+class SandboxSettings(Section):
     """The sandbox exchange on loopback. In paper mode it is optional: given, its market stands for the real one."""
 
     ready_file: Path | None = Field(default=None, strict=False)
@@ -184,14 +150,14 @@ class SandboxSettings(_Section):
     """A drill: the daemon ends itself with SIGKILL at the n-th passing of this point, such as after_send:3."""
 
 
-class FeeSettings(_Section):
+class FeeSettings(Section):
     """What a fill costs; negative for a rebate."""
 
-    taker: Number = _given("-0.01", "0.05", "of the notional", "for what takes from the book")
-    maker: Number = _given("-0.01", "0.05", "of the notional", "for what rested in the book")
+    taker: Number = given("-0.01", "0.05", "of the notional", "for what takes from the book")
+    maker: Number = given("-0.01", "0.05", "of the notional", "for what rested in the book")
 
 
-class PaperFeeSettings(_Section):
+class PaperFeeSettings(Section):
     """By market."""
 
     spot: FeeSettings
@@ -200,15 +166,15 @@ class PaperFeeSettings(_Section):
     """Perpetual contracts."""
 
 
-class TierSettings(_Section):
+class TierSettings(Section):
     """One bracket of maintenance margin; it begins where the one before it ends."""
 
-    notional_max: Number = _given("1", "1000000000000", "USDT", "the largest position notional of this bracket")
-    maintenance: Number = _given("0.0001", "1", "of the notional", "maintenance margin of what lies in this bracket")
-    leverage_max: Number = _given("1", "200", "x", "caps the position that equity can open")
+    notional_max: Number = given("1", "1000000000000", "USDT", "the largest position notional of this bracket")
+    maintenance: Number = given("0.0001", "1", "of the notional", "maintenance margin of what lies in this bracket")
+    leverage_max: Number = given("1", "200", "x", "caps the position that equity can open")
 
 
-class PaperSettings(_Section):
+class PaperSettings(Section):
     """The simulated accounts; read in paper mode only."""
 
     balances: Mapping[str, Annotated[Number, Field(description="units of the asset")]] = Field(min_length=1)
@@ -217,11 +183,11 @@ class PaperSettings(_Section):
     """Of every venue without a key; with one the exchange is asked."""
     tiers: Sequence[TierSettings] = ()
     """Margin brackets of every perp at venues without a key, smallest first."""
-    liquidation_fee: Number = _given("0", "0.1", "of the notional", "taken when a position is liquidated")
-    latency_s: Number = _given("0", "2", "s", "process time an order needs to the matching, and its answer back")
+    liquidation_fee: Number = given("0", "0.1", "of the notional", "taken when a position is liquidated")
+    latency_s: Number = given("0", "2", "s", "process time an order needs to the matching, and its answer back")
 
 
-class StrategySettings(_Section):
+class StrategySettings(Section):
     """One strategy instance."""
 
     kind: str
@@ -239,87 +205,87 @@ class StrategySettings(_Section):
     """The family's own parameters; what is absent has the default of strategies.md 1.4. `w` weighs the venues."""
 
 
-class RiskSettings(_Section):
+class RiskSettings(Section):
     """Hard limits of the gate before every plan: all or none, whatever the strategy thinks."""
 
-    order_notional_max_usdt: Number = _number("250000", "10", "50000000", "USDT", "one leg of a plan, before clips")
-    orders_per_minute_max: int = _count(60, 1, 600, "orders", "a runaway loop is stopped within the minute")
-    price_band_bp: Number = _number("150", "5", "1000", "bp", "limit price against mid; above slip_emergency")
+    order_notional_max_usdt: Number = number("250000", "10", "50000000", "USDT", "one leg of a plan, before clips")
+    orders_per_minute_max: int = count(60, 1, 600, "orders", "a runaway loop is stopped within the minute")
+    price_band_bp: Number = number("150", "5", "1000", "bp", "limit price against mid; above slip_emergency")
 
 
-class GuardSettings(_Section):
+class GuardSettings(Section):
     """The backstop over all strategies; it only tightens, and only an operator's rearm loosens it again."""
 
-    z_reducing: Number = _number("0.20", "0.02", "1", "shocks", "to liquidation; REDUCING below, so under z_emergency")
-    z_halted: Number = _number("0.10", "0.01", "0.5", "shocks", "to liquidation; HALTED below")
-    drawdown_reducing: Number = _number(
+    z_reducing: Number = number("0.20", "0.02", "1", "shocks", "to liquidation; REDUCING below, so under z_emergency")
+    z_halted: Number = number("0.10", "0.01", "0.5", "shocks", "to liquidation; HALTED below")
+    drawdown_reducing: Number = number(
         "0.08", "0.01", "0.60", "of the peak unit value", "REDUCING beyond, so above max_drawdown"
     )
-    drawdown_halted: Number = _number("0.12", "0.02", "0.80", "of the peak unit value", "HALTED beyond")
-    silent_max_s: Number = _number(
+    drawdown_halted: Number = number("0.12", "0.02", "0.80", "of the peak unit value", "HALTED beyond")
+    silent_max_s: Number = number(
         "60", "10", "600", "s", "a stream or account that something held depends on; longer is REDUCING"
     )
-    break_max_s: Number = _number("60", "10", "600", "s", "an open difference of book and venue; longer is REDUCING")
-    order_notional_max_usdt: Number = _number(
+    break_max_s: Number = number("60", "10", "600", "s", "an open difference of book and venue; longer is REDUCING")
+    order_notional_max_usdt: Number = number(
         "1000000", "10", "50000000", "USDT", "one order at the last hop; larger ones are kept"
     )
-    orders_per_minute_max: int = _count(300, 10, 6000, "orders", "out of the last hop, clips too; one more halts")
-    notional_per_minute_max_usdt: Number = _number(
+    orders_per_minute_max: int = count(300, 10, 6000, "orders", "out of the last hop, clips too; one more halts")
+    notional_per_minute_max_usdt: Number = number(
         "10000000", "100", "1000000000", "USDT", "out of the last hop; more halts"
     )
     usdt_proxy: str | None = Field(default=None, pattern=r"^[A-Z0-9]{2,10}$")
     """A coin worth a dollar whose spot price in USDT tells what USDT is worth, such as USDC; null: not watched."""
-    usdt_floor: Number = _number("0.985", "0.95", "0.995", "USD", "what USDT is worth; below it nothing new is entered")
-    fee_asset_min_usdt: Number = _number("20", "0", "10000", "USDT", "of a venue's fee_asset; less is an alarm")
-    price_collar_bp: Number = _number(
+    usdt_floor: Number = number("0.985", "0.95", "0.995", "USD", "what USDT is worth; below it nothing new is entered")
+    fee_asset_min_usdt: Number = number("20", "0", "10000", "USDT", "of a venue's fee_asset; less is an alarm")
+    price_collar_bp: Number = number(
         "500", "50", "2000", "bp", "an order's worst price against index and other books; above slip_emergency"
     )
 
 
-class FreshnessSettings(_Section):
+class FreshnessSettings(Section):
     """How old an input may be before it is stale; a stale input forbids new risk (strategies.md 1.4)."""
 
-    quote_s: Number = _number("5", "1", "15", "s", "order books and marks: two missed heartbeats of the stream")
-    account_s: Number = _number("20", "5", "60", "s", "balances and positions")
-    grace_s: Number = _number(
+    quote_s: Number = number("5", "1", "15", "s", "order books and marks: two missed heartbeats of the stream")
+    account_s: Number = number("20", "5", "60", "s", "balances and positions")
+    grace_s: Number = number(
         "0.5", "0", "5", "s", "process time for a venue's other streams to catch up with its newest"
     )
 
 
-class ExecutionSettings(_Section):
+class ExecutionSettings(Section):
     """How a hedged group is cut into clips, beside clip_usdt of its strategy."""
 
-    depth_share: Number = _number("0.10", "0.01", "0.50", "of resting size", "a clip takes no more of what rests ...")
-    depth_band_bp: Number = _number("20", "5", "100", "bp", "... within this distance of the mid")
-    dead_man_s: Number = _number("60", "5", "600", "s", "of silence: then the venue cancels what rests, if it can")
+    depth_share: Number = number("0.10", "0.01", "0.50", "of resting size", "a clip takes no more of what rests ...")
+    depth_band_bp: Number = number("20", "5", "100", "bp", "... within this distance of the mid")
+    dead_man_s: Number = number("60", "5", "600", "s", "of silence: then the venue cancels what rests, if it can")
 
 
-class ReconcileSettings(_Section):
+class ReconcileSettings(Section):
     """How often the venues' word is compared with the book."""
 
-    interval_s: Number = _number(
+    interval_s: Number = number(
         "10", "2", "60", "s", "each account; shorter than freshness.account_s, or it goes stale"
     )
     foreign: Literal["adopt", "halt"] = Field("adopt", description="another hand's fills: booked, or HALTED too")
 
 
-class RecordingSettings(_Section):
+class RecordingSettings(Section):
     """What the market says, written down for replay; it never delays or stops trading."""
 
     enabled: bool = False
     """True keeps books, marks and settled funding."""
     directory: Path = Field(default=Path("recorded"), strict=False)
     """Inside data_dir unless absolute; `sandbox exchange --data DIR` and `demo --history DIR` play it."""
-    levels: int = _count(5, 1, 20, "levels", "of each side of a book")
-    days_max: int = _count(30, 1, 3650, "days", "older ones are deleted")
-    size_max_mb: int = _count(2000, 10, 1_000_000, "MB", "of all days together; the oldest go first")
-    queue_max: int = _count(100_000, 1000, 10_000_000, "events", "that wait for the disk; more are dropped and told")
+    levels: int = count(5, 1, 20, "levels", "of each side of a book")
+    days_max: int = count(30, 1, 3650, "days", "older ones are deleted")
+    size_max_mb: int = count(2000, 10, 1_000_000, "MB", "of all days together; the oldest go first")
+    queue_max: int = count(100_000, 1000, 10_000_000, "events", "that wait for the disk; more are dropped and told")
 
 
-class ShutdownSettings(_Section):
+class ShutdownSettings(Section):
     """What SIGTERM does; a second one is faster."""
 
-    drain_s: Number = _number("30", "1", "300", "s", "for legs in flight to end; below the service manager's own limit")
+    drain_s: Number = number("30", "1", "300", "s", "for legs in flight to end; below the service manager's own limit")
 
 
 class Settings(BaseSettings):
