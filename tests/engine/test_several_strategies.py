@@ -209,10 +209,12 @@ async def test_a_loss_latches_the_book_that_made_it_and_not_the_other() -> None:
     async with both_open(two_books()) as room:
         for valuer in room.valuers:
             assert await valuer.value_now()
+        room.engines[1].is_open = False  # or it would hedge again at once
         room.rig.stage.venue.trade_by_hand(ETH_PERP, Side.BUY, -room.rig.held(ETH_PERP))  # the hedge is gone
         await later(room, 60, ETH_COIN, ETH_PERP, factor="0.9")
         for valuer in room.valuers:
             await valuer.value_now()
+        room.engines[1].is_open = True
         assert (room.valuers[0].latched, bool(room.valuers[1].latched)) == ("", True)
         await later(room, 120, *PRICES, factor="0.9")
         assert last_reason(room, ETH) == "DRAWDOWN"
