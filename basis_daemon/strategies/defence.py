@@ -19,8 +19,8 @@ from basis_daemon.strategies.parameters import BP
 from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave, proceeds_of, route
 from basis_daemon.strategies.view import WALLET_CASH, Act, BookView, VenueView, brief
 
-FORCED_URGENCY = 1
-"""Of the repair after a forced reduction: defence, which a guard that has tightened lets through."""
+REPAIR_URGENCY = 1
+"""Of a repair after a forced reduction or under a guard that has tightened: such a guard lets defence through."""
 REASONS: Mapping[int, ReasonCode] = {
     1: ReasonCode.LIQ_TOPUP,
     2: ReasonCode.LIQ_REDUCE,
@@ -180,11 +180,12 @@ def delta(view: BookView) -> Act | Rejected:
     if quantity * view.frame.price < p.min_order_usdt:
         return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E is below min_order_usdt {p.min_order_usdt}")
     is_forced = any(venue.was_forced for venue in view.venues)
-    step = _sell_delta(view, quantity, is_forced=is_forced) if share > 0 else _buy_delta(view, quantity)
+    is_urgent = is_forced or view.frame.risk.is_killed
+    step = _sell_delta(view, quantity, is_urgent=is_urgent) if share > 0 else _buy_delta(view, quantity)
     if isinstance(step, str):
         return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E: {step}")
     note = f"delta {brief(share)} of E beyond {p.delta_soft}: {step.leg.side} {step.leg.quantity} {step.leg.key}"
-    return Act(ReasonCode.DELTA, note, (step,), FORCED_URGENCY if is_forced else 0, page=is_forced)
+    return Act(ReasonCode.DELTA, note, (step,), REPAIR_URGENCY if is_urgent else 0, page=is_urgent)
 
 
 def _delta_waits(view: BookView) -> str | None:
@@ -205,13 +206,14 @@ def repair_quantity(share: Decimal, rest: Decimal, equity: Decimal, price: Decim
     return (abs(share) - rest) * equity / price
 
 
-def _sell_delta(view: BookView, quantity: Decimal, *, is_forced: bool) -> Single | str:
+def _sell_delta(view: BookView, quantity: Decimal, *, is_urgent: bool) -> Single | str:
     """Too long: more short where it is most under-weight and stays at ``z_open``; else sell the long leg.
 
-    On a restricted book only the second, and only where a venue took the short away: the excess is known to be real.
+    On a restricted book only the second, and only where a venue took the short away or a guard that has tightened cut a
+    group in two: nothing is in dispute then, and the excess would stand naked until somebody looks.
     """
     risk = view.frame.risk
-    if view.restriction is not None and (not is_forced or risk.in_doubt or risk.breaks):
+    if view.restriction is not None and (not is_urgent or risk.in_doubt or risk.breaks):
         return f"only reducing orders are allowed: {view.restriction}"
     shorts = reversed(_over_weight_first(view)) if view.restriction is None else ()
     for venue in shorts:

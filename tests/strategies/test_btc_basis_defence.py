@@ -153,8 +153,23 @@ def test_a_restricted_book_still_reduces_a_short_that_is_near_liquidation(restri
 def test_a_restricted_book_neither_enters_nor_sells_more_perp(restriction: dict[str, object]) -> None:
     assert idle().risky(**restriction).orders() == []
     naked = paired().holding(base=D("1.1")).risky(**restriction)
+    assert PERP not in {order.instrument for order in naked.orders()}
+
+
+@pytest.mark.parametrize("restriction", [kind for kind in RESTRICTED if "is_killed" not in kind])
+def test_a_naked_long_is_carried_while_what_is_held_is_in_dispute(restriction: dict[str, object]) -> None:
+    naked = paired().holding(base=D("1.1")).risky(**restriction)
     assert naked.orders() == []
     assert "only reducing orders are allowed" in why_not(naked.assess(), R.DELTA)
+
+
+@pytest.mark.feature("K06", part="repair")
+def test_a_naked_long_that_a_tightened_guard_left_is_sold_as_defence() -> None:
+    """A group cut in two by the guard would otherwise stand naked until somebody looks."""
+    naked = paired().holding(base=D("1.1")).risky(is_killed=True)
+    (order,) = naked.orders()
+    assert (order.instrument, order.side) == (SPOT, Side.SELL)
+    assert naked.assess().urgency > 0
 
 
 def test_an_order_in_doubt_blocks_a_top_up_but_not_a_reduction() -> None:
