@@ -156,7 +156,7 @@ def test_a_restricted_book_neither_enters_nor_sells_more_perp(restriction: dict[
     assert PERP not in {order.instrument for order in naked.orders()}
 
 
-@pytest.mark.parametrize("restriction", [kind for kind in RESTRICTED if "is_killed" not in kind])
+@pytest.mark.parametrize("restriction", [{"breaks": (BREAK,)}, {"in_doubt": ("ab" * 16,)}])
 def test_a_naked_long_is_carried_while_what_is_held_is_in_dispute(restriction: dict[str, object]) -> None:
     naked = paired().holding(base=D("1.1")).risky(**restriction)
     assert naked.orders() == []
