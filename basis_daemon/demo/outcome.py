@@ -229,7 +229,7 @@ def _risk(view: BookView, strategy: str | None = None) -> Json:
 def _part(view: BookView, strategy: str) -> Json:
     """One strategy's share of the run."""
     valued = view.latest_of.get(strategy, {})
-    lives = view.state.orders
+    lives = view.history.lives
     fills = [seen.row.trade for seen in view.history.trades.values() if seen.row.trade.qty_base]
     own = [fill for fill in fills if fill.order_id in lives and lives[fill.order_id].order.strategy == strategy]
     sent = [order_id for order_id in sent_ids(view) if lives[order_id].order.strategy == strategy]

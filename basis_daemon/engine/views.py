@@ -61,7 +61,7 @@ def status(view: BookView) -> Json:
             for row in state.withdrawals.values()
         ],
         "open_orders": len(state.open_orders()),
-        "orders": len(state.orders),
+        "orders": len(view.history.lives),
         "trades": state.trade_count,
         "plans_running": [plan.plan_id for plan in state.running_plans()],
         "strategies": [_strategy(view, name) for name in sorted(state.last_decision)],
