@@ -93,6 +93,6 @@ def _entry_of(row: StoredRecord) -> Entry | None:
             return load(TradeRow, payload).entry
         case RecordKind.CASH_FLOW:
             return entry_of_cash_flow(load(CashFlow, payload))
-        case RecordKind.OPENING:
+        case RecordKind.OPENING | RecordKind.CORRECTION:
             return load(Entry, payload)
     return None

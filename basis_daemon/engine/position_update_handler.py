@@ -139,9 +139,7 @@ class PositionUpdateHandler:
         self._enter()
         try:
             for flow in flows:
-                account = flow.key.venue
-                past = max(self._state.openings.get(account, EPOCH), self._state.memory_begins(account))
-                if flow.venue_time < past or self._state.ledger.has(flow.flow_id):
+                if self._state.is_past_flow(flow) or self._state.ledger.has(flow.flow_id):
                     continue
                 self._recorder.see_time(flow.venue_time)
                 self._recorder.record(flow, flow.flow_id, str(flow.instrument or ""))

@@ -38,8 +38,7 @@ class Reconciler:
         self._clock = clock
         self._alarm = alarm
         self._probe = probe
-        state = recorder.state
-        self._asked_until = min(state.market_time, state.asked_until.get(source.account, state.market_time))
+        self._asked_until = recorder.state.answered_until(source.account)
         self._overlap = OVERLAP_AT_START
         self._agreed_at = recorder.state.market_time
         self.failures = 0

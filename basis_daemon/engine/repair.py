@@ -23,7 +23,7 @@ from basis_daemon.engine.state import EPOCH, BookState
 from basis_daemon.ports import AccountSource, RecordKind
 
 LOOK_BACK = timedelta(days=1)
-"""Market time before the journal's end: an account may not have answered for a while when the daemon died."""
+"""Market time before an account's last answer, for rows that its venue wrote late."""
 CAUSES: Mapping[BreakKind, Cause] = {BreakKind.EXTERNAL: Cause.EXTERNAL, BreakKind.FEE: Cause.FEE}
 """Under which cause a difference without evidence is booked; everything else is a correction."""
 
@@ -64,7 +64,7 @@ async def propose(state: BookState, sources: Sequence[AccountSource]) -> Repair:
     flows: list[CashFlow] = []
     adopted = [source for source in sources if copy.is_adopted(source.account)]
     for source in adopted:
-        since = max(state.market_time - LOOK_BACK, EPOCH)
+        since = max(state.answered_until(source.account) - LOOK_BACK, EPOCH)
         flows += _new_flows(copy, await source.fetch_cash_flows(since))
         found = [*await source.fetch_trades(since), *await source.fetch_transfers(since)]
         trades += _new_trades(copy, sorted(found, key=lambda trade: (trade.venue_time, trade.trade_id)))
@@ -76,7 +76,7 @@ async def propose(state: BookState, sources: Sequence[AccountSource]) -> Repair:
 def _new_flows(copy: BookState, rows: Sequence[CashFlow]) -> list[CashFlow]:
     found = []
     for flow in rows:
-        if flow.venue_time >= copy.openings.get(flow.key.venue, EPOCH) and not copy.ledger.has(flow.flow_id):
+        if not copy.is_past_flow(flow) and not copy.ledger.has(flow.flow_id):
             copy.cash_flow(flow)
             found.append(flow)
     return found

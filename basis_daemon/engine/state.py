@@ -158,6 +158,15 @@ class BookState:
         """Market time before which the ids of an account's events are forgotten."""
         return self.asked_until[account] - MEMORY if account in self.asked_until else EPOCH
 
+    def is_past_flow(self, flow: CashFlow) -> bool:
+        """True for what the opening balance holds already, or what was booked so long ago that its id is forgotten."""
+        account = flow.key.venue
+        return flow.venue_time < max(self.openings.get(account, EPOCH), self.memory_begins(account))
+
+    def answered_until(self, account: str) -> datetime:
+        """Market time until which an account's venue told everything: behind the journal's end where it was silent."""
+        return min(self.market_time, self.asked_until.get(account, self.market_time))
+
     def move_life(self, row: LifeRow) -> None:
         """Let an ended order go, or take it back."""
         order_id = row.life.order.order_id
