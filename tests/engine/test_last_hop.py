@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from basis_daemon.domain.errors import LastHopError
-from basis_daemon.domain.order import Order, Side
+from basis_daemon.domain.order import ExecutionMode, Order, Side
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import GuardState
 from tests.engine.support import COLLARS, Rig, pair
@@ -131,6 +131,27 @@ async def test_without_a_fresh_second_source_nothing_that_adds_risk_leaves() -> 
     short = await rig.run(trade_order(PERP, Side.SELL, "0.1"))
     assert short.state is OrderState.FILLED
     assert (await rig.run(trade_order(PERP, Side.BUY, "0.1", reduce_only=True))).state is OrderState.FILLED
+
+
+async def test_what_takes_a_lone_leg_back_leaves_although_the_venue_of_the_other_one_has_died() -> None:
+    """The second source is the venue that died: waiting for it would keep the book naked for as long as it is dead."""
+    rig = Rig.adopted()
+    bought = await rig.run(trade_order(COIN, Side.BUY, "0.1"))
+    await rig.clock.advance(6)
+    rig.quote(COIN, at_s=6)
+    group: dict[str, object] = {"group_id": "pair", "execution_mode": ExecutionMode.PARALLEL}
+    assert (await rig.run(trade_order(COIN, Side.BUY, "0.1", **group))).state is OrderState.NEVER_ACCEPTED
+    undo = await rig.run(trade_order(COIN, Side.SELL, "0.09", **group | {"sequence_in_group": 1}))
+    assert undo.state is OrderState.FILLED
+    assert rig.held(COIN) == bought.deltas[COIN] - D("0.09")
+
+
+async def test_what_takes_a_lone_leg_back_is_kept_where_another_source_contradicts_its_price() -> None:
+    rig = Rig.adopted()
+    group: dict[str, object] = {"group_id": "pair", "execution_mode": ExecutionMode.PARALLEL, "sequence_in_group": 1}
+    rig.quote(COIN, mid=64_000)
+    life = await rig.run(trade_order(COIN, Side.BUY, "0.1", ref_price=D(64_000), **group))
+    assert life.state is OrderState.NEVER_ACCEPTED
 
 
 async def test_an_order_larger_than_one_order_may_be_is_kept() -> None:
