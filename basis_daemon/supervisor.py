@@ -347,9 +347,6 @@ class Supervisor:
                 self._alarm("memory runs out: draining", {"share": f"{share:.2f}", "max": str(MEMORY_SHARE_MAX)})
                 self.request_stop()
             self.heartbeat.came_round(TICK)
-            if not self._stop.is_set() and (share := self._memory_share()) > MEMORY_SHARE_MAX:
-                self._alarm("memory runs out: draining", {"share": f"{share:.2f}", "max": str(MEMORY_SHARE_MAX)})
-                self.request_stop()
 
     async def _keep_guarding(self) -> None:
         """On a task of its own, so that it never queues behind a strategy, a reconciliation or a valuation."""
