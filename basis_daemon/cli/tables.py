@@ -86,6 +86,7 @@ def status(found: Json) -> RenderableType:
         ("net delta", ", ".join(f"{a} {Decimal(q):+.6f}" for a, q in found["net_delta"].items()) or "-"),
         ("in doubt", _alarming(len(found["in_doubt"]), ", ".join(short_id(i) for i in found["in_doubt"]))),
         ("breaks", _alarming(len(found["breaks"]), _breaks(found["breaks"]))),
+        ("undeclared", _undeclared(found["strategies"])),
         ("withdrawals", _withdrawals(found["withdrawals"])),
         ("orders", f"{found['orders']}, {found['open_orders']} open"),
         ("trades", f"{found['trades']}"),
@@ -101,6 +102,12 @@ def _alarming(count: int, words: str) -> Text:
 def _withdrawals(rows: Sequence[Json]) -> str:
     pending = [row for row in rows if Decimal(row["pending_usdt"])]
     return "; ".join(f"{row['id']} {money(row['pending_usdt'])} USDT reserved" for row in pending) or "none pending"
+
+
+def _undeclared(rows: Sequence[Json]) -> Text:
+    """Balances that nobody declared: they count in nothing until somebody does."""
+    found = [f"{key} {quantity}" for row in rows for key, quantity in row["undeclared"].items()]
+    return Text("; ".join(found) or "none", style=BAD if found else GOOD)
 
 
 def _breaks(breaks: Sequence[Json]) -> str:

@@ -66,7 +66,8 @@ class Exposure:
     """One strategy's book in money: equity in USDT after accruals and in-transit funds, net delta in base units.
 
     ``equity_usdt`` is None when something held has no price or mark; ``unknown`` names them. Never zero. Equity above
-    ``budget_usdt`` is a reserve that the strategy leaves alone; without a budget there is none.
+    ``budget_usdt`` is a reserve that the strategy leaves alone; without a budget there is none. ``undeclared`` are
+    balances at its accounts that nobody declared: told, shown, and counted in nothing else here.
     """
 
     time: datetime
@@ -77,6 +78,7 @@ class Exposure:
     margins: tuple[MarginState, ...]
     unknown: tuple[str, ...] = ()
     budget_usdt: Decimal | None = None
+    undeclared: Mapping[PositionKey, Decimal] = field(default_factory=dict)
 
     @property
     def capital_usdt(self) -> Decimal | None:

@@ -108,6 +108,9 @@ def find_breaks(
     return tuple(found)
 
 
+_COINS = frozenset({Kind.SPOT, Kind.TOKEN})
+
+
 @dataclass(frozen=True, slots=True)
 class PositionBook:
     """Immutable, versioned snapshot of all holdings; written by the handler alone, read by all."""
@@ -129,6 +132,18 @@ class PositionBook:
             reports={account: report for account, report in self.reports.items() if account in accounts},
             breaks=tuple(found for found in self.breaks if found.key.venue in accounts),
         )
+
+    def undeclared(self, keys: Container[PositionKey], assets: Container[str]) -> Mapping[PositionKey, Decimal]:
+        """Balances, zeros too, neither under ``keys`` nor of ``assets``; a position or a debt is never one of them."""
+        return {
+            key: amount
+            for key, amount in self.holdings.items()
+            if key.kind in _COINS and key not in keys and key.symbol not in assets
+        }
+
+    def without(self, keys: Container[PositionKey]) -> PositionBook:
+        """The same book, blind to what lies under these keys."""
+        return replace(self, holdings={key: amount for key, amount in self.holdings.items() if key not in keys})
 
     def quantity(self, key: PositionKey) -> Decimal:
         """Zero when the key was never posted to."""

@@ -120,9 +120,7 @@ class LastHop:
         if bound is None:
             return
         second, limit = self._source.price(order.instrument), self._collars.price_collar_bp
-        if (
-            second is None and order.closes_a_gap
-        ):  # a venue that died between two legs must not keep the first one naked
+        if second is None and order.closes_a_gap:  # a venue that died between two legs must not keep the book naked
             return
         if second is None:
             self._refuse(f"order {order.order_id}: no second source has a fresh price for {order.instrument}")

@@ -72,7 +72,7 @@ class PictureMaker:
         budget_usdt: Decimal | None = None,
         coins: frozenset[PositionKey] = frozenset(),
     ) -> None:
-        """``coins`` are pairs that nobody trades: what pays fees is valued by them."""
+        """``coins`` are pairs that nobody trades: what pays fees is valued by them, and counts as declared."""
         self._mailbox = mailbox
         self._monitor = monitor
         self._recorder = recorder
@@ -81,6 +81,7 @@ class PictureMaker:
         self._risk_of = risk_of
         self._budget_usdt = budget_usdt
         self._coins = coins
+        self._coin_assets = frozenset(coin.symbol for coin in coins)
         self.grace_ns = grace_ns
 
     def newest(self, strategy: Strategy) -> datetime:
@@ -100,8 +101,7 @@ class PictureMaker:
         """The picture now; what was never seen is missing from it, what is old says so."""
         accounts = accounts_of(strategy)
         market = self.market(strategy.instruments | self._coins, accounts, ids, memory)
-        book = self._monitor.book.part(accounts)
-        exposure = build_exposure(book, market, self._budget_usdt)
+        book, exposure = self._own(strategy, market)
         events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values())
         return Picture(market, exposure, self._risk_of(exposure, book, running), events)
 
@@ -109,9 +109,19 @@ class PictureMaker:
         """Everything at the strategy's accounts at the market as it is, for valuation."""
         accounts = accounts_of(strategy)
         instruments = frozenset(key for key in self._recorder.state.instruments if key.venue in accounts)
-        market, book = self.market(instruments, accounts, _NO_DECISION, None), self._monitor.book.part(accounts)
-        exposure = build_exposure(book, market, self._budget_usdt)
+        market = self.market(instruments, accounts, _NO_DECISION, None)
+        book, exposure = self._own(strategy, market)
         return market, exposure, self._risk_of(exposure, book, ()).sites
+
+    def _own(self, strategy: Strategy, market: MarketSnapshot) -> tuple[PositionBook, Exposure]:
+        """The strategy's part of the book and what it is worth, without balances that nobody declared."""
+        book = self._monitor.book.part(accounts_of(strategy))
+        strange = book.undeclared(strategy.declared_keys, self._coin_assets)
+        if not strange:
+            return book, build_exposure(book, market, self._budget_usdt)
+        book = book.without(strange)
+        exposure = build_exposure(book, market, self._budget_usdt)
+        return book, replace(exposure, undeclared=MappingProxyType(strange))
 
     def market(
         self, wanted: frozenset[PositionKey], accounts: Iterable[str], ids: DecisionIds, memory: object

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -44,7 +44,7 @@ class ValuationRow:
     """One strategy's accounts valued, with the split of the change since the valuation before.
 
     ``unit_value`` is the share price of ``capital_usdt``, which is the equity up to the budget. ``latched`` says why
-    the strategy has to stay out; empty while it may trade.
+    the strategy has to stay out; empty while it may trade. ``undeclared`` are balances that count in none of this.
     """
 
     strategy: str
@@ -65,6 +65,7 @@ class ValuationRow:
     unit_value: Decimal
     unit_value_high: Decimal
     latched: str = ""
+    undeclared: Mapping[PositionKey, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Valuer:
         self._step = step
         self.accounts = frozenset(reconciler.account for reconciler in reconcilers)
         self._blind_times = 0
+        self._strange: frozenset[PositionKey] = frozenset()
         self.due = asyncio.Event()
         text = recorder.state.last_valuations.get(mandate.strategy)
         self.last = load(ValuationRow, text) if text else None
@@ -150,13 +152,14 @@ class Valuer:
         if not all(settled) or any(r.has_moved() for r in self._reconcilers):
             return False
         market, exposure, sites = self._survey()
+        self._tell_undeclared(exposure.undeclared)
         if exposure.unknown or _is_marked_stale(market, exposure):
             return False
-        stated = {k: q for r in self._reconcilers if r.last is not None for k, q in r.last.holdings.items()}
+        told = {k: q for r in self._reconcilers if r.last is not None for k, q in r.last.holdings.items()}
         state, accounts = self._recorder.state, self.accounts
         valuation = Valuation(
             time=market.time,
-            holdings=stated,
+            holdings={key: amount for key, amount in told.items() if key in exposure.holdings},
             open_notional={k: cost for k, cost in state.ledger.open_notionals().items() if k.venue in accounts},
             prices=dict(exposure.prices),
             marks={key: tick.mark for key, tick in market.marks.items()},
@@ -164,10 +167,10 @@ class Valuer:
             posted=tuple(
                 Posted(cause, account, asset, amount)
                 for (cause, account, asset), amount in state.ledger.totals().items()
-                if PositionKey(account).venue in accounts
+                if PositionKey(account).venue in accounts and account not in exposure.undeclared
             ),
         )
-        self._journal(valuation, exposure.margins, sites)
+        self._journal(valuation, exposure, sites)
         self.next_at = market_floor(market.time, self._step) + self._step
         self.due.clear()
         return True
@@ -181,10 +184,17 @@ class Valuer:
             self._alarm("equity unknown: something is held that has no price here", facts)
         return bool(unknown)
 
-    def _journal(self, now: Valuation, margins: Sequence[MarginState], sites: Sequence[LiquidationSite]) -> None:
+    def _tell_undeclared(self, found: Mapping[PositionKey, Decimal]) -> None:
+        """Once for each that appears: an airdrop, dust, a coin that somebody sent. Nothing is done about it."""
+        there = frozenset(key for key, amount in found.items() if amount)
+        for key in sorted(there - self._strange):
+            facts = {"strategy": self._mandate.strategy, "key": key, "quantity": str(found[key])}
+            self._alarm("balance under an undeclared key", facts)
+        self._strange = there
+
+    def _journal(self, now: Valuation, exposure: Exposure, sites: Sequence[LiquidationSite]) -> None:
         last = self.last
-        before = None if last is None else _valuation_of(last)
-        parts = attribute(before, now) if before else {}
+        parts = {} if last is None else _attributed(last, now, exposure.undeclared)
         shares = self._shares(now.equity, parts.get("flows", Decimal(0)))
         row = ValuationRow(
             strategy=self._mandate.strategy,
@@ -199,12 +209,13 @@ class Valuer:
             net_delta=now.net_delta(),
             bases=now.bases,
             posted=now.posted,
-            margins=tuple(_margin_row(state, sites) for state in margins),
+            margins=tuple(_margin_row(state, sites) for state in exposure.margins),
             components=parts,
             units=shares.units,
             unit_value=shares.unit_value,
             unit_value_high=shares.high,
             latched=self.latched or self._drawdown_fault(shares),
+            undeclared={key: amount for key, amount in exposure.undeclared.items() if amount},
         )
         if row.latched and not self.latched:
             self._alarm("strategy latched", {"strategy": row.strategy, "why": row.latched})
@@ -247,6 +258,17 @@ def _is_marked_stale(market: MarketSnapshot, exposure: Exposure) -> bool:
     """True when something held is priced by a stream that has fallen behind: no share price is made of that."""
     names = {f"{'mark' if key.kind is Kind.PERP else 'book'}:{key}" for key, held in exposure.holdings.items() if held}
     return any(market.ages[name].is_stale for name in names if name in market.ages)
+
+
+def _attributed(last: ValuationRow, now: Valuation, undeclared: Container[PositionKey]) -> dict[str, Decimal]:
+    """The split of the change since ``last``; what was declared then and is no longer has left the equity as a flow."""
+    before = _valuation_of(last)
+    holdings = {key: amount for key, amount in before.holdings.items() if key not in undeclared}
+    posted = tuple(line for line in before.posted if line.account not in undeclared)
+    before = replace(before, holdings=holdings, posted=posted)
+    parts = attribute(before, now)
+    parts["flows"] -= last.equity_usdt - before.equity
+    return parts
 
 
 def _valuation_of(row: ValuationRow) -> Valuation:

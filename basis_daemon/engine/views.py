@@ -79,6 +79,7 @@ def _strategy(view: BookView, name: str) -> Json:
         "net_delta": valued.get("net_delta", {}),
         "drawdown": _drawdown(valued),
         "latched": valued.get("latched", ""),
+        "undeclared": valued.get("undeclared", {}),
         "in_doubt": sum(1 for life in view.state.open_orders() if life.is_in_doubt and life.order.strategy == name),
         "breaks": sum(1 for key in view.state.breaks if key.venue in accounts),
         "decision": row.decision,
