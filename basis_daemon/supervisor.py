@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from basis_daemon.domain.errors import ReconciliationError, VenueUnreachableError
+from basis_daemon.domain.errors import MemoryExhaustedError, ReconciliationError, VenueUnreachableError
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import MarketEvent, StreamChanged
 from basis_daemon.domain.plan import PlanState
@@ -150,6 +150,7 @@ class Supervisor:
         self._on_phase = on_phase
         self._wakes = {account: asyncio.Event() for account in self._reconcilers}
         self.heartbeat = Heartbeat(LOOPS | self._wakes.keys(), clock, on_beat)
+        self._exhausted = ""
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._stage: asyncio.Timeout | None = None
@@ -167,7 +168,10 @@ class Supervisor:
             self._stage.reschedule(0)
 
     async def run(self, tree: TaskTree, *, arm: bool) -> None:
-        """From nothing to drained, inside an open task tree."""
+        """From nothing to drained, inside an open task tree.
+
+        Raises MemoryExhaustedError after a drain that nobody asked for.
+        """
         try:
             if await self._in_time(self._start(tree), None):
                 self._become(Phase.ARMED if arm else Phase.DISARMED)
@@ -182,6 +186,8 @@ class Supervisor:
         finally:
             await self._close_feeds()
         self._become(Phase.STOPPED)
+        if self._exhausted:
+            raise MemoryExhaustedError(f"drained at {self._exhausted}; a new start begins with little, find what grew")
 
     async def _in_time(self, work: Coroutine[Any, Any, None], seconds: float | None) -> bool:
         """False when ``work`` was cut short, by its time or by an operator who asked once more."""
@@ -343,10 +349,11 @@ class Supervisor:
             for engine in self.engines:
                 engine.tick()
             self._upkeep.look()
+            self.heartbeat.came_round(TICK)
             if not self._stop.is_set() and (share := self._memory_share()) > MEMORY_SHARE_MAX:
                 self._alarm("memory runs out: draining", {"share": f"{share:.2f}", "max": str(MEMORY_SHARE_MAX)})
+                self._exhausted = f"{share:.2f} of the memory that this process may use, at most {MEMORY_SHARE_MAX}"
                 self.request_stop()
-            self.heartbeat.came_round(TICK)
 
     async def _keep_guarding(self) -> None:
         """On a task of its own, so that it never queues behind a strategy, a reconciliation or a valuation."""

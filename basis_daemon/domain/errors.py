@@ -74,6 +74,10 @@ class JournalError(BasisError):
     """A durable write or read failed; no new risk may be taken, the process drains and stops."""
 
 
+class MemoryExhaustedError(BasisError):
+    """The book was left in order before the kernel would have ended the process; whoever watches it starts it again."""
+
+
 class ConfigError(BasisError):
     """The configuration is wrong; the message names the key, the value found and the remedy."""
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from basis_daemon.domain.errors import ReconciliationError
+from basis_daemon.domain.errors import MemoryExhaustedError, ReconciliationError
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.market import FundingSettled, StreamChanged
 from basis_daemon.domain.order import OrderOperation, Side
@@ -63,16 +63,22 @@ async def test_prices_reach_mailbox_strategy_and_valuer() -> None:
 
 
 @pytest.mark.fault("F53")
-async def test_when_memory_runs_out_it_drains_before_the_kernel_ends_it() -> None:
-    async with armed(paired_rig()) as room:
-        room.memory_share = 0.79
-        await room.rig.clock.advance(2)
-        assert room.phases[-1] is Phase.ARMED
-        room.memory_share = 0.81
-        await room.rig.clock.advance(2)
-        await room.has_stopped.wait()
-        assert room.phases[-2:] == [Phase.DRAINING, Phase.STOPPED]
-        assert room.alarms.count("memory runs out: draining") == 1
+async def test_when_memory_runs_out_it_drains_before_the_kernel_ends_it_and_fails_so_that_it_is_started_again() -> None:
+    rooms: list[Room] = []
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(MemoryExhaustedError, match=r"0\.81 of the memory"), flatten_subgroups=True
+    ):
+        async with armed(paired_rig()) as room:
+            rooms.append(room)
+            room.memory_share = 0.79
+            await room.rig.clock.advance(2)
+            assert room.phases[-1] is Phase.ARMED
+            room.memory_share = 0.81
+            await room.rig.clock.advance(2)
+            await room.has_stopped.wait()
+    (room,) = rooms
+    assert room.phases[-2:] == [Phase.DRAINING, Phase.STOPPED]
+    assert room.alarms.count("memory runs out: draining") == 1
 
 
 async def test_settled_funding_is_remembered_and_its_money_asked_for() -> None:
