@@ -13,10 +13,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from basis_daemon.clock import SystemClock
-from basis_daemon.domain.check import Check, Light, green, red
+from basis_daemon.domain.check import Check, Light, green, red, yellow
 from basis_daemon.domain.errors import BasisError, ConfigError, SecondDaemonError
 from basis_daemon.journal.reader import JournalReader
-from basis_daemon.journal.schema import Identity, refuse_stranger
+from basis_daemon.journal.schema import SCHEMA_VERSION, Identity, load_owner, refuse_stranger
 from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.settings import Fault, Settings, make_strategies
 from basis_daemon.tasks import TaskTree
@@ -38,7 +38,7 @@ class PreflightFailedError(BasisError):
 
 async def clear_to_start(settings: Settings, *, arm: bool) -> None:
     """The preflight of a start: what is not green is told, and with ``arm`` red raises PreflightFailedError."""
-    checks, log = await examine(settings), get_logger("preflight")
+    checks, log = await examine(settings, is_start=True), get_logger("preflight")
     for check in checks:
         if check.light is not Light.GREEN:
             log.warning(check.name, light=check.light, found=check.found, expected=check.expected, remedy=check.remedy)
@@ -46,11 +46,15 @@ async def clear_to_start(settings: Settings, *, arm: bool) -> None:
         raise PreflightFailedError(reds)
 
 
-async def examine(settings: Settings) -> list[Check]:
-    """Every line: this host first, then each venue. What venues note on the way is not told."""
+async def examine(settings: Settings, *, is_start: bool = False) -> list[Check]:
+    """Every line: this host first, then each venue. What venues note on the way is not told.
+
+    A start looks at the part of the journal that it is built on, so that a book with open positions does not wait
+    longer for its daemon with every month of its life; the whole is for whoever has the time.
+    """
     found = [green("config", f"mode {settings.mode}, book {settings.book.name}"), secrets(settings)]
     found += [data_dir(settings.data_dir), disk(settings.data_dir, settings.journal.disk_soft_mb)]
-    found += [lock(settings), journal(settings.journal_file, journal_identity(settings))]
+    found += [lock(settings), journal(settings.journal_file, journal_identity(settings), is_start=is_start)]
     async with TaskTree("preflight") as tree:
         found += await examine_venues(settings, make_strategies(settings), SystemClock(), _note_nothing, tree)
     return found
@@ -125,18 +129,22 @@ def lock(settings: Settings) -> Check:
     return green("lock", "no other daemon holds the book or its accounts")
 
 
-def journal(file: Path, identity: Identity) -> Check:
-    """Whether the whole record holds, and is this book's."""
+def journal(file: Path, identity: Identity, *, is_start: bool) -> Check:
+    """Whether the record holds, and is this book's: from its first row on, or at a start from the newest snapshot."""
     if not file.is_file() or not file.stat().st_size:
         return green("journal", f"{file}, made at the first start")
     try:
+        version, owner = load_owner(file)
+        refuse_stranger(file, owner, identity)
+        if version < SCHEMA_VERSION:
+            remedy = "nothing to do: the next start makes a backup beside it and migrates it, checking every row"
+            return yellow("journal", f"schema {version}", f"schema {SCHEMA_VERSION}", remedy)
         with JournalReader.open(file) as reader:
-            refuse_stranger(file, reader.header.identity, identity)
-            head = reader.verify()
+            head = reader.verify_tail() if is_start else reader.verify()
     except BasisError as error:
         why, _, remedy = str(error).partition("; ")
         return red("journal", why, f"the unbroken journal of {identity.book}", remedy or "restore a backup")
-    return green("journal", f"{head.sequence} rows, unbroken")
+    return green("journal", f"{head.sequence} rows, unbroken{' since the newest snapshot' if is_start else ''}")
 
 
 def _note_nothing(what: str, facts: Mapping[str, str]) -> None:

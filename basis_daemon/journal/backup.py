@@ -35,8 +35,7 @@ from basis_daemon.journal.schema import (
     connect,
     failed,
     insertion,
-    load_identity,
-    load_version,
+    load_owner,
     refuse_stranger,
 )
 from basis_daemon.journal.watermark import load_watermark
@@ -114,11 +113,7 @@ def restore(
 
 
 def _of_this_schema(backup: Path, scratch: Path, clock: Clock, identity: Identity | None, pages: PagesProgress) -> None:
-    try:
-        with closing(connect(backup, busy_timeout_s=_BUSY_TIMEOUT_S, read_only=True)) as given:
-            version, owner = load_version(given, backup), load_identity(given)
-    except sqlite3.Error as error:
-        raise failed(backup, "reading the backup failed", error) from error
+    version, owner = load_owner(backup)
     if identity is not None:
         refuse_stranger(backup, owner, identity)
     copy_pages(backup, scratch, pages)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from basis_daemon.domain.errors import ConfigError, JournalError, ModeMismatchError
+from basis_daemon.domain.errors import ConfigError, IntegrityError, JournalError, ModeMismatchError
 from basis_daemon.journal.rows import Head, digest, instant, micros
 
 SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x42444A4C  # "BDJL": tells a journal from any other SQLite file
+
+_BUSY_TIMEOUT_S = 5.0
 
 COLUMNS = "sequence, generation, kind, wall_time, market_time, correlation_id, causation_id, payload, chain"
 COLUMN_COUNT = 9
@@ -182,6 +185,21 @@ def load_identity(connection: sqlite3.Connection) -> Identity:
     """Whose book this is, in every schema."""
     book, mode, fingerprint = connection.execute("SELECT book, mode, fingerprint FROM header").fetchone()
     return Identity(book, Mode(mode), fingerprint)
+
+
+def load_owner(path: Path) -> tuple[int, Identity]:
+    """Schema and book of a file that may be of an older schema.
+
+    Raises ConfigError when it is no journal or of a newer schema, JournalError when it cannot be read, IntegrityError
+    when what it says is nothing that was ever written.
+    """
+    try:
+        with closing(connect(path, busy_timeout_s=_BUSY_TIMEOUT_S, read_only=True)) as connection:
+            return load_version(connection, path), load_identity(connection)
+    except ValueError as error:
+        raise IntegrityError(f"journal {path}: its header is damaged: {error}; restore a backup") from error
+    except sqlite3.Error as error:
+        raise failed(path, "reading whose book it is failed", error) from error
 
 
 def refuse_stranger(path: Path, found: Identity, wanted: Identity) -> None:
