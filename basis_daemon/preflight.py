@@ -90,7 +90,7 @@ def data_dir(directory: Path) -> Check:
     """Whether the book's directory can be written, or made."""
     place = _nearest(directory)
     if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-        return green("data_dir", f"{directory}{'' if place == directory else ', made at the first start'}")
+        return green("data_dir", f"{directory}{'' if place == directory.absolute() else ', made at the first start'}")
     remedy = f"correct data_dir, or give this user {place}"
     return red("data_dir", f"{place}, which this user cannot write", "a directory to keep the journal in", remedy)
 

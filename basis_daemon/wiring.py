@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -118,7 +118,7 @@ async def _live(
             stack.enter_context(lease)
         daemon = _assemble(settings, journal, clock, service, tree)
         desk = Desk(
-            rows=lambda after: _rows(settings.journal_file, after),
+            rows=lambda after: rows_of(settings.journal_file, after),
             begins_at=lambda: _begins_at(settings.journal_file),
             live=lambda: _live_facts(daemon),
             halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
@@ -165,10 +165,13 @@ def _begins_at(path: Path) -> int:
         return reader.seal.through + 1
 
 
-def _rows(path: Path, after: int) -> Sequence[StoredRecord]:
-    """Journal rows for the control socket, over a connection of their own: it asks from a thread."""
+def rows_of(path: Path, after: int) -> Iterator[StoredRecord]:
+    """Journal rows for the control socket, over a connection of their own: it asks from a thread.
+
+    One by one: the first question after months must not hold all of them at once in a daemon that trades.
+    """
     with JournalReader.open(path) as reader:
-        return reader.read(after)
+        yield from reader.rows(after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from basis_daemon.domain.check import Check, Light
 from basis_daemon.journal.schema import Identity, Run
 from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.journal.sqlite import SqliteJournal
-from basis_daemon.preflight import disk, examine, journal_identity, refused
+from basis_daemon.preflight import data_dir, disk, examine, journal_identity, refused
 from basis_daemon.sandbox.exchange.options import ExchangeOptions
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.settings import Settings, SettingsError, load_settings
@@ -255,6 +256,13 @@ async def test_the_clock_is_tolerated_while_it_is_only_a_little_off(site: Site) 
 async def test_silence_that_passes_is_no_fault(site: Site) -> None:
     await site.control.post("/faults", {"kind": "unavailable", "path": "/commissionRate", "count": 2})
     assert reds(await site.checks()) == {}
+
+
+def test_a_relative_data_dir_that_is_there_is_not_promised_for_the_first_start(tmp_path: Path) -> None:
+    with chdir(tmp_path):
+        assert data_dir(Path("book")).found == "book, made at the first start"
+        Path("book").mkdir()
+        assert data_dir(Path("book")).found == "book"
 
 
 def test_a_full_disk_is_red(tmp_path: Path) -> None:
