@@ -54,6 +54,7 @@ from basis_daemon.telemetry import (
     configure_logging,
     correlated,
 )
+from basis_daemon.telemetry.core_dumps import forbid_core_dumps
 from basis_daemon.web.control import ControlServer, Desk
 from basis_daemon.wiring_journal import drill, journal_name, make_alarm, open_journal
 from basis_daemon.wiring_limits import (
@@ -91,6 +92,7 @@ class Daemon:
 
 async def run_daemon(settings: Settings, *, arm: bool) -> int:
     """Live until drained; 0 after an orderly end. Raises BasisError for what an operator can mend."""
+    forbid_core_dumps()
     clock, service = SystemClock(), ServiceManager.of(os.environ)
     redactor = Redactor((*settings.secrets, SANDBOX_SECRET))
     logging = configure_logging(clock.wall, redactor, sys.stderr, settings.log.level, settings.log.format)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ import orjson
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
-from basis_daemon.demo.faults import FaultLevel, FaultPlayer, Injection, schedule
+from basis_daemon.demo.faults import FaultLevel, FaultPlayer, Injection, Target, schedule
 from basis_daemon.demo.outcome import Outcome, RunFacts, judge
 from basis_daemon.demo.processes import Child, DemoFailedError
 from basis_daemon.demo.report import write_report
@@ -33,8 +34,6 @@ Json = dict[str, Any]
 START_S, STOP_S, STANDSTILL_S, HEAL_S = 60.0, 60.0, 60.0, 90.0
 LOOK_S, LOOK_AT_BOOK_S = 0.1, 1.0
 ARMED = "armed"
-FOREIGN_SIZE = {"BTC": "0.02", "ETH": "0.5"}
-"""What another hand trades at a time: enough for the strategy to trade it back, little against the book."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,20 +230,32 @@ async def _is_whole(operator: LocalClient) -> bool:
     return not (status["in_doubt"] or status["breaks"])
 
 
-def _player(stage: _Stage) -> FaultPlayer:
-    """Plays the faults that were asked for, on the asset and at the account of the first strategy."""
-    options, settings = stage.options, stage.settings.settings
+async def _player(stage: _Stage) -> FaultPlayer:
+    """Plays the faults that were asked for against every strategy, at the prices of the held market."""
+    options = stage.options
     found: tuple[Injection, ...] = ()
     if options.faults is not None:
-        (asset,) = [s.parameters.asset for s in make_strategies(settings) if s.name == options.strategies[0]]
-        found = schedule(options.faults, options.seed, f"{asset}{QUOTE}", FOREIGN_SIZE[asset])
+        found = schedule(options.faults, options.seed, await _targets(stage))
     return FaultPlayer(found, stage.exchange, stage.operator)
+
+
+async def _targets(stage: _Stage) -> list[Target]:
+    """What every strategy trades at the venues that it weighs."""
+    settings, found = stage.settings.settings, []
+    books = await stage.exchange.get("/books")
+    for strategy in make_strategies(settings):
+        symbol = f"{strategy.parameters.asset}{QUOTE}"
+        for venue in strategy.parameters.venues:
+            account = sandbox_credentials(settings.venues[venue.name])[0]
+            mark = Decimal(books["accounts"][account]["marks"][symbol])
+            found.append(Target.at_price(account, symbol, mark))
+    return found
 
 
 async def _let_time_run(stage: _Stage, spectator: Spectator) -> None:
     """Until the market is over, or ``days`` of it are; raises DemoFailedError when it stands still."""
     spectator.say("market time runs")
-    player = _player(stage)
+    player = await _player(stage)
     await player.play(0.0)
     await stage.exchange.post("/clock", {"resume": True})
     book: Json = {}

@@ -106,6 +106,7 @@ class Valuer:
         self.accounts = frozenset(reconciler.account for reconciler in reconcilers)
         self._blind_times = 0
         self._strange: frozenset[PositionKey] = frozenset()
+        self._differences: Mapping[PositionKey, Decimal] = {}
         self.due = asyncio.Event()
         text = recorder.state.last_valuations.get(mandate.strategy)
         self.last = load(ValuationRow, text) if text else None
@@ -155,11 +156,13 @@ class Valuer:
         self._tell_undeclared(exposure.undeclared)
         if exposure.unknown or _is_marked_stale(market, exposure):
             return False
-        told = {k: q for r in self._reconcilers if r.last is not None for k, q in r.last.holdings.items()}
+        stated = {k: q for r in self._reconcilers if r.last is not None for k, q in r.last.holdings.items()}
+        if self._is_doubted(stated):
+            return False
         state, accounts = self._recorder.state, self.accounts
         valuation = Valuation(
             time=market.time,
-            holdings={key: amount for key, amount in told.items() if key in exposure.holdings},
+            holdings={key: amount for key, amount in stated.items() if key in exposure.holdings},
             open_notional={k: cost for k, cost in state.ledger.open_notionals().items() if k.venue in accounts},
             prices=dict(exposure.prices),
             marks={key: tick.mark for key, tick in market.marks.items()},
@@ -174,6 +177,16 @@ class Valuer:
         self.next_at = market_floor(market.time, self._step) + self._step
         self.due.clear()
         return True
+
+    def _is_doubted(self, stated: Mapping[PositionKey, Decimal]) -> bool:
+        """True for what differs from the book, if only within tolerance, until the venue has said it twice.
+
+        A venue's single wrong number would be a gain of nothing in this valuation and a loss of nothing in the next.
+        """
+        ledger = self._recorder.state.ledger
+        differences = {key: said - ledger.holding(key) for key, said in stated.items() if said != ledger.holding(key)}
+        before, self._differences = self._differences, differences
+        return bool(differences) and differences != before
 
     def _is_blind(self) -> bool:
         """True while something held cannot be priced. Told once it lasts: nothing new is traded until somebody acts."""

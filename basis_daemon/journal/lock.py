@@ -15,7 +15,7 @@ from basis_daemon.journal.schema import failed
 
 def acquire(path: Path) -> FileLock:
     """The lock of this journal, held. Raises JournalError naming the process that holds it."""
-    lock = FileLock(f"{path}.lock", thread_local=False)
+    lock = FileLock(f"{path}.lock", thread_local=False, mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

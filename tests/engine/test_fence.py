@@ -38,6 +38,7 @@ async def seen_open(rig: Rig, client_id: str) -> None:
 
 
 @pytest.mark.feature("H04", part="venue")
+@pytest.mark.fault("F52")
 @pytest.mark.parametrize(("journal", "epoch"), [("another", 1), ("another", 0), ("test", 1), ("test", 2)])
 async def test_a_living_order_of_another_daemon_halts_and_pages(journal: str, epoch: int) -> None:
     """F52: of another journal, of a copy of ours that went on, and of a copy that runs in the same epoch."""
@@ -49,6 +50,7 @@ async def test_a_living_order_of_another_daemon_halts_and_pages(journal: str, ep
 
 
 @pytest.mark.feature("H04", part="venue")
+@pytest.mark.fault("F52")
 async def test_a_fill_of_another_daemon_halts_although_its_order_was_never_seen_alive() -> None:
     rig, _ = fenced()
     order = trade_order(COIN, Side.BUY, "0.1", order_id=id_of("another", 7))

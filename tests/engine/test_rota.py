@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from basis_daemon.engine.rota import Rota
 
 S = 1_000_000_000
 
 
+@pytest.mark.fault("F18")
 def test_an_account_is_asked_in_rhythm() -> None:
     rota = Rota(10.0, 0)
     assert rota.wait_s(4 * S) == 6.0

@@ -132,7 +132,7 @@ async def test_after_a_silence_the_first_whole_picture_is_acted_on() -> None:
 
 
 @pytest.mark.feature("D04")
-@pytest.mark.fault("F20")
+@pytest.mark.fault("F20", "F33")
 async def test_an_account_that_has_not_answered_for_too_long_forbids_new_risk() -> None:
     async with opened(Room(idle_rig())) as room:
         await room.rig.clock.advance(21)

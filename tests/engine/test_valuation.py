@@ -107,6 +107,23 @@ async def test_nothing_is_valued_while_a_venue_disagrees_or_is_silent() -> None:
         assert (await valued(room)).equity_usdt == 84_500
 
 
+@pytest.mark.fault("F19", "venue_lies")
+async def test_a_wrong_number_within_tolerance_is_valued_only_when_it_lasts() -> None:
+    """Told once, it would be a gain of nothing now and a loss of nothing in the next valuation."""
+    async with opened(Room(paired_rig(cash=500), rate=POOR)) as room:
+        wallets = room.rig.stage.venue.exchange.wallets
+        before = await valued(room)
+        wallets.pay(CASH, D("0.5"))
+        assert not await room.valuer.value_now()
+        wallets.pay(CASH, D("-0.5"))
+        told_once = await valued(room)
+        assert (gained(before, told_once), told_once.components["unexplained"]) == (0, 0)
+        wallets.pay(CASH, D("0.5"))
+        assert not await room.valuer.value_now()
+        lasting = await valued(room)
+        assert (gained(told_once, lasting), lasting.components["unexplained"]) == (D("0.5"), D("0.5"))
+
+
 async def test_something_held_without_a_price_is_told_once_and_never_taken_for_nothing() -> None:
     room = Room(paired_rig(), rate=POOR)
     room.rig.mailbox.books.pop(COIN)

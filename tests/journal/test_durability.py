@@ -56,7 +56,6 @@ def test_a_killed_writer_loses_no_row_that_it_acknowledged(path: Path) -> None:
 
 
 @pytest.mark.feature("H01", part="journal")
-@pytest.mark.fault("F48")
 async def test_a_copy_taken_while_a_daemon_writes_opens_like_after_a_power_loss(
     path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -98,7 +98,6 @@ def test_a_flipped_bit_is_found_by_verify_and_by_the_next_start(path: Path) -> N
         open_journal(path)
 
 
-@pytest.mark.fault("F48")
 def test_a_start_checks_from_the_newest_snapshot_on(path: Path) -> None:
     write(path, *marked(10), a_record('{"state":"all of it"}', RecordKind.SNAPSHOT), a_record('{"mark":"tail"}'))
     flip(path, b"row-004")

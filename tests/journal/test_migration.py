@@ -106,6 +106,7 @@ class Died(Exception):  # noqa: N818 - not an error: the process is gone
 
 
 @pytest.mark.feature("H06", part="migration")
+@pytest.mark.fault("F48")
 def test_a_migration_that_died_half_way_is_taken_up_where_it_stood(path: Path) -> None:
     of_schema_1(path, 3 * ROWS_PER_COMMIT)
     seen: list[int] = []
@@ -127,6 +128,7 @@ def test_a_migration_that_died_half_way_is_taken_up_where_it_stood(path: Path) -
 
 
 @pytest.mark.feature("H06", part="migration")
+@pytest.mark.fault("F48")
 def test_a_death_between_the_new_file_and_its_watermark_is_no_damage(path: Path) -> None:
     of_schema_1(path)
     old_mark = load_watermark(path)

@@ -24,8 +24,9 @@ HEAVY = frozenset(
 LIGHT = frozenset({"accept_then_drop", "close_ws", "duplicate_fill", "expire_listen_key", "gap_ws", "unavailable"})
 
 
-def played(folder: Path, level: str, days: int) -> dict[str, Any]:
-    words = ["demo", "--strategy", "btc_basis", "--seed", "7", "--days", str(days), "--faults", level, "--json"]
+def played(folder: Path, level: str, days: int, *strategies: str) -> dict[str, Any]:
+    words = ["demo", "--seed", "7", "--days", str(days), "--faults", level, "--json"]
+    words += [word for name in strategies for word in ("--strategy", name)]
     run = subprocess.run(
         [sys.executable, "-m", "basis_daemon", *words, "--keep", str(folder / "run")],
         capture_output=True, text=True, check=False, timeout=580,
@@ -35,30 +36,46 @@ def played(folder: Path, level: str, days: int) -> dict[str, Any]:
     return document
 
 
-def assert_contract(said: dict[str, Any]) -> None:
+def assert_contract(said: dict[str, Any], *shorts: str) -> None:
     assert (said["duplicate_orders"], said["in_doubt"], said["breaks"]) == (0, 0, 0)
     assert said["orders_sent"] == said["venue_orders"]
     assert said["positions"] == said["venue_positions"]
     assert Decimal(said["unexplained"]) == 0
     assert Decimal(said["max_abs_delta_frac"]) <= Decimal("0.03")
     assert said["trades"] > 0
-    assert said["positions"]["binanceusdm:perp:BTCUSDT"].startswith("-")
+    assert all(said["positions"][short].startswith("-") for short in shorts)
+
+
+BTC, ETH = "binanceusdm:perp:BTCUSDT", "binanceusdm_eth:perp:ETHUSDT"
 
 
 @pytest.mark.feature("Q03", part="cex")
 @pytest.mark.fault("manual_trade", "overfill", "foreign_order", "filter_change", "tier_change", "delisting")
 @pytest.mark.fault("funding_interval_change", "venue_lags", "venue_lies", "reordered_frames", "late_request")
-def test_with_every_fault_that_one_exchange_can_do_the_books_agree_to_the_last_digit(tmp_path: Path) -> None:
-    said = played(tmp_path, "heavy", 3)
-    assert_contract(said)
+@pytest.mark.parametrize(("strategy", "short"), [("btc_basis", BTC), ("eth_basis", ETH)])
+def test_with_every_fault_that_one_exchange_can_do_the_books_agree_to_the_last_digit(
+    tmp_path: Path, strategy: str, short: str
+) -> None:
+    said = played(tmp_path, "heavy", 3, strategy)
+    assert_contract(said, short)
     missing = HEAVY - set(said["faults_injected"])
     assert not missing
     assert said["foreign_orders"] >= 2
 
 
 @pytest.mark.feature("Q03", part="cex")
+@pytest.mark.feature("S10", part="demo")
+def test_with_every_fault_against_both_books_of_one_daemon_neither_loses_a_digit(tmp_path: Path) -> None:
+    said = played(tmp_path, "heavy", 2, "btc_basis", "eth_basis")
+    assert_contract(said, BTC, ETH)
+    assert not HEAVY - set(said["faults_injected"])
+    assert [Decimal(part["unexplained"]) for part in said["strategies"].values()] == [0, 0]
+    assert said["faults_injected"]["overfill"] == 2
+
+
+@pytest.mark.feature("Q03", part="cex")
 def test_a_day_of_ordinary_trouble_is_a_day_like_any_other(tmp_path: Path) -> None:
-    said = played(tmp_path, "light", 1)
-    assert_contract(said)
+    said = played(tmp_path, "light", 1, "btc_basis")
+    assert_contract(said, BTC)
     assert not LIGHT - set(said["faults_injected"])
     assert said["foreign_orders"] == 0

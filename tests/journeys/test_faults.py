@@ -182,11 +182,11 @@ async def test_told_to_leave_in_mid_entry_it_leaves_hedged_and_a_second_one_wait
 
 
 @pytest.mark.feature("E05", part="process")
-@pytest.mark.fault("F03", "F33", "F54")
+@pytest.mark.fault("F03", "F54")
 async def test_a_venue_that_hangs_cannot_keep_it_and_the_order_on_the_wire_is_found_by_the_next_life(
     drill: Drill,
 ) -> None:
-    """F03, F33, F54: halted in the middle of an order, told to leave twice, and started again when the venue wakes."""
+    """F03, F54: halted in the middle of an order, told to leave twice, and started again when the venue wakes."""
     daemon = await drill.daemon(ALIVE)
     await break_wire(drill, "delay_response_s", method="POST", path=PERP, seconds=30)
     await orders_at_venue(drill, 2, daemon)

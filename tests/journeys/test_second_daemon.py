@@ -20,7 +20,12 @@ from basis_daemon.wiring_venues import SANDBOX_KEY, SANDBOX_SECRET
 from tests.journeys.test_faults import ALIVE, drill
 from tests.journeys.test_sigkill import WAIT_S, Drill
 
-pytestmark = [pytest.mark.journey, pytest.mark.timeout(240), pytest.mark.feature("H04", part="process")]
+pytestmark = [
+    pytest.mark.journey,
+    pytest.mark.timeout(240),
+    pytest.mark.feature("H04", part="process"),
+    pytest.mark.fault("F52"),
+]
 __all__ = ["drill"]
 
 ORDERS = "https://api.binance.com/api/v3/order"

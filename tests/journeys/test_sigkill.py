@@ -110,7 +110,9 @@ class Drill:
 @pytest.mark.feature("O04", part="journey")
 @pytest.mark.feature("R01")
 @pytest.mark.fault("F45", "F46", "F47")
-@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize(
+    "chain", [pytest.param(name, marks=pytest.mark.fault("F48") if name == "upkeep" else ()) for name in CHAINS]
+)
 async def test_a_daemon_killed_again_and_again_ends_reconciled_and_sends_nothing_twice(
     chain: str, tmp_path: Path
 ) -> None:

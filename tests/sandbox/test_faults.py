@@ -8,7 +8,7 @@ import aiohttp
 import ccxt
 import pytest
 
-from basis_daemon.sandbox.exchange.faults import Fault, FaultBoard, parse_fault
+from basis_daemon.sandbox.exchange.faults import REST_KINDS, Fault, FaultBoard, Subject, parse_fault
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from tests.sandbox.conftest import KEYS, Clients
 
@@ -57,6 +57,17 @@ async def test_a_garbled_answer_hides_a_placed_order(clients: Clients, exchange:
     order = await clients.perp.create_order(PERP, "market", "sell", "0.1", None, MINE)
     assert order["id"] is None
     assert (await clients.perp.fetch_order(None, PERP, MINE))["filled"] == "0.100"
+
+
+def test_a_fault_meant_for_one_account_or_one_symbol_waits_for_it() -> None:
+    board = FaultBoard()
+    board.arm(Fault("reject", path="/order", account="second"))
+    board.arm(Fault("price_ws", path="mark", symbol="ETHUSDT", text="zero"))
+    assert board.take(REST_KINDS, "/fapi/v1/order", "POST", Subject("first")) is None
+    assert board.take_stream("price_ws", "mark", Subject(symbols=frozenset({"BTCUSDT"}))) is None
+    assert board.take(REST_KINDS, "/fapi/v1/order", "POST", Subject("second")) is not None
+    assert board.take_stream("price_ws", "mark", Subject(symbols=frozenset({"BTCUSDT", "ETHUSDT"}))) is not None
+    assert (board.armed, board.injected) == ([], {"reject": 1, "price_ws": 1})
 
 
 async def test_a_fill_may_be_told_twice_or_not_at_all(

@@ -13,7 +13,7 @@ from basis_daemon.domain.market import BookTick, FundingSettled, StreamChanged
 from basis_daemon.domain.order import ExecutionMode, Side
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.ports import Finding
-from basis_daemon.sandbox.exchange.faults import Fault
+from basis_daemon.sandbox.exchange.faults import Fault, Subject
 from basis_daemon.venues.cex.transfer import TransferExecutionInterface
 from tests.venue_contract import order_for, small
 from tests.venues.rig import PERP_BTC, SPOT_BTC, AccountUnderTest, Rig
@@ -27,12 +27,12 @@ def on_request(rig: Rig, method: str, path: str, act: Callable[[], None]) -> Non
     """Do ``act`` while the first request of this kind is on the wire."""
     take, is_done = rig.exchange.faults.take, False
 
-    def watched(kinds: Mapping[str, str], at: str, how: str) -> Fault | None:
+    def watched(kinds: Mapping[str, str], at: str, how: str, subject: Subject) -> Fault | None:
         nonlocal is_done
         if not is_done and how == method and at.endswith(path):
             is_done = True
             act()
-        return take(kinds, at, how)
+        return take(kinds, at, how, subject)
 
     rig.exchange.faults.take = watched  # type: ignore[method-assign, assignment]  # a wire with a witness
 

@@ -1,7 +1,8 @@
 """Scripted misbehaviour, armed through the control port and consumed in two places: the REST pipeline and the streams.
 
 Every fault is armed for a number of uses and disappears after them. REST faults match method and path; stream faults
-match the kind of stream. What others do to the market or at the account is in `market_events`.
+match the kind of stream; both may be meant for one account or one symbol alone. What others do to the market or at the
+account is in `market_events`.
 """
 
 from __future__ import annotations
@@ -45,13 +46,16 @@ UNKNOWN_OUTCOME, NOT_EXECUTED = -1006, -1001
 class Fault:
     """One armed fault. `path` is part of the REST path, or the beginning of a stream's kind.
 
-    Kinds of streams: "spot" and "usdm" carry market data, "user-spot" and "user-usdm" the account's events.
+    Kinds of streams: "spot" and "usdm" carry market data, "user-spot" and "user-usdm" the account's events. With
+    `account` (an API key) or `symbol` it waits for a request, a frame or a stream of theirs.
     """
 
     kind: str
     count: int = 1
     method: str = ""
     path: str = ""
+    account: str = ""
+    symbol: str = ""
     seconds: float = 0.0
     code: int = NOT_EXECUTED
     message: str = "Internal error; unable to process your request. Please try again."
@@ -64,10 +68,24 @@ class Fault:
     retry_after_s: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose request, frame or stream it is: an API key, and the symbols it is about, as far as either is known."""
+
+    account: str = ""
+    symbols: frozenset[str] = frozenset()
+
+    def is_meant_by(self, fault: Fault) -> bool:
+        """True unless the fault is meant for another account or another symbol."""
+        return fault.account in ("", self.account) and (not fault.symbol or fault.symbol in self.symbols)
+
+
+NOBODY = Subject()
+
 _FIELDS: dict[str, Callable[[Any], Any]] = {
-    "count": int, "method": str, "path": str, "seconds": float, "code": int, "message": str, "status": int,
-    "text": str, "repeat": int, "form": str, "asset": str, "amount": lambda text: Decimal(str(text)),
-    "retry_after_s": int,
+    "count": int, "method": str, "path": str, "account": str, "symbol": str, "seconds": float, "code": int,
+    "message": str, "status": int, "text": str, "repeat": int, "form": str, "asset": str,
+    "amount": lambda text: Decimal(str(text)), "retry_after_s": int,
 }  # fmt: skip
 
 
@@ -109,20 +127,24 @@ class FaultBoard:
     def clear(self) -> None:
         self.armed.clear()
 
-    def take(self, kinds: Mapping[str, str], path: str, method: str) -> Fault | None:
+    def take(self, kinds: Mapping[str, str], path: str, method: str, subject: Subject = NOBODY) -> Fault | None:
         """The first fault for a REST request, with one use taken from it."""
-        return self._take(lambda f: f.kind in kinds and f.path in path and f.method in ("", method))
+        return self._take(lambda f: f.kind in kinds and f.path in path and f.method in ("", method), subject)
 
-    def take_stream(self, kind: str, stream: str, text: tuple[str, ...] = ()) -> Fault | None:
+    def take_stream(
+        self, kind: str, stream: str, subject: Subject = NOBODY, text: tuple[str, ...] = ()
+    ) -> Fault | None:
         """The first fault of `kind` for a stream, with one use taken from it; "user" stands for both user streams.
 
         With `text` only one that says one of these.
         """
-        return self._take(lambda f: f.kind == kind and stream.startswith(f.path) and (not text or f.text in text))
+        return self._take(
+            lambda f: f.kind == kind and stream.startswith(f.path) and (not text or f.text in text), subject
+        )
 
-    def _take(self, fits: Callable[[Fault], bool]) -> Fault | None:
+    def _take(self, fits: Callable[[Fault], bool], subject: Subject) -> Fault | None:
         for fault in self.armed:
-            if fits(fault):
+            if fits(fault) and subject.is_meant_by(fault):
                 fault.count -= 1
                 self.injected[fault.kind] += 1
                 if not fault.count:

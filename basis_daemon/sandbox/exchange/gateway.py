@@ -19,7 +19,7 @@ from basis_daemon.sandbox.exchange.auth import admit, check_stamp, signed_part
 from basis_daemon.sandbox.exchange.clock import MarketClock
 from basis_daemon.sandbox.exchange.distortions import ACCOUNT_PATHS, HTML, garbled, lied
 from basis_daemon.sandbox.exchange.endpoint import Call, Endpoint
-from basis_daemon.sandbox.exchange.faults import NOT_EXECUTED, REST_KINDS, UNKNOWN_OUTCOME, Fault, FaultBoard
+from basis_daemon.sandbox.exchange.faults import NOT_EXECUTED, REST_KINDS, UNKNOWN_OUTCOME, Fault, FaultBoard, Subject
 from basis_daemon.sandbox.exchange.limits import Limits, TooManyRequestsError
 from basis_daemon.sandbox.exchange.listen_keys import ListenKeys
 from basis_daemon.sandbox.exchange.orders import Refused
@@ -74,6 +74,11 @@ class Inquiry:
     payload: str
     api_key: str
 
+    @property
+    def subject(self) -> Subject:
+        """Whose it is and what it is about."""
+        return Subject(self.api_key, frozenset({self.params["symbol"]} if "symbol" in self.params else ()))
+
 
 class Gateway:
     """Runs inquiries against the world; a private one holds market time at 1x while it is outstanding."""
@@ -113,7 +118,7 @@ class Gateway:
         params = dict(parse_qsl(query, keep_blank_values=True)) | dict(parse_qsl(body, keep_blank_values=True))
         payload = "&".join(part for part in (query, body) if part)
         inquiry = Inquiry(api, endpoint, params, signed_part(payload), request.headers.get("X-MBX-APIKEY", ""))
-        fault = self._faults.take(REST_KINDS, request.path, request.method)
+        fault = self._faults.take(REST_KINDS, request.path, request.method, inquiry.subject)
         if fault is not None and fault.kind == "bad_gateway":
             return web.Response(status=502, body=HTML, content_type=HTML_KIND)
         answer = await self.run(inquiry, fault)

@@ -12,10 +12,11 @@ from aiohttp import WSMsgType, web
 
 from basis_daemon.sandbox.exchange.auth import check_signature, check_stamp, owner_of
 from basis_daemon.sandbox.exchange.clock import MarketClock
+from basis_daemon.sandbox.exchange.connection import Connection
 from basis_daemon.sandbox.exchange.endpoint import Endpoint
 from basis_daemon.sandbox.exchange.gateway import TABLES, Gateway, Inquiry
 from basis_daemon.sandbox.exchange.rejects import RejectError
-from basis_daemon.sandbox.exchange.streams import Connection, Hub
+from basis_daemon.sandbox.exchange.streams import Hub
 from basis_daemon.sandbox.exchange.venue import Venue
 
 MARKETS = ("spot", "usdm")

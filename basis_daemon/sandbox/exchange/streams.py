@@ -2,115 +2,30 @@
 
 After a frame every receiver is pinged, and the next jump of market time waits for the pongs: a client is never further
 behind than one step, however fast the market runs. A client that stays silent longer than `PATIENCE_S` is no longer
-waited for, and one that lets megabytes pile up is cut off.
+waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode
 
 from basis_daemon.sandbox.exchange import render_spot, render_usdm
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.book import Book
+from basis_daemon.sandbox.exchange.connection import Connection, text_frame
 from basis_daemon.sandbox.exchange.distortions import bad_depth, bad_mark
-from basis_daemon.sandbox.exchange.faults import PRICES, FaultBoard
+from basis_daemon.sandbox.exchange.faults import PRICES, FaultBoard, Subject
 from basis_daemon.sandbox.exchange.money import text8
 from basis_daemon.sandbox.exchange.venue import AlgoEvent, Event, OrderEvent, SpotBalanceEvent, Venue
 
 PATIENCE_S = 10.0
-MOST_BUFFERED = 4 * 1024 * 1024
-OP_TEXT, OP_PING = 0x81, 0x89
-LENGTH_IN_TWO, LENGTH_IN_EIGHT = 126, 127
 MARK_PRICES = tuple(word for word in PRICES if word != "crossed")
 BOOK_PRICES = tuple(word for word in PRICES if word != "leap")
-
-
-class Connection:
-    """One websocket. `kind` is "spot" or "usdm" for market data, "user-spot" or "user-usdm" for an account's events.
-
-    Frames are written straight to the transport: a server's frames need no mask, so a frame is a short header and the
-    payload, built once for all subscribers, and everything posted leaves in one write.
-    """
-
-    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.WriteTransport, kind: str) -> None:
-        self.socket, self.kind = socket, kind
-        self.channels: set[str] = set()
-        self.combined = False
-        self.account: Account | None = None
-        self.subscription_id: int | None = None
-        self.stalled = False
-        self.doubles_next = self.swaps_next = False
-        self._overtaken: bytes | None = None
-        self.pinged = 0
-        self.answered = 0
-        self.lagging = False
-        self._transport = transport
-        self._outbox: list[bytes] = []
-
-    @property
-    def awaited(self) -> bool:
-        return self.answered < self.pinged and not self.lagging and not self.socket.closed
-
-    def post(self, frame: bytes) -> None:
-        if self.stalled:
-            return
-        if self.swaps_next:
-            self.swaps_next, self._overtaken = False, frame
-            return
-        self._outbox += [frame, frame] if self.doubles_next else [frame]
-        self.doubles_next = False
-        if self._overtaken is not None:
-            self._outbox.append(self._overtaken)
-            self._overtaken = None
-
-    def reply(self, body: object) -> None:
-        self._outbox.append(text_frame(orjson.dumps(body)))
-
-    def pong(self, payload: bytes) -> None:
-        """The client has read everything sent before the ping with this number."""
-        if payload.isdigit():
-            self.answered = max(self.answered, int(payload))
-            if self.answered >= self.pinged:
-                self.lagging = False
-
-    def flush(self, *, ping: bool = False) -> None:
-        """Write what was posted; with `ping`, and only if there was something, ask the client to confirm it."""
-        if not self._outbox:
-            return
-        frames, self._outbox = self._outbox, []
-        if self.socket.closed or self._transport.is_closing():
-            return
-        if ping:
-            self.pinged += 1
-            frames.append(_frame(OP_PING, str(self.pinged).encode()))
-        self._transport.write(b"".join(frames))
-        if self._transport.get_write_buffer_size() > MOST_BUFFERED:
-            self.abort()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-
-def text_frame(payload: bytes) -> bytes:
-    return _frame(OP_TEXT, payload)
-
-
-def _frame(opcode: int, payload: bytes) -> bytes:
-    """One unfragmented server frame (RFC 6455, section 5.2)."""
-    length = len(payload)
-    if length < LENGTH_IN_TWO:
-        head = struct.pack("!BB", opcode, length)
-    elif length < 1 << 16:
-        head = struct.pack("!BBH", opcode, LENGTH_IN_TWO, length)
-    else:
-        head = struct.pack("!BBQ", opcode, LENGTH_IN_EIGHT, length)
-    return head + payload
 
 
 class Hub:
@@ -219,7 +134,7 @@ class Hub:
     def _post_book(self, book: Book) -> None:
         market, previous, now_ms = book.instrument.market, book.update_id, self._venue.now_ms
         book.publish(force=True)
-        if self._faults.take_stream("gap_ws", market):
+        if self._faults.take_stream("gap_ws", market, _about(book.instrument.symbol)):
             return
         lower = book.instrument.symbol.lower()
         depth = self._subscribers.get((market, f"{lower}@depth"))
@@ -234,7 +149,7 @@ class Hub:
         own = self._subscribers.get(("usdm", f"{lower}@markPrice"))
         everyone = self._subscribers.get(("usdm", "!markPrice@arr"))
         body = _mark(self._venue, symbol)
-        if fault := (own or everyone) and self._faults.take_stream("price_ws", "mark", MARK_PRICES):
+        if fault := (own or everyone) and self._faults.take_stream("price_ws", "mark", _about(symbol), MARK_PRICES):
             body = bad_mark(body, fault.text)
         if own:
             self._send(own, f"{lower}@markPrice", body)
@@ -246,7 +161,7 @@ class Hub:
         body, market = _depth(book, previous, now_ms), book.instrument.market
         name = f"{market}/{book.instrument.symbol}"
         taken_back = [[price, "0"] for price, _ in self._untrue.pop(name, [])]
-        fault = self._faults.take_stream("price_ws", market, BOOK_PRICES)
+        fault = self._faults.take_stream("price_ws", market, _about(book.instrument.symbol), BOOK_PRICES)
         if fault is not None:
             bid, _, ask, _ = book.best()
             body = bad_depth(body, fault.text, book.price_text(bid), book.price_text(ask))
@@ -271,9 +186,10 @@ class Hub:
             return
         times = 1
         if isinstance(event, OrderEvent) and event.fill is not None:
-            if self._faults.take_stream("duplicate_fill", kind):
+            whose = Subject(account.api_key, frozenset({event.order.symbol}))
+            if self._faults.take_stream("duplicate_fill", kind, whose):
                 times = 2
-            elif self._faults.take_stream("drop_fill", kind):
+            elif self._faults.take_stream("drop_fill", kind, whose):
                 times = 0
         for body in self._render(account, event):
             for connection in receivers:
@@ -307,16 +223,16 @@ class Hub:
         if not self._faults.armed:
             return
         for connection in list(self._connections):
-            if self._faults.take_stream("stall_ws", connection.kind):
+            if self._faults.take_stream("stall_ws", connection.kind, connection.subject):
                 connection.stalled = True
-            poison = self._faults.take_stream("poison_ws", connection.kind)
+            poison = self._faults.take_stream("poison_ws", connection.kind, connection.subject)
             if poison:
                 connection.post(text_frame(poison.text.encode() * poison.repeat))
-            if self._faults.take_stream("duplicate_ws", connection.kind):
+            if self._faults.take_stream("duplicate_ws", connection.kind, connection.subject):
                 connection.doubles_next = True
-            if self._faults.take_stream("reorder_ws", connection.kind):
+            if self._faults.take_stream("reorder_ws", connection.kind, connection.subject):
                 connection.swaps_next = True
-            if self._faults.take_stream("close_ws", connection.kind):
+            if self._faults.take_stream("close_ws", connection.kind, connection.subject):
                 connection.abort()
 
     def flush(self, *, ping: bool = False) -> None:
@@ -343,6 +259,10 @@ class Hub:
     async def close(self) -> None:
         for connection in list(self._connections):
             await connection.socket.close(code=WSCloseCode.GOING_AWAY)
+
+
+def _about(symbol: str) -> Subject:
+    return Subject(symbols=frozenset({symbol}))
 
 
 def _is_spot(event: Event) -> bool:
