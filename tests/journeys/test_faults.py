@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,7 @@ from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.processes import Child
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.watermark import load_watermark
-from basis_daemon.ports import RecordKind
+from basis_daemon.ports import RecordKind, StoredRecord
 from basis_daemon.web.client import LocalClient
 from tests.journeys.test_sigkill import WAIT_S, Drill
 
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 ALIVE = "null"
 SPOT, PERP, TRANSFER = "/api/v3/order", "/fapi/v1/order", "/sapi/v1/asset/transfer"
 SHORT = "binanceusdm:perp:BTCUSDT"
+HALTED_S = 25
+"""Beyond every bound of `freshness` in the configuration."""
 
 
 @pytest.fixture
@@ -199,6 +202,56 @@ async def test_a_venue_that_hangs_cannot_keep_it_and_the_order_on_the_wire_is_fo
     send(drill.sandbox, signal.SIGCONT)
     await drill.exchange.post("/clock", {"hold": True})
     assert_confirmed(await judged(drill, await drill.daemon(ALIVE), 0.5))
+
+
+@pytest.mark.fault("F18", "manual_trade")
+async def test_a_trade_by_hand_of_which_no_stream_tells_is_found_by_the_next_reconciliation(drill: Drill) -> None:
+    """F18: the account's stream lives and says nothing, and market time is held: only the rhythm is left."""
+    daemon = await drill.daemon(ALIVE)
+    try:
+        await break_wire(drill, "stall_ws", path="user-spot")
+        by_hand = {"market": "spot", "symbol": "BTCUSDT", "side": "BUY", "quantity": "0.01", "client_id": "web_1"}
+        await drill.exchange.post("/market", {"kind": "trade", **by_hand})
+        async with LocalClient.at_socket(drill.directory / "book" / "control.sock") as operator:
+
+            async def is_booked() -> bool:
+                held = (await operator.get("/positions"))["positions"]
+                return any(row["key"] == "binance:spot:BTC" for row in held)
+
+            await daemon.until("holding what another hand bought", is_booked, WAIT_S)
+        assert "fill of an order that is not ours" in daemon.log.read_text(encoding="utf-8")
+    finally:
+        assert await daemon.stop(WAIT_S) == 0
+
+
+@pytest.mark.fault("F33")
+async def test_a_daemon_halted_for_longer_than_anything_may_be_old_asks_its_accounts_before_it_trades(
+    drill: Drill,
+) -> None:
+    """F33: by its own clock nothing happened; by every other one what it knows is of the past."""
+    daemon = await drill.daemon(ALIVE)
+    send(daemon, signal.SIGSTOP)
+    over_ns = drill.clock.monotonic_ns() + HALTED_S * 1_000_000_000
+
+    async def is_over() -> bool:
+        await drill.exchange.get("/status")
+        return drill.clock.monotonic_ns() > over_ns
+
+    await daemon.until("halted for long", is_over, WAIT_S)
+    send(daemon, signal.SIGCONT)
+    assert_confirmed(await judged(drill, daemon, 0.5))
+    with JournalReader.open(drill.directory / "book" / "journal.sqlite") as journal:
+        rows = journal.read()
+    (woke,) = [place for place, (row, after) in enumerate(pairwise(rows), 1) if is_long(row, after)]
+    kinds = [row.record.kind for row in rows[woke:]]
+    stale = [row for row in rows[woke:] if row.record.kind is RecordKind.DECISION and "STALE" in row.record.payload]
+    assert stale
+    assert stale[0].sequence < rows[woke + kinds.index(RecordKind.INTENT)].sequence
+
+
+def is_long(row: StoredRecord, after: StoredRecord) -> bool:
+    """True when between these rows of one journal lies the time that the process was halted."""
+    return (after.wall_time - row.wall_time).total_seconds() >= HALTED_S - 2
 
 
 @pytest.mark.feature("R01")

@@ -52,6 +52,16 @@ async def test_the_sandbox_is_trusted_by_its_own_authority_alone(exchange: Sandb
             await ordinary.get(f"https://127.0.0.1:{exchange.port}/")
 
 
+async def test_a_ping_that_comes_while_the_connection_goes_down_stays_unanswered_without_a_complaint(
+    session: aiohttp.ClientSession,
+) -> None:
+    socket = await session.ws_connect("wss://stream.binance.com/ws/btcusdt@depth")
+    await socket.close()
+    with pytest.raises(aiohttp.ClientConnectionResetError):
+        await socket.ping()
+    await socket.pong(b"1")
+
+
 def test_only_whole_domain_names_are_mapped() -> None:
     network = SandboxNetwork(1, Path("unused"))
     assert network.covers("ws-fapi.binance.com.")
