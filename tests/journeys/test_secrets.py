@@ -50,8 +50,8 @@ async def test_a_trading_daemon_in_trouble_lets_its_secret_be_seen_nowhere(drill
         assert_silent("environment", (process / "environ").read_bytes(), SANDBOX_SECRET, SANDBOX_KEY)
         (core,) = [line for line in (process / "limits").read_text().splitlines() if line.startswith("Max core file")]
         assert core.split()[4:6] == ["0", "0"]
-        for path in (drill.directory / "book").iterdir():
-            assert path.stat().st_mode & 0o077 == 0, path
+        for file in (drill.directory / "book").iterdir():
+            assert file.stat().st_mode & 0o077 == 0, file
     finally:
         assert await daemon.stop(WAIT_S) == 0
     places = dict(written(drill, daemon))

@@ -30,6 +30,7 @@ from basis_daemon.venues.cex.interface import CEXExecutionInterface
 from basis_daemon.venues.cex.network import SandboxNetwork
 from basis_daemon.venues.cex.options import CEXOptions
 from basis_daemon.venues.cex.venue import CEXVenue
+from basis_daemon.web.client import LocalClient
 
 T = TypeVar("T")
 KEY, SECRET = "sandbox-key", "sandbox-canary-d41d8cd98f"
@@ -140,6 +141,12 @@ class Rig:
         except TimeoutError:
             streams = [f"{e.account}:{e.stream} {'up' if e.is_up else e.why}" for e in self.of(StreamChanged)]
             raise AssertionError(f"it never came so; streams {streams}, notes {self.notes}") from None
+
+    async def wire_is_empty(self) -> None:
+        """Return once the venue has answered everything; asked at its control port, which no budget counts."""
+        async with asyncio.timeout(PATIENCE_S), LocalClient.at_port(self.exchange.control_port) as control:
+            while (await control.get("/status"))["outstanding"]:
+                pass
 
     def interface(self, account: str) -> CEXExecutionInterface:
         return self.venue.interface(account, self.on_trade)
