@@ -100,7 +100,8 @@ class PictureMaker:
     def take(self, strategy: Strategy, memory: object, ids: DecisionIds, running: Sequence[Assessment]) -> Picture:
         """The picture now; what was never seen is missing from it, what is old says so."""
         accounts = accounts_of(strategy)
-        market = self.market(strategy.instruments | self._coins, accounts, ids, memory)
+        coins = frozenset(coin for coin in self._coins if coin.venue in accounts)
+        market = self.market(strategy.instruments, accounts, ids, memory, coins)
         book, exposure = self._own(strategy, market)
         events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values())
         return Picture(market, exposure, self._risk_of(exposure, book, running), events)
@@ -124,14 +125,20 @@ class PictureMaker:
         return book, replace(exposure, undeclared=MappingProxyType(strange))
 
     def market(
-        self, wanted: frozenset[PositionKey], accounts: Iterable[str], ids: DecisionIds, memory: object
+        self,
+        wanted: frozenset[PositionKey],
+        accounts: Iterable[str],
+        ids: DecisionIds,
+        memory: object,
+        coins: frozenset[PositionKey] = frozenset(),
     ) -> MarketSnapshot:
-        """What can be seen of these instruments."""
+        """What can be seen of these instruments, and the books of ``coins``, which make nothing else look old."""
+        seen = [key for key in wanted | coins if key in self._mailbox.books]
         return MarketSnapshot(
             time=self._freshness.newest(wanted, before=self._recorder.state.market_time),
             ids=ids,
             instruments=MappingProxyType(self._recorder.state.instruments),
-            books=MappingProxyType({key: self._mailbox.books[key] for key in wanted if key in self._mailbox.books}),
+            books=MappingProxyType({key: self._mailbox.books[key] for key in seen}),
             marks=MappingProxyType({key: self._mailbox.marks[key] for key in wanted if key in self._mailbox.marks}),
             ages=MappingProxyType(dict(self._freshness.ages(wanted, accounts, self._clock.monotonic_ns()))),
             memory=memory,

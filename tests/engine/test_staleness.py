@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from basis_daemon.domain.market import DecisionIds, StreamChanged
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.market import BookTick, DecisionIds, StreamChanged
 from basis_daemon.domain.order import Side
 from basis_daemon.engine.codec import DecisionRow
 from tests.engine.support import agrees
@@ -171,3 +172,18 @@ async def test_a_strategy_that_wants_to_trade_on_an_old_price_is_stopped_at_the_
         picture = pictures.take(engine.strategy, engine.strategy.initial_memory(), DecisionIds("test", 1, 9), ())
         denied = desk.gate([bought], picture, entry.assessment)
         assert any("stale_input" in why.lower() and f"book:{COIN}" in why for why in denied)
+
+
+@pytest.mark.parametrize("coin", ["binance:spot:BNB", "elsewhere:spot:BNB"])
+async def test_a_fee_coin_that_is_ahead_makes_no_leg_look_old(coin: str) -> None:
+    """What is not traded says nothing about what is, and another venue's clock nothing about this one's."""
+    async with opened(Room(idle_rig())) as room:
+        key = PositionKey(coin)
+        room.pictures[0]._coins = frozenset({key})
+        room.rig.mailbox.put(
+            BookTick(key, stamp(60), room.rig.clock.monotonic_ns(), ((D(499), D(9)),), ((D(501), D(9)),))
+        )
+        await room.at(16)
+        row = room.decisions[0]
+        assert row.assessment.reason == "ENTRY"
+        assert row.assessment.time == stamp(16)
