@@ -45,6 +45,7 @@ class Reconciler:
         self.last: AccountReport | None = None
         self.is_clean = False
         self._checked_at = -1
+        self.checked: AccountReport | None = None
 
     @property
     def account(self) -> str:
@@ -122,7 +123,7 @@ class Reconciler:
         if is_settled and not found:
             self._handler.observe(report, is_settled=True)
         self._answered(report)
-        self._checked_at = before
+        self._checked_at, self.checked = before, report
         self.is_clean = is_settled and not found and not self._handler.has_breaks(self.account)
         return self.is_clean
 

@@ -156,13 +156,14 @@ class Valuer:
         self._tell_undeclared(exposure.undeclared)
         if exposure.unknown or _is_marked_stale(market, exposure):
             return False
-        stated = {k: q for r in self._reconcilers if r.last is not None for k, q in r.last.holdings.items()}
+        told = {k: q for r in self._reconcilers if r.checked is not None for k, q in r.checked.holdings.items()}
+        stated = {key: amount for key, amount in told.items() if key in exposure.holdings}
         if self._is_doubted(stated):
             return False
         state, accounts = self._recorder.state, self.accounts
         valuation = Valuation(
             time=market.time,
-            holdings={key: amount for key, amount in stated.items() if key in exposure.holdings},
+            holdings=stated,
             open_notional={k: cost for k, cost in state.ledger.open_notionals().items() if k.venue in accounts},
             prices=dict(exposure.prices),
             marks={key: tick.mark for key, tick in market.marks.items()},

@@ -17,7 +17,7 @@ from basis_daemon.venues.paper.venue import PaperTerms
 from tests.builders import POOR, RICH
 from tests.engine.support import agrees
 from tests.engine.turn_support import COIN_BOOK, PERP_BOOK, PERP_MARK, Room, idle_rig, opened, paired_rig
-from tests.venues.paper_support import CASH, COIN, MARGIN, PERP, START, D, stamp
+from tests.venues.paper_support import CASH, COIN, MARGIN, PERP, START, WALLET, D, stamp
 
 HOUR_S = 3_600
 EIGHT_HOURS_S = 8 * HOUR_S
@@ -76,6 +76,27 @@ async def test_nothing_is_valued_when_money_moved_while_the_venues_were_asked() 
         room.rig.handler.process_cash_flows(room.rig.stage.venue.exchange.tape.flows("binance"))
         await room.rig.clock.advance(D("0.5"))
         assert answers == [False]
+
+
+async def test_a_report_that_came_while_another_account_was_asked_is_not_mixed_into_what_was_checked() -> None:
+    """It holds what nobody has booked yet: the valuation would be of two moments, and its change unexplained."""
+    async with opened(Room(paired_rig(cash=500, terms=PaperTerms(uplink_s=1)), rate=POOR)) as room:
+        venue = room.rig.stage.venue
+        answers: list[ValuationRow] = []
+
+        async def ask() -> None:
+            answers.append(await valued(room))
+
+        room.spawn("valuation", ask())
+        await room.rig.clock.advance(3)
+        room.say()
+        room.spawn("valuation", ask())
+        await room.rig.clock.advance(D("1.5"))
+        venue.exchange.wallets.pay(CASH, D(5))
+        room.reconcilers[0].last = venue.exchange.report(WALLET)
+        await room.rig.clock.advance(D("1.5"))
+        _, row = answers
+        assert (row.components["unexplained"], row.equity_usdt) == (D(0), D(84_500))
 
 
 @pytest.mark.parametrize("stream", [COIN_BOOK, PERP_MARK])
