@@ -52,7 +52,7 @@ def usdt_proxies(settings: Settings) -> list[PositionKey]:
 
 
 def watch_limits(settings: Settings, strategies: list[BasisStrategy]) -> WatchLimits:
-    """Of the guard over all strategies."""
+    """Of the guard over all strategies; of an asset's shocks the widest."""
     guard = settings.guard
     return WatchLimits(
         z_reducing=guard.z_reducing,
@@ -65,7 +65,7 @@ def watch_limits(settings: Settings, strategies: list[BasisStrategy]) -> WatchLi
         fee_coin_min_usdt=guard.fee_asset_min_usdt,
         usdt_proxy=next(iter(usdt_proxies(settings)), None),
         usdt_floor=guard.usdt_floor,
-        shocks={strategy.parameters.asset: strategy.parameters.shock for strategy in strategies},
+        shocks=dict(sorted((strategy.parameters.asset, strategy.parameters.shock) for strategy in strategies)),
     )
 
 

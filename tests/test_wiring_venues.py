@@ -19,15 +19,24 @@ from basis_daemon.engine.state import BookState
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.ports import pass_by
 from basis_daemon.settings import Settings, load_settings, make_strategies
+from basis_daemon.strategies.basis import BtcBasis
 from basis_daemon.venues.cex.account import CEXAccountSource
 from basis_daemon.venues.paper.venue import PaperAccount
+from basis_daemon.wiring_limits import watch_limits
 from basis_daemon.wiring_venues import Venue, _network, _options, make_venues
+from tests.builders import parameters
 from tests.venues.paper_support import CASH, COIN, MARGIN, PERP, START
 
 ROOT = Path(__file__).resolve().parents[1]
 D = Decimal
 KEYS = {f"BASIS_DAEMON__VENUES__BINANCE__{half}": "12345678" for half in ("KEY", "SECRET")}
 SANDBOX = {"BASIS_DAEMON__SANDBOX__PORT": "4443", "BASIS_DAEMON__SANDBOX__CA_FILE": "ca.pem"}
+
+
+def test_the_guard_looks_at_an_asset_of_two_strategies_with_the_wider_shock() -> None:
+    settings = settings_of("sandbox")
+    shocks = [D("0.30"), D("0.20")]
+    assert watch_limits(settings, [BtcBasis(parameters(shock=shock)) for shock in shocks]).shocks == {"BTC": D("0.30")}
 
 
 def settings_of(mode: str, environ: Mapping[str, str] | None = None) -> Settings:
