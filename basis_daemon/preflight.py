@@ -137,7 +137,7 @@ def journal(file: Path, identity: Identity, *, is_start: bool) -> Check:
         version, owner = load_owner(file)
         refuse_stranger(file, owner, identity)
         if version < SCHEMA_VERSION:
-            remedy = "nothing to do: the next start makes a backup beside it and migrates it, checking every row"
+            remedy = "nothing to do: a start makes a backup beside it and migrates it, checking every row"
             return yellow("journal", f"schema {version}", f"schema {SCHEMA_VERSION}", remedy)
         with JournalReader.open(file) as reader:
             head = reader.verify_tail() if is_start else reader.verify()

@@ -43,11 +43,14 @@ ROWS_PER_COMMIT = 2_000
 _BUSY_TIMEOUT_S = 5.0
 _encode = msgspec.msgpack.Encoder().encode
 
-_COPIED = COLUMNS.removesuffix(", payload, chain")
+_COPIED = "sequence, generation, kind, wall_time, market_time, causation_id"
 """What a migration leaves as it was."""
 
 OldRow = tuple[int, int, str, int, int, str, str, str, bytes]
 """A row of schema 1: sequence, generation, kind, wall_time, market_time, ids, payload, chain."""
+
+Fields = tuple[int, int, str, int, int, str, str, str]
+"""A row without its chain."""
 
 
 def _link_1(chain: bytes, fields: tuple[int | str, ...]) -> bytes:
@@ -55,18 +58,44 @@ def _link_1(chain: bytes, fields: tuple[int | str, ...]) -> bytes:
     return sha256(chain + _encode(fields)).digest()
 
 
-def _payload_of_1(kind: str, market_us: int, payload: str) -> str:
-    """Snapshots of schema 1 kept bare event ids; now each has a time, after which it may go, and its accounts."""
-    if kind != RecordKind.SNAPSHOT:
-        return payload
-    said = json.loads(payload)
+def _valuation_of_1(text: str, strategy: str) -> str:
+    """Schema 1 knew one strategy, which had all accounts and all capital of its book."""
+    said = json.loads(text)
+    accounts = {key.partition(":")[0] for part in ("holdings", "marks") for key in said[part]}
+    accounts |= {margin["account"] for margin in said["margins"]}
+    named = {"strategy": strategy, "accounts": sorted(accounts), "capital_usdt": said["equity_usdt"]}
+    return json.dumps(named | said, ensure_ascii=False, separators=(",", ":"))
+
+
+def _snapshot_of_1(text: str, market_us: int, strategy: str) -> str:
+    """Event ids stood bare; now each has a time, after which it may go, and its accounts. Valuations go by strategy."""
+    said = json.loads(text)
     at = instant(market_us).isoformat()
     said["ledger"]["seen"] = [[event_id, at, []] for event_id in said["ledger"]["seen"]]
+    last = said.pop("last_valuation", "")
+    said["last_valuations"] = {strategy: _valuation_of_1(last, strategy)} if last else {}
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
 
 
+def _fields_of_1(row: OldRow, strategy: str) -> Fields:
+    """What the row says now: the seven columns and the payload."""
+    kind, market_us, correlation, payload = row[2], row[4], row[5], row[7]
+    if kind == RecordKind.SNAPSHOT:
+        payload = _snapshot_of_1(payload, market_us, strategy)
+    elif kind == RecordKind.VALUATION:
+        correlation, payload = strategy, _valuation_of_1(payload, strategy)
+    return *row[:5], correlation, row[6], payload
+
+
+def _strategy_of_1(old: sqlite3.Connection) -> str:
+    """The one strategy of the file, as its decisions name it."""
+    query = "SELECT json_extract(payload, '$.strategy') FROM record WHERE kind = 'decision' LIMIT 1"
+    row = old.execute(query).fetchone()
+    return str(row[0]) if row else "btc_basis"
+
+
 _LINKS: dict[int, Callable[[bytes, tuple[int | str, ...]], bytes]] = {1: _link_1}
-_PAYLOADS: dict[int, Callable[[str, int, str], str]] = {1: _payload_of_1}
+_FIELDS: dict[int, Callable[[OldRow, str], Fields]] = {1: _fields_of_1}
 
 
 def migrate(path: Path, identity: Identity, clock: Clock, progress: Progress = ignore_progress) -> str:
@@ -126,13 +155,13 @@ def _rebuild(
     """The head of the new file, complete under its scratch name."""
     done = new.execute("SELECT sequence, chain FROM record ORDER BY sequence DESC LIMIT 1").fetchone()
     head = Head(*done) if done else _header_of(old).genesis()
-    taken_up, generation, market_us = head.sequence, 0, 0
+    taken_up, generation, market_us, strategy = head.sequence, 0, 0, _strategy_of_1(old)
     batch: list[tuple[int | str | bytes, ...]] = []
     for row in _checked(old, note):
         generation, market_us = row[1], row[4]
         if row[0] <= taken_up:
             continue
-        fields = (*row[:7], _PAYLOADS[note.was_schema](row[2], row[4], row[7]))
+        fields = _FIELDS[note.was_schema](row, strategy)
         head = Head(row[0], link(head.chain, fields))
         batch.append((*fields, head.chain))
         if len(batch) == ROWS_PER_COMMIT:

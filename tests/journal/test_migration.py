@@ -7,6 +7,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import msgspec
 import pytest
 
 from basis_daemon.domain.errors import ConfigError, IntegrityError, JournalError, ModeMismatchError
+from basis_daemon.engine.codec import load
+from basis_daemon.engine.state import BookState
+from basis_daemon.engine.valuation import ValuationRow
 from basis_daemon.journal.files import write_watermark
 from basis_daemon.journal.migrations import ROWS_PER_COMMIT, migrate
 from basis_daemon.journal.reader import JournalReader
@@ -50,6 +54,20 @@ SCHEMA_1 = """
 SNAPSHOT = json.dumps({"sequence": 3, "ledger": {"balances": [], "totals": [], "seen": ["a", "b"]}})
 
 
+VALUATION = json.dumps({
+    "time": "2026-05-09T12:00:00Z", "equity_usdt": "99.5", "prices": {}, "marks": {"binanceusdm:perp:X": "2"},
+    "holdings": {"binance:spot:USDT": "99.5"}, "open_notional": {}, "net_delta": {}, "bases": {}, "posted": [],
+    "margins": [], "components": {}, "units": "100", "unit_value": "0.995", "unit_value_high": "1",
+})  # fmt: skip
+WHOLE_SNAPSHOT = json.dumps({
+    "sequence": 3, "market_time": "2026-05-09T12:00:00Z", "ledger": {"balances": [], "totals": [], "seen": ["a"]},
+    "orders": [], "plans": [], "memories": {"btc_basis": "{}"}, "decisions": {"btc_basis": 1}, "last_decision": {},
+    "breaks": [], "breaks_opened": 0, "foreign_orders": {}, "guard": {"state": "ACTIVE", "why": ""}, "trade_count": 0,
+    "last_trade_time": {}, "last_valuation": VALUATION, "openings": {"binance": "2026-05-09T12:00:00Z"},
+})  # fmt: skip
+"""As the first version wrote them, when one strategy had the whole book."""
+
+
 def chained(chain: bytes, fields: tuple[int | str, ...]) -> bytes:
     """The chain of schema 1: over the payload itself."""
     return sha256(chain + msgspec.msgpack.encode(fields)).digest()
@@ -57,8 +75,12 @@ def chained(chain: bytes, fields: tuple[int | str, ...]) -> bytes:
 
 def of_schema_1(path: Path, rows: int = 10) -> None:
     """A file as the first version left it: a generation, rows, a snapshot at the end, and its watermark."""
-    now = micros(NOON)
-    contents = [("generation", "{}"), *(("trade", f'{{"n":{n}}}') for n in range(rows - 2)), ("snapshot", SNAPSHOT)]
+    trades = [("trade", f'{{"n":{n}}}') for n in range(rows - 2)]
+    written_by_schema_1(path, [("generation", "{}"), *trades, ("snapshot", SNAPSHOT)])
+
+
+def written_by_schema_1(path: Path, contents: list[tuple[str, str]]) -> None:
+    now, rows = micros(NOON), len(contents)
     chain = sha256(msgspec.msgpack.encode((1, "btc_basis", "sandbox", "acc0", "c0ffee", 1778328000000000))).digest()
     with closing(sqlite3.connect(path, isolation_level=None)) as shell:
         shell.executescript(SCHEMA_1)
@@ -99,6 +121,23 @@ def test_a_file_of_the_first_schema_is_backed_up_and_migrated_at_the_next_start(
         query = "SELECT * FROM record"
         assert old.execute(query).fetchall() == was.execute(query).fetchall()
     assert reopened(path) == ()
+
+
+@pytest.mark.feature("H06", part="migration")
+def test_a_book_of_the_first_schema_goes_on_with_its_share_price(path: Path) -> None:
+    """Whoever upgrades holds positions: the state must be read back, and the drawdown count from the same high."""
+    decision = ("decision", '{"strategy":"my_basis"}')
+    written_by_schema_1(path, [decision, ("valuation", VALUATION), ("snapshot", WHOLE_SNAPSHOT)])
+    reopened(path)
+    with JournalReader.open(path) as reader:
+        rows = reader.read()
+    state = BookState.restore(rows[2].record.payload)
+    last = load(ValuationRow, state.last_valuations["my_basis"])
+    assert (last.unit_value, last.unit_value_high, last.capital_usdt) == (Decimal("0.995"), Decimal(1), Decimal("99.5"))
+    assert last.accounts == ("binance", "binanceusdm")
+    assert rows[1].record.correlation_id == "my_basis"  # where a fold of what came after the snapshot looks for it
+    assert load(ValuationRow, rows[1].record.payload) == last
+    assert state.openings.keys() == {"binance"}
 
 
 class Died(Exception):  # noqa: N818 - not an error: the process is gone
