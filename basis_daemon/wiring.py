@@ -53,6 +53,7 @@ from basis_daemon.telemetry import (
     ServiceManager,
     configure_logging,
     correlated,
+    settle_heap,
 )
 from basis_daemon.telemetry.core_dumps import forbid_core_dumps
 from basis_daemon.web.control import ControlServer, Desk
@@ -248,10 +249,21 @@ def _assemble(
     )
     rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s)
     tell = phase_teller(service, f"{settings.book.name}, mode {settings.mode}")
-    supervisor = Supervisor(parts, rhythm, clock, alarm, tell, service.alive)
+    supervisor = Supervisor(parts, rhythm, clock, alarm, _settling(tell), service.alive)
     wallets = {s.name: tuple(venue.cash_key for venue in s.parameters.venues) for s in strategies}
     own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
     return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), venues, valuers)
+
+
+def _settling(tell: Callable[[Phase], None]) -> Callable[[Phase], None]:
+    """``tell``; and what the start-up has built is out of the garbage collector's sight before the first decision."""
+
+    def settle(phase: Phase) -> None:
+        if phase in {Phase.ARMED, Phase.DISARMED}:
+            settle_heap()
+        tell(phase)
+
+    return settle
 
 
 def _fall_due(valuers: Sequence[Valuer]) -> None:

@@ -1,7 +1,7 @@
 """What the daemon says about itself: log lines that carry no secret, and counters."""
 
 from basis_daemon.telemetry.logs import LogFormat, Logging, LogLevel, configure_logging, correlated, get_logger
-from basis_daemon.telemetry.memory import MemoryWatch
+from basis_daemon.telemetry.memory import MemoryWatch, settle_heap
 from basis_daemon.telemetry.metrics import Metrics, Sample
 from basis_daemon.telemetry.redaction import MASK, Redactor
 from basis_daemon.telemetry.service_manager import ServiceManager
@@ -19,4 +19,5 @@ __all__ = [
     "configure_logging",
     "correlated",
     "get_logger",
+    "settle_heap",
 ]

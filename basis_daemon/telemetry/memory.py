@@ -1,13 +1,31 @@
-"""How much of the memory that this process may use it uses: of its control group's limit, else of the machine's."""
+"""How much of the memory that this process may use it uses: of its control group's limit, else of the machine's.
+
+And what of it the garbage collector need not look at.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
 CGROUP, OF_CGROUP = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 UNIFIED = "0::"
 UNLIMITED = "max"
+
+THRESHOLDS = 50_000, 20, 100
+"""New objects until the youngest are collected, and how many collections of one generation until one of the next."""
+
+
+def settle_heap() -> None:
+    """Once, when the start-up is over: what lives by then lives to the end, and no collection walks over it again.
+
+    The defaults would collect within almost every decision, and now and then stop the loop for as long as it takes to
+    look at all modules and markets. Cycles that come later are still found.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
 
 
 class MemoryWatch:

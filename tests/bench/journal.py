@@ -20,6 +20,7 @@ import uvloop
 from basis_daemon.journal.schema import Identity, Mode, Run
 from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.ports import Record, RecordKind
+from basis_daemon.telemetry import settle_heap
 
 SEQUENTIAL_RATIO_MAX = 1.6
 CONCURRENT_RATIO_MIN = 25.0
@@ -91,8 +92,7 @@ def durable_trade_ratio(directory: Path | None = None, rounds: int = ROUNDS) -> 
 def _collector_of_the_daemon() -> Iterator[None]:
     """The garbage collector as a warm daemon sets it."""
     before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    settle_heap()
     yield
     gc.set_threshold(*before)
     gc.unfreeze()

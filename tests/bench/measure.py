@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from basis_daemon.telemetry import settle_heap
 
 ROUNDS = 9
 
@@ -97,9 +98,8 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 def settle_memory() -> None:
-    """Collects what set-up left behind and takes what lives out of the collector's sight, as the daemon does."""
-    gc.collect()
-    gc.freeze()
+    """What set-up left behind is out of the collector's sight, as in the daemon once it has started."""
+    settle_heap()
 
 
 def as_plain(row: Row) -> Mapping[str, object]:
