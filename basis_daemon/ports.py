@@ -228,28 +228,18 @@ class RecordKind(StrEnum):
     RESTORE = "restore"
 
 
-class Record:
+class Record(Struct, eq=False):
     """One journal row before it has a sequence number; ``payload`` is JSON text, the ids tie it to intent and cause.
 
-    Immutable. The text may be given as what will make it, out of values that never change: it is made when it is first
-    asked for, which the journal does on the thread that writes, while nobody decides anything.
+    Nobody changes one. The text may be given as what will make it, out of values that never change: it is made when it
+    is first asked for, which the journal does on the thread that writes, while nobody decides anything.
     """
 
-    __slots__ = ("_payload", "causation_id", "correlation_id", "kind", "market_time")
-
-    def __init__(
-        self,
-        kind: RecordKind,
-        market_time: datetime,
-        correlation_id: str,
-        causation_id: str,
-        payload: str | Callable[[], str],
-    ) -> None:
-        self.kind = kind
-        self.market_time = market_time
-        self.correlation_id = correlation_id
-        self.causation_id = causation_id
-        self._payload = payload
+    kind: RecordKind
+    market_time: datetime
+    correlation_id: str
+    causation_id: str
+    _payload: str | Callable[[], str]
 
     @property
     def payload(self) -> str:
@@ -263,10 +253,11 @@ class Record:
         """Raises ValueError when the market time is not aware, UnicodeEncodeError for text that no file can hold."""
         if self.market_time.tzinfo is None:
             raise ValueError(f"{self.market_time} has no time zone; the journal takes aware instants only")
-        payload = self._payload
-        for text in (self.correlation_id, self.causation_id, payload if isinstance(payload, str) else ""):
-            if not text.isascii():
-                text.encode()
+        ids, payload = self.correlation_id + self.causation_id, self._payload
+        if not ids.isascii():
+            ids.encode()
+        if isinstance(payload, str) and not payload.isascii():
+            payload.encode()
 
     def _fields(self) -> tuple[object, ...]:
         return self.kind, self.market_time, self.correlation_id, self.causation_id, self.payload

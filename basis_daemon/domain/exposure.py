@@ -51,7 +51,7 @@ def build_exposure(book: PositionBook, market: MarketSnapshot, budget_usdt: Deci
         prices=MappingProxyType(prices),
         net_delta=MappingProxyType(delta),
         margins=margins,
-        unknown=tuple(sorted(set(unknown))),
+        unknown=tuple(sorted(set(unknown))) if unknown else (),
         budget_usdt=budget_usdt,
     )
 
@@ -85,13 +85,15 @@ def margin_states(book: PositionBook, market: MarketSnapshot) -> tuple[tuple[Mar
     by_account: dict[str, list[Instrument]] = {}
     missing: list[str] = []
     for key, instrument in market.instruments.items():
-        if _is_linear(instrument):
+        if key.kind is Kind.PERP and _is_linear(instrument):
             is_known = key in market.marks and bool(instrument.tiers)
             if is_known:
                 by_account.setdefault(key.venue, []).append(instrument)
             elif book.quantity(key) != 0:
                 missing.append(f"mark:{key}" if key not in market.marks else f"tiers:{key}")
-    states = [state for perps in by_account.values() for state in _account_states(book, market, perps)]
+    states: list[MarginState] = []
+    for perps in by_account.values():
+        states += _account_states(book, market, perps)
     return tuple(states), missing
 
 

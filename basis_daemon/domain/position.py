@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 
 from basis_daemon.domain.instrument import Kind, PositionKey
 
@@ -125,12 +126,14 @@ class PositionBook:
 
     def part(self, accounts: Container[str]) -> PositionBook:
         """What lies at these accounts; ``in_doubt`` stays that of the whole book."""
-        return replace(
-            self,
-            holdings={key: amount for key, amount in self.holdings.items() if key.venue in accounts},
-            open_notional={key: cost for key, cost in self.open_notional.items() if key.venue in accounts},
-            reports={account: report for account, report in self.reports.items() if account in accounts},
-            breaks=tuple(found for found in self.breaks if found.key.venue in accounts),
+        return PositionBook(
+            version=self.version,
+            time=self.time,
+            holdings=MappingProxyType({k: amount for k, amount in self.holdings.items() if k.venue in accounts}),
+            open_notional=MappingProxyType({k: cost for k, cost in self.open_notional.items() if k.venue in accounts}),
+            reports=MappingProxyType({name: report for name, report in self.reports.items() if name in accounts}),
+            in_doubt=self.in_doubt,
+            breaks=tuple([found for found in self.breaks if found.key.venue in accounts]),
         )
 
     def undeclared(self, keys: Container[PositionKey], assets: Container[str]) -> Mapping[PositionKey, Decimal]:
@@ -143,7 +146,8 @@ class PositionBook:
 
     def without(self, keys: Container[PositionKey]) -> PositionBook:
         """The same book, blind to what lies under these keys."""
-        return replace(self, holdings={key: amount for key, amount in self.holdings.items() if key not in keys})
+        left = {key: amount for key, amount in self.holdings.items() if key not in keys}
+        return replace(self, holdings=MappingProxyType(left))
 
     def quantity(self, key: PositionKey) -> Decimal:
         """Zero when the key was never posted to."""

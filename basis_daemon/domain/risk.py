@@ -8,9 +8,10 @@ repayments.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -22,6 +23,7 @@ from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation, Side
 
 O = OrderOperation  # noqa: E741 - the tables below are read by operation
 ZERO = Decimal(0)
+NOTHING_RESERVED: Mapping[PositionKey, Decimal] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,7 @@ class RiskLimits:
     recipients: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class GateInput:
+class GateInput(Struct, frozen=True):
     """What the gate looks at. ``level`` is the urgency of the assessment; ``reserved`` is promised to live orders.
 
     ``caution`` is the guard's reason to add no risk for now, empty when it has none.
@@ -63,7 +64,7 @@ class GateInput:
     level: int = 0
     known_ids: Container[str] = frozenset()
     sent_last_minute: int = 0
-    reserved: Mapping[PositionKey, Decimal] = field(default_factory=dict)
+    reserved: Mapping[PositionKey, Decimal] = NOTHING_RESERVED
 
 
 class Approved(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 
 from basis_daemon.domain.deny import Denial, DenyReason
 from basis_daemon.domain.order import CEX_TRADES, Order, OrderOperation
@@ -12,12 +13,15 @@ from basis_daemon.domain.risk import ZERO, Approved, Effect, GateInput, Refused,
 from basis_daemon.domain.risk_money import BP, balance_denials, margin_denials, price_bound, venue_cap_denials
 
 DEFENCE_LEVEL_IN_DOUBT = 2
+_ID_OF, _IS_HALTED = attrgetter("order_id"), attrgetter("is_halted")
 
 
 def review(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -> Approved | Refused:
     """All or none: every check looks at the whole plan and adds its denials."""
-    found = tuple(denial for check in CHECKS for denial in check(orders, limits, seen))
-    return Refused(found) if found else Approved(tuple(orders))
+    found: list[Denial] = []
+    for check in CHECKS:
+        found.extend(check(orders, limits, seen))
+    return Refused(tuple(found)) if found else Approved(tuple(orders))
 
 
 # --------------------------------------------------------------------------------------------------- restrictions
@@ -37,7 +41,7 @@ def _is_unrestricted(seen: GateInput) -> bool:
     risk = seen.risk
     is_held = seen.is_read_only or seen.is_halted or seen.is_reducing or risk.is_killed or seen.caution
     is_doubtful = risk.in_doubt or risk.breaks or risk.halted_until or seen.exposure.equity_usdt is None
-    is_shut = risk.halted_instruments or any(i.is_halted for i in seen.market.instruments.values())
+    is_shut = risk.halted_instruments or any(map(_IS_HALTED, seen.market.instruments.values()))
     return seen.is_armed and not is_held and not is_doubtful and not is_shut
 
 
@@ -76,14 +80,16 @@ def _is_ahead(until: datetime | None, seen: GateInput) -> bool:
 # ------------------------------------------------------------------------------------------------ the order itself
 def form_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -> Iterator[Denial]:
     """Ids, keys, operations, recipients and expiry."""
-    ids = [order.order_id for order in orders]
+    ids = list(map(_ID_OF, orders))
     for order in orders:
         times = ids.count(order.order_id)
         if times > 1 or order.order_id in seen.known_ids:
             yield Denial(DenyReason.DUPLICATE_ID, order.order_id, Decimal(times), Decimal(1), "times")
-        keys = {order.instrument, *order.expected_deltas}
-        keys |= {key for key in (order.token_in, order.token_out) if key is not None}
-        for key in sorted(keys - seen.declared_keys):
+        undeclared = {order.instrument, *order.expected_deltas} - seen.declared_keys
+        for token in (order.token_in, order.token_out):
+            if token is not None and token not in seen.declared_keys:
+                undeclared.add(token)
+        for key in sorted(undeclared) if undeclared else ():
             yield Denial(DenyReason.UNDECLARED_KEY, order.order_id, None, None, "", key)
         if order.operation not in seen.operations.get(order.venue, frozenset()):
             detail = f"{order.operation} at {order.venue}"
@@ -97,13 +103,17 @@ def form_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -
 def freshness_denials(orders: Sequence[Order], _: RiskLimits, seen: GateInput) -> Iterator[Denial]:
     """Every order's own inputs: its book, its mark, the accounts it moves money between."""
     for order in orders:
-        names = {f"account:{key.venue}" for key in (order.instrument, *order.expected_deltas)}
+        names = {f"account:{order.instrument.venue}"}
+        for key in order.expected_deltas:
+            names.add(f"account:{key.venue}")
         if order.operation in CEX_TRADES:
             names.add(f"book:{order.instrument}")
         if order.operation is OrderOperation.PERP_TRADE:
             names.add(f"mark:{order.instrument}")
-        for name in seen.market.stale(*sorted(names)):
+        for name in sorted(names):
             age = seen.market.ages.get(name)
+            if age is not None and not age.is_stale:
+                continue
             found = None if age is None else max(age.arrival_age_s, age.venue_lag_s)
             yield Denial(DenyReason.STALE_INPUT, order.order_id, found, None, "s", name)
 
@@ -117,13 +127,14 @@ def size_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -
         if instrument is None or price is None:
             yield Denial(DenyReason.QUANTITY_STEP, order.order_id, None, None, "", f"filters of {order.instrument}")
             continue
-        if order.quantity % instrument.quantity_step:
+        quantity = order.quantity
+        if quantity % instrument.quantity_step:
             step = instrument.quantity_step
-            yield Denial(DenyReason.QUANTITY_STEP, order.order_id, order.quantity, step, instrument.base)
-        notional = order.quantity * price
-        if order.quantity < instrument.quantity_min:
+            yield Denial(DenyReason.QUANTITY_STEP, order.order_id, quantity, step, instrument.base)
+        notional = quantity * price
+        if quantity < instrument.quantity_min:
             least = instrument.quantity_min
-            yield Denial(DenyReason.BELOW_MINIMUM, order.order_id, order.quantity, least, instrument.base)
+            yield Denial(DenyReason.BELOW_MINIMUM, order.order_id, quantity, least, instrument.base)
         if notional < instrument.notional_min and not order.reduce_only:
             least = instrument.notional_min
             yield Denial(DenyReason.BELOW_MINIMUM, order.order_id, notional, least, instrument.quote)

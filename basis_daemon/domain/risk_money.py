@@ -37,12 +37,13 @@ def worst_flows(order: Order, seen: GateInput) -> Mapping[PositionKey, Decimal]:
     instrument, bound = seen.market.instruments.get(order.instrument), price_bound(order)
     if order.operation not in CEX_TRADES or instrument is None or bound is None:
         return {key: amount for key, amount in order.expected_deltas.items() if key.kind in _COUNTED}
-    value, fee = order.quantity * bound, instrument.taker_fee
+    quantity, fee = order.quantity, instrument.taker_fee
+    value = quantity * bound
     if order.operation is OrderOperation.PERP_TRADE:
         return {instrument.quote_key: _realised(order, seen) - value * fee}
     if order.side is Side.BUY:
-        return {instrument.quote_key: -value * (1 + fee), order.instrument: order.quantity * (1 - fee)}
-    return {instrument.quote_key: value * (1 - fee), order.instrument: -order.quantity}
+        return {instrument.quote_key: -value * (1 + fee), order.instrument: quantity * (1 - fee)}
+    return {instrument.quote_key: value * (1 - fee), order.instrument: -quantity}
 
 
 def _realised(order: Order, seen: GateInput) -> Decimal:
@@ -75,9 +76,11 @@ def batches_of(orders: Sequence[Order]) -> Iterator[list[Order]]:
 # ------------------------------------------------------------------------------------------------------- balances
 def balance_denials(orders: Sequence[Order], _: RiskLimits, seen: GateInput) -> Iterator[Denial]:
     """One denial per order that would take a balance below zero."""
-    running = {key: amount - seen.reserved.get(key, ZERO) for key, amount in seen.exposure.holdings.items()}
+    running = dict(seen.exposure.holdings)
+    for key in seen.reserved.keys() & running.keys():
+        running[key] -= seen.reserved[key]
     for order in orders:
-        is_priced = order.instrument in seen.market.instruments and price_bound(order) is not None
+        is_priced = order.instrument in seen.market.instruments and (order.price or price_bound(order)) is not None
         if order.operation in CEX_TRADES and not is_priced:
             yield Denial(DenyReason.BALANCE, order.order_id, None, None, "", f"cost of {order.instrument}")
             continue
@@ -108,6 +111,11 @@ def margin_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput)
 
     A position that shrinks may take its share of the margin along: then it must stand no nearer than before.
     """
+    if not seen.exposure.margins:  # then there is nothing to stand nearer to, and no account for a perp
+        for order in orders:
+            if order.operation is OrderOperation.PERP_TRADE:
+                yield Denial(DenyReason.MARGIN_AFTER, order.order_id, None, limits.z_open, "shocks", order.instrument)
+        return
     accounts = {
         state.instrument: _Account(state, instrument.quote_key, state.quantity, state.margin)
         for state in seen.exposure.margins

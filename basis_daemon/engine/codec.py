@@ -201,9 +201,10 @@ _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 def _adapter(kind: type) -> TypeAdapter[Any]:
-    if kind not in _ADAPTERS:
-        _ADAPTERS[kind] = TypeAdapter(kind)
-    return _ADAPTERS[kind]
+    found = _ADAPTERS.get(kind)
+    if found is None:
+        found = _ADAPTERS[kind] = TypeAdapter(kind)
+    return found
 
 
 def dump(value: object) -> str:
@@ -213,7 +214,8 @@ def dump(value: object) -> str:
 
 def later(value: object) -> Callable[[], str]:
     """``dump`` for another thread and another moment; the value never changes, and what encodes it is made here."""
-    return partial(_text, _adapter(type(value)), value)
+    adapter = _ADAPTERS.get(type(value)) or _adapter(type(value))
+    return partial(_text, adapter, value)
 
 
 def _text(adapter: TypeAdapter[Any], value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,6 +13,7 @@ from basis_daemon.engine.mailbox import Mailbox
 from basis_daemon.engine.state import EPOCH
 
 _NS_EXPONENT, _NONE = -9, Decimal(0)
+_NOBODY: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,16 @@ class Freshness:
         """One stream of the account went up or down; what it does says nothing about the others."""
         (self._down.discard if is_up else self._down.add)((account, stream))
 
-    def newest(self, instruments: Iterable[PositionKey], before: datetime = EPOCH) -> datetime:
+    def newest(self, instruments: Collection[PositionKey], before: datetime = EPOCH) -> datetime:
         """The newest stamp of these instruments, market time as their strategy sees it; ``before`` the first one."""
-        return max(self._stamps(instruments), default=before)
+        newest = None
+        for held in (self._mailbox.books, self._mailbox.marks):
+            for key in instruments:
+                if (event := held.get(key)) is not None and (newest is None or event.venue_time > newest):
+                    newest = event.venue_time
+        return before if newest is None else newest
 
-    def is_lagging(self, instruments: Iterable[PositionKey]) -> bool:
+    def is_lagging(self, instruments: Collection[PositionKey]) -> bool:
         """True while one stream is behind the newest of them: wait for it, up to the grace, before deciding.
 
         Only these instruments are compared with each other: what another strategy's venue says has no part in it.
@@ -59,14 +65,13 @@ class Freshness:
                     oldest = stamp if oldest is None or stamp < oldest else oldest
         return newest is not None and oldest is not None and newest - oldest > self._lag_max
 
-    def ages(self, instruments: Iterable[PositionKey], accounts: Iterable[str], now_ns: int) -> Mapping[str, Age]:
+    def ages(self, instruments: Collection[PositionKey], accounts: Iterable[str], now_ns: int) -> dict[str, Age]:
         """Age of ``book:KEY``, ``mark:KEY`` and ``account:NAME``; what was never seen has no entry.
 
         A stamp lags behind the newest stamp of these instruments, of which the caller owns all.
         """
         ages: dict[str, Age] = {}
-        down = {account for account, _ in self._down}
-        instruments = tuple(instruments)
+        down = {account for account, _ in self._down} if self._down else _NOBODY
         newest = self.newest(instruments)
         for key in instruments:
             for name, held in (("book", self._mailbox.books.get(key)), ("mark", self._mailbox.marks.get(key))):
@@ -83,10 +88,3 @@ class Freshness:
         lag = Decimal(str(behind.total_seconds())) if behind else _NONE
         arrival, limit_s = Decimal(now_ns - received_ns).scaleb(_NS_EXPONENT), self._limits.quote_s
         return Age(lag, arrival, lag > limit_s or arrival > limit_s)
-
-    def _stamps(self, instruments: Iterable[PositionKey]) -> Iterable[datetime]:
-        for key in instruments:
-            if (book := self._mailbox.books.get(key)) is not None:
-                yield book.venue_time
-            if (mark := self._mailbox.marks.get(key)) is not None:
-                yield mark.venue_time

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 
 from basis_daemon.domain.decision import Assessment, Exposure, RiskView
 from basis_daemon.domain.instrument import Kind, PositionKey
@@ -17,12 +18,14 @@ from basis_daemon.domain.risk import GateInput, Refused, RiskLimits
 from basis_daemon.domain.risk_checks import review
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.picture import Picture
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.valuation import Valuer
 from basis_daemon.ports import Clock
 
 ONE = Decimal(1)
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 _MINUTE_NS = 60_000_000_000
 
 
@@ -63,38 +66,28 @@ class RiskDesk:
 
         ``book`` holds the strategy's own accounts; orders at others, in doubt or not, block somebody else.
         """
-        valuer, busy = self.valuer, _busy(running)
-        living = [life for life in self._recorder.state.open_orders() if life.order.venue in self._accounts]
+        valuer, state, accounts = self.valuer, self._recorder.state, self._accounts
+        living = state.open_orders()
+        if living:
+            living = [life for life in living if life.order.venue in accounts]
         return RiskView(
-            sites=liquidation_sites(exposure.margins, self._limits.shocks, self._ladder),
+            sites=liquidation_sites(exposure.margins, self._limits.shocks, self._ladder) if exposure.margins else (),
             unit_value=valuer.unit_value if valuer else ONE,
             unit_value_high=valuer.unit_value_high if valuer else ONE,
-            plan_in_flight=any(plan.urgency == 0 for plan in running),
-            defence_in_flight=MappingProxyType(
-                {
-                    target.key.venue: plan.urgency
-                    for plan in running
-                    if plan.urgency
-                    for target in plan.targets
-                    if target.key.kind in {Kind.PERP, Kind.SPOT}
-                }
-            ),
-            legs_with_open_orders=frozenset([life.order.instrument for life in living]),
-            in_doubt=tuple(
-                [life.order.order_id for life in living if life.is_in_doubt and life.order.strategy not in busy]
-            ),
+            plan_in_flight=bool(running) and any(plan.urgency == 0 for plan in running),
+            defence_in_flight=_defended(running) if running else _NOTHING,
+            legs_with_open_orders=frozenset([life.order.instrument for life in living]) if living else frozenset(),
+            in_doubt=_doubts(living, running) if living else (),
             breaks=book.breaks,
             is_killed=self._guard.state is not GuardState.ACTIVE,
-            halted_instruments=MappingProxyType(
-                {key: why for key, why in self._recorder.state.halts.items() if key.venue in self._accounts}
-            ),
-            withdrawal_pending_usdt=self._recorder.state.pending_withdrawal(self._permissions.declared_keys),
+            halted_instruments=_at(accounts, state.halts) if state.halts else _NOTHING,
+            withdrawal_pending_usdt=state.pending_withdrawal(self._permissions.declared_keys),
             latched=valuer.latched if valuer else "",
         )
 
     def gate(self, orders: Sequence[Order], picture: Picture, assessment: Assessment) -> tuple[str, ...]:
         """Denials in words, empty when the whole list may go."""
-        now_ns, state = self._clock.monotonic_ns(), self._recorder.state
+        now_ns, guard = self._clock.monotonic_ns(), self._guard.state
         while self._approved_ns and now_ns - self._approved_ns[0] > _MINUTE_NS:
             self._approved_ns.popleft()
         seen = GateInput(
@@ -104,11 +97,11 @@ class RiskDesk:
             declared_keys=self._permissions.declared_keys,
             operations=self._permissions.operations,
             is_armed=self._permissions.is_armed(),
-            is_reducing=self._guard.state is GuardState.REDUCING,
-            is_halted=self._guard.state is GuardState.HALTED,
+            is_reducing=guard is GuardState.REDUCING,
+            is_halted=guard is GuardState.HALTED,
             caution=self._guard.caution,
             level=assessment.urgency,
-            known_ids=state.orders,
+            known_ids=self._recorder.state.orders,
             sent_last_minute=len(self._approved_ns),
         )
         verdict = review(orders, self._limits, seen)
@@ -118,6 +111,18 @@ class RiskDesk:
         return ()
 
 
-def _busy(running: Sequence[Assessment]) -> frozenset[str]:
-    """Strategies whose own plan is running: an order of theirs on the wire is that plan's business, not a doubt."""
-    return frozenset(plan.strategy for plan in running)
+def _doubts(living: Sequence[OrderLife], running: Sequence[Assessment]) -> tuple[str, ...]:
+    """Orders in doubt; one of a strategy whose own plan is running is that plan's business, and no doubt."""
+    busy = {plan.strategy for plan in running}
+    return tuple([life.order.order_id for life in living if life.is_in_doubt and life.order.strategy not in busy])
+
+
+def _defended(running: Sequence[Assessment]) -> Mapping[str, int]:
+    """Accounts where defence is under way, each with its level."""
+    kinds = {Kind.PERP, Kind.SPOT}
+    defence = [(target.key, plan.urgency) for plan in running if plan.urgency for target in plan.targets]
+    return MappingProxyType({key.venue: urgency for key, urgency in defence if key.kind in kinds})
+
+
+def _at(accounts: frozenset[str], halts: Mapping[PositionKey, str]) -> Mapping[PositionKey, str]:
+    return MappingProxyType({key: why for key, why in halts.items() if key.venue in accounts})

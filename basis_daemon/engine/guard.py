@@ -57,6 +57,4 @@ class Guard:
 
     def forbids(self, order: Order) -> bool:
         """True when this order must not leave: anything under HALTED, whatever adds risk under REDUCING."""
-        if self.state is GuardState.HALTED:
-            return not order.is_risk_reducing
-        return self.state is GuardState.REDUCING and not order.is_risk_reducing
+        return self.state is not GuardState.ACTIVE and not order.is_risk_reducing

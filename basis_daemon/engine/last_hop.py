@@ -42,19 +42,18 @@ class Collars:
 class SecondSource:
     """What the market says of an underlying beside an instrument's own book: indices of perps, and other books."""
 
-    def __init__(self, mailbox: Mailbox, recorder: Recorder, clock: Clock, max_s: Decimal) -> None:
+    def __init__(self, mailbox: Mailbox, recorder: Recorder, max_s: Decimal) -> None:
         self._mailbox = mailbox
         self._recorder = recorder
-        self._clock = clock
         self._max_ns = int(max_s * _NS)
 
-    def price(self, key: PositionKey) -> Decimal | None:
-        """Quote units per base: the median of the other fresh sources; None when there is none."""
+    def price(self, key: PositionKey, now_ns: int) -> Decimal | None:
+        """Quote units per base: the median of the other sources that are fresh at ``now_ns``; None without any."""
         instruments = self._recorder.state.instruments
         own = instruments.get(key)
         if own is None:
             return None
-        since_ns = self._clock.monotonic_ns() - self._max_ns
+        since_ns = now_ns - self._max_ns
         seen: list[Decimal] = []
         for other, instrument in instruments.items():
             if (instrument.base, instrument.quote) != (own.base, own.quote):
@@ -64,7 +63,7 @@ class SecondSource:
                 seen.append(mark.index)
             if other != key and book is not None and book.received_ns >= since_ns and book.bids and book.asks:
                 seen.append(book.mid)
-        return median(seen) if seen else None
+        return median(seen) if len(seen) > 1 else seen[0] if seen else None
 
 
 class LastHop:
@@ -78,7 +77,7 @@ class LastHop:
         self._clock = clock
         self._alarm = alarm
         self._collars = collars
-        self._source = SecondSource(mailbox, recorder, clock, collars.source_max_s)
+        self._source = SecondSource(mailbox, recorder, collars.source_max_s)
         self._minute: deque[tuple[int, Decimal]] = deque()
         self._notional = ZERO
         self.orders_out = 0
@@ -86,13 +85,16 @@ class LastHop:
     def let_out(self, order: Order) -> None:
         """Count the order as sent. Raises LastHopError, and then it must not leave."""
         self._compare(order)
-        self._forget_old()
-        notional = _notional(order)
+        now_ns = self._clock.monotonic_ns()
+        self._forget_old(now_ns)
+        bound = price_bound(order) if order.operation in CEX_TRADES else None
+        notional = ZERO if bound is None else order.quantity * bound
         if not order.is_risk_reducing:
             self._check_size(order, notional)
-            self._check_price(order)
+            if bound is not None:
+                self._check_price(order, bound, now_ns)
             self._check_rate(order, notional)
-        self._minute.append((self._clock.monotonic_ns(), notional))
+        self._minute.append((now_ns, notional))
         self._notional += notional
         self.orders_out += 1
 
@@ -114,12 +116,9 @@ class LastHop:
         if notional > limit:
             self._refuse(f"order {order.order_id}: notional {notional:.2f}, expected at most {limit} USDT")
 
-    def _check_price(self, order: Order) -> None:
+    def _check_price(self, order: Order, bound: Decimal, now_ns: int) -> None:
         """Against a second source: the book that an order was priced from may itself be wrong."""
-        bound = price_bound(order) if order.operation in CEX_TRADES else None
-        if bound is None:
-            return
-        second, limit = self._source.price(order.instrument), self._collars.price_collar_bp
+        second, limit = self._source.price(order.instrument, now_ns), self._collars.price_collar_bp
         if second is None and order.closes_a_gap:  # a venue that died between two legs must not keep the book naked
             return
         if second is None:
@@ -147,13 +146,7 @@ class LastHop:
         self._guard.tighten(GuardState.HALTED, f"last hop: {why}")
         raise LastHopError(why)
 
-    def _forget_old(self) -> None:
-        since_ns = self._clock.monotonic_ns() - _MINUTE_NS
+    def _forget_old(self, now_ns: int) -> None:
+        since_ns = now_ns - _MINUTE_NS
         while self._minute and self._minute[0][0] < since_ns:
             self._notional -= self._minute.popleft()[1]
-
-
-def _notional(order: Order) -> Decimal:
-    """Quote units at the worst price of the order; nothing for what trades nothing."""
-    bound = price_bound(order) if order.operation in CEX_TRADES else None
-    return ZERO if bound is None else order.quantity * bound

@@ -63,11 +63,8 @@ class Recorder:
         self._journal = journal
         self._unspent: dict[str, Order] = {}
         self.rows_since_snapshot = 0
-
-    @property
-    def epoch(self) -> int:
+        self.epoch = journal.generation
         """The journal's generation, part of every order id."""
-        return self._journal.generation
 
     def see_time(self, market_time: datetime) -> None:
         """Market time only goes forward; every row is stamped with it."""
@@ -95,7 +92,8 @@ class Recorder:
         state.sequence += len(rows)
         self.rows_since_snapshot += len(rows)
         await self._journal.append_durable(rows)
-        self._unspent |= {order.order_id: order for order in orders}
+        for order in orders:
+            self._unspent[order.order_id] = order
 
     def spend_intent(self, order_id: str) -> Order | None:
         """The durable intent behind this id, once: an intent is spent by its send. None without one."""

@@ -213,6 +213,8 @@ class BookState:
 
     def pending_withdrawal(self, keys: Container[PositionKey]) -> Decimal:
         """USDT that is to leave from wallets among ``keys`` and has not left yet."""
+        if not self.withdrawals:
+            return Decimal(0)
         rows = (row for row in self.withdrawals.values() if any(wallet in keys for wallet in row.wallets))
         return sum((row.pending_usdt for row in rows), Decimal(0))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from operator import attrgetter
 
 from basis_daemon.domain.decision import Assessment, PlanEnded, ReasonCode
 from basis_daemon.domain.errors import BasisError, PlanRefusedError
@@ -37,6 +38,8 @@ DENIAL_ALARM_NS = 60 * 1_000_000_000
 
 _IDLE = frozenset({ReasonCode.HOLD, ReasonCode.STALE, ReasonCode.IN_FLIGHT})
 
+_ID_OF = attrgetter("order_id")
+
 Gate = Callable[[Sequence[Order], Picture, Assessment], tuple[str, ...]]
 """Pre-trade risk: the reasons to refuse the whole list, empty to approve."""
 
@@ -57,6 +60,7 @@ class EventDrivenStrategyEngine:
         book: str,
     ) -> None:
         self.strategy = strategy
+        self._name = strategy.name
         self._pictures = pictures
         self._recorder = recorder
         self._venue_manager = venue_manager
@@ -91,7 +95,7 @@ class EventDrivenStrategyEngine:
 
     def start(self, scope: TaskScope, history: Sequence[MarketEvent]) -> None:
         """Remember what was journalled and fold what came since; decisions begin when ``is_open`` is set."""
-        text = self._recorder.state.memories.get(self.strategy.name)
+        text = self._recorder.state.memories.get(self._name)
         if text is not None:
             self._memory = self.strategy.load_memory(text)
         for event in history:
@@ -108,7 +112,7 @@ class EventDrivenStrategyEngine:
     def on_trade(self, trade: Trade) -> None:
         """A fill of its own: it remembers."""
         life = self._recorder.state.orders.get(trade.order_id)
-        if trade.is_fill and life is not None and life.order.strategy == self.strategy.name:
+        if trade.is_fill and life is not None and life.order.strategy == self._name:
             self._fold(trade)
 
     def on_foreign(self, trade: Trade) -> None:
@@ -155,20 +159,19 @@ class EventDrivenStrategyEngine:
         Past the grace the picture is stale and looked at once an interval, until the stream is back: that is looked at
         at once, and the grace begins anew.
         """
-        now_ns = self._clock.monotonic_ns()
         if not self._pictures.is_lagging(self.strategy):
             self._waiting_since_ns = 0
             return False
+        now_ns = self._clock.monotonic_ns()
         self._waiting_since_ns = self._waiting_since_ns or now_ns
         is_in_grace = now_ns - self._waiting_since_ns < self._pictures.grace_ns
         return is_in_grace or self._pictures.newest(self.strategy) < self._due_at
 
     def _take_picture(self) -> Picture:
-        ids = DecisionIds(
-            self._book, self._recorder.epoch, self._recorder.state.decisions.get(self.strategy.name, 0) + 1
-        )
+        recorder = self._recorder
+        ids = DecisionIds(self._book, recorder.epoch, recorder.state.decisions.get(self._name, 0) + 1)
         picture = self._pictures.take(self.strategy, self._memory, ids, running=tuple(self._plans.values()))
-        self._recorder.see_time(picture.market.time)
+        recorder.see_time(picture.market.time)
         self._due_at = picture.market.time + self._interval
         for event in picture.events:
             self._fold(event)
@@ -181,30 +184,25 @@ class EventDrivenStrategyEngine:
             self._recorder.record(repaired, repaired.group_id, trigger)
         orders = [] if assessment.reason in _IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
         denied = (self._struck(assessment) or self._gate(orders, picture, assessment)) if orders else ()
-        self._store(assessment, orders, denied, picture.market.ids)
+        ids = picture.market.ids
+        plan_id, order_ids = f"{self._name}:{ids.epoch}:{ids.decision}", tuple(map(_ID_OF, orders))
+        self._store(DecisionRow(self._name, ids.decision, assessment, order_ids, denied), plan_id)
         if not orders or denied:
             return None
-        ids = picture.market.ids
-        plan_id = f"{self.strategy.name}:{ids.epoch}:{ids.decision}"
-        row = PlanRow(
-            plan_id, self.strategy.name, ids.decision, assessment.reason, PlanState.ACCEPTED,
-            tuple(order.order_id for order in orders),
-        )  # fmt: skip
+        row = PlanRow(plan_id, self._name, ids.decision, assessment.reason, PlanState.RUNNING, order_ids)
         for other, running in self._plans.items():
             if assessment.urgency > running.urgency:
                 self._venue_manager.stop(other)
         self._plans[plan_id] = assessment
         return row, orders, assessment
 
-    def _store(
-        self, assessment: Assessment, orders: Sequence[Order], denied: tuple[str, ...], ids: DecisionIds
-    ) -> None:
-        row = DecisionRow(self.strategy.name, ids.decision, assessment, tuple(o.order_id for o in orders), denied)
-        self._recorder.record(row, f"{self.strategy.name}:{ids.epoch}:{ids.decision}", assessment.trigger)
-        if denied:
-            self._tell_denial(denied)
+    def _store(self, row: DecisionRow, plan_id: str) -> None:
+        assessment = row.assessment
+        self._recorder.record(row, plan_id, assessment.trigger)
+        if row.denied:
+            self._tell_denial(row.denied)
         elif assessment.page:
-            self._alarm("page", {"strategy": self.strategy.name, "why": assessment.note})
+            self._alarm("page", {"strategy": self._name, "why": assessment.note})
         self._last_reason = assessment.reason
 
     def _tell_denial(self, denied: tuple[str, ...]) -> None:
@@ -212,12 +210,14 @@ class EventDrivenStrategyEngine:
         now_ns = self._clock.monotonic_ns()
         if self._denial_told_ns is None or now_ns - self._denial_told_ns > DENIAL_ALARM_NS:
             self._denial_told_ns = now_ns
-            self._alarm("plan denied", {"strategy": self.strategy.name, "why": "; ".join(denied)})
+            self._alarm("plan denied", {"strategy": self._name, "why": "; ".join(denied)})
 
     def _struck(self, assessment: Assessment) -> tuple[str, ...]:
         """The denial of new risk while the last failures of it are too young; empty for everything else."""
+        if assessment.reason not in _ADDING:
+            return ()
         left_s = (self._no_risk_until_ns - self._clock.monotonic_ns()) / 1_000_000_000
-        if assessment.reason not in _ADDING or left_s <= 0:
+        if left_s <= 0:
             return ()
         return (f"plan_failures {self._strikes} in a row: no new risk for {left_s:.1f} s",)
 
@@ -241,7 +241,6 @@ class EventDrivenStrategyEngine:
     async def _execute(self, row: PlanRow, orders: list[Order], assessment: Assessment) -> None:
         """Stop 5 and beyond: run the plan, remember how it ended, and look at the book again."""
         state, why = PlanState.ABORTED, ""
-        self._move(row, PlanState.RUNNING, assessment.trigger)
         try:
             state = await self._venue_manager.execute_orders(
                 assessment.time, orders, row.plan_id, is_defence=assessment.urgency > 0, scope=self._scope
@@ -253,17 +252,14 @@ class EventDrivenStrategyEngine:
             why = str(error)
             self._freeze(error)
         self._plans.pop(row.plan_id, None)
-        self._move(row, state, assessment.trigger, why)
+        ended = PlanRow(row.plan_id, row.strategy, row.decision, row.reason, state, row.order_ids, why)
+        self._recorder.record(ended, row.plan_id, assessment.trigger)
         self._count_strike(row, state)
         now = self._recorder.state.market_time
         self._fold(
             PlanEnded(row.strategy, row.decision, row.reason, state, now, assessment.targets, assessment.weights)
         )
         self.turn("plan_ended")
-
-    def _move(self, row: PlanRow, state: PlanState, trigger: str, why: str = "") -> None:
-        moved = PlanRow(row.plan_id, row.strategy, row.decision, row.reason, state, row.order_ids, why)
-        self._recorder.record(moved, row.plan_id, trigger)
 
     def _fold(self, event: object) -> None:
         try:
@@ -276,17 +272,17 @@ class EventDrivenStrategyEngine:
         self._memory = memory
         if not isinstance(event, (BookTick, MarkTick)) or event.venue_time >= self._remember_at:
             self._remember_at = self._recorder.state.market_time + REMEMBER_EVERY
-            row = MemoryRow(self.strategy.name, self.strategy.dump_memory(memory))
-            self._recorder.record(row, self.strategy.name, type(event).__name__)
+            row = MemoryRow(self._name, self.strategy.dump_memory(memory))
+            self._recorder.record(row, self._name, type(event).__name__)
 
     def _freeze(self, error: BaseException) -> None:
         self.is_frozen = True
-        self._alarm("strategy frozen", {"strategy": self.strategy.name, "error": f"{type(error).__name__}: {error}"})
+        self._alarm("strategy frozen", {"strategy": self._name, "error": f"{type(error).__name__}: {error}"})
 
 
 def _orders_of(answer: object) -> list[Order]:
     """What a strategy answered, if it is a list of orders; raises ValueError for anything else."""
-    if not isinstance(answer, list) or len(answer) > ORDERS_MAX or not all(isinstance(item, Order) for item in answer):
+    if not isinstance(answer, list) or len(answer) > ORDERS_MAX or not {*map(type, answer)} <= {Order}:
         found = f"{len(answer)} items" if isinstance(answer, list) else type(answer).__name__
         raise ValueError(f"a decision of {found}, expected a list of at most {ORDERS_MAX} orders and of nothing else")
     return answer

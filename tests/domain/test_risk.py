@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as told
 
 from basis_daemon.domain.deny import DenyReason, deny_reasons_markdown
 from basis_daemon.domain.instrument import PositionKey
@@ -84,11 +85,11 @@ def test_what_the_strategy_asks_for_in_a_sound_book_is_approved_whole(name: str)
 
 
 def risky(**changes: object) -> Change:
-    return lambda seen: replace(seen, risk=replace(seen.risk, **dict[str, object](changes)))  # type: ignore[arg-type]  # names are those of RiskView
+    return lambda seen: told(seen, risk=replace(seen.risk, **dict[str, object](changes)))  # type: ignore[arg-type]  # names are those of RiskView
 
 
 def without(*names: str) -> Change:
-    return lambda seen: replace(
+    return lambda seen: told(
         seen, market=replace(seen.market, ages={k: v for k, v in seen.market.ages.items() if k not in names})
     )
 
@@ -98,19 +99,19 @@ def closed(key: PositionKey) -> Change:
 
     def change(seen: GateInput) -> GateInput:
         instruments = {**seen.market.instruments, key: replace(seen.market.instruments[key], is_halted=True)}
-        return replace(seen, market=replace(seen.market, instruments=instruments))
+        return told(seen, market=replace(seen.market, instruments=instruments))
 
     return change
 
 
 BREAK = Break(CASH, D(1), D(2), D(1), BreakKind.UNKNOWN)
 CHANGES: list[tuple[DenyReason, Change]] = [
-    (DenyReason.DISARMED, lambda seen: replace(seen, is_armed=False)),
-    (DenyReason.READ_ONLY, lambda seen: replace(seen, is_read_only=True)),
+    (DenyReason.DISARMED, lambda seen: told(seen, is_armed=False)),
+    (DenyReason.READ_ONLY, lambda seen: told(seen, is_read_only=True)),
     (DenyReason.KILL_SWITCH, risky(is_killed=True)),
-    (DenyReason.GUARD_HALTED, lambda seen: replace(seen, is_halted=True)),
-    (DenyReason.GUARD_REDUCING, lambda seen: replace(seen, is_reducing=True)),
-    (DenyReason.GUARD_CAUTION, lambda seen: replace(seen, caution="USDT is at 0.98 USD")),
+    (DenyReason.GUARD_HALTED, lambda seen: told(seen, is_halted=True)),
+    (DenyReason.GUARD_REDUCING, lambda seen: told(seen, is_reducing=True)),
+    (DenyReason.GUARD_CAUTION, lambda seen: told(seen, caution="USDT is at 0.98 USD")),
     (DenyReason.INSTRUMENT_HALTED, risky(halted_instruments={PERP: "filled beyond what was asked"})),
     (DenyReason.IN_DOUBT, risky(in_doubt=("ab" * 16,))),
     (DenyReason.UNRESOLVED_BREAK, risky(breaks=(BREAK,))),
@@ -119,15 +120,15 @@ CHANGES: list[tuple[DenyReason, Change]] = [
     (DenyReason.INSTRUMENT_HALTED, closed(SPOT)),
     (DenyReason.STALE_INPUT, without(f"book:{SPOT}")),
     (DenyReason.STALE_INPUT, without("account:binanceusdm")),
-    (DenyReason.EQUITY_UNKNOWN, lambda seen: replace(seen, exposure=replace(seen.exposure, equity_usdt=None))),
-    (DenyReason.UNDECLARED_KEY, lambda seen: replace(seen, declared_keys=seen.declared_keys - {MARGIN})),
-    (DenyReason.UNSUPPORTED_OPERATION, lambda seen: replace(seen, operations={})),
-    (DenyReason.ORDER_RATE, lambda seen: replace(seen, sent_last_minute=58)),
-    (DenyReason.BALANCE, lambda seen: replace(seen, reserved={CASH: D(200)})),
-    (DenyReason.MARGIN_AFTER, lambda seen: replace(seen, exposure=replace(seen.exposure, margins=()))),
-    (DenyReason.PRICE_BAND, lambda seen: replace(seen, market=replace(seen.market, books={}))),
-    (DenyReason.QUANTITY_STEP, lambda seen: replace(seen, market=replace(seen.market, instruments={}))),
-    (DenyReason.DUPLICATE_ID, lambda seen: replace(seen, known_ids={order.order_id for order in idle().orders()})),
+    (DenyReason.EQUITY_UNKNOWN, lambda seen: told(seen, exposure=replace(seen.exposure, equity_usdt=None))),
+    (DenyReason.UNDECLARED_KEY, lambda seen: told(seen, declared_keys=seen.declared_keys - {MARGIN})),
+    (DenyReason.UNSUPPORTED_OPERATION, lambda seen: told(seen, operations={})),
+    (DenyReason.ORDER_RATE, lambda seen: told(seen, sent_last_minute=58)),
+    (DenyReason.BALANCE, lambda seen: told(seen, reserved={CASH: D(200)})),
+    (DenyReason.MARGIN_AFTER, lambda seen: told(seen, exposure=replace(seen.exposure, margins=()))),
+    (DenyReason.PRICE_BAND, lambda seen: told(seen, market=replace(seen.market, books={}))),
+    (DenyReason.QUANTITY_STEP, lambda seen: told(seen, market=replace(seen.market, instruments={}))),
+    (DenyReason.DUPLICATE_ID, lambda seen: told(seen, known_ids={order.order_id for order in idle().orders()})),
 ]
 
 
@@ -192,7 +193,7 @@ def test_money_that_would_exceed_the_share_of_one_exchange_is_refused() -> None:
     limits = replace(LIMITS, venue_share_max=D("0.6"))
     routed = BINANCE.model_copy(update={"network": "tron"})
     seen = gate_of(idle(D(50_000), wallet=D(50_000), parameters=parameters(routed)))
-    seen = replace(seen, operations={**OPERATIONS, "wallet": frozenset({OrderOperation.TRANSFER})})
+    seen = told(seen, operations={**OPERATIONS, "wallet": frozenset({OrderOperation.TRANSFER})})
     assert reasons(arriving, seen, limits) == set()
     assert reasons(arriving, seen, replace(limits, venue_share_max=D("0.59"))) == {DenyReason.VENUE_CAP}
 
@@ -201,9 +202,9 @@ RESTRICTIONS: list[Change] = [
     risky(is_killed=True),
     risky(breaks=(BREAK,)),
     risky(in_doubt=("ab" * 16,)),
-    lambda seen: replace(seen, is_halted=True),
-    lambda seen: replace(seen, is_reducing=True),
-    lambda seen: replace(seen, sent_last_minute=1_000),
+    lambda seen: told(seen, is_halted=True),
+    lambda seen: told(seen, is_reducing=True),
+    lambda seen: told(seen, sent_last_minute=1_000),
 ]
 
 
@@ -220,15 +221,15 @@ def test_in_doubt_a_top_up_waits_and_halted_even_an_exit() -> None:
     doubtful = risky(in_doubt=("ab" * 16,))(gate_of(topup, level=1))
     assert reasons(topup.orders(), doubtful) == {DenyReason.IN_DOUBT}
     leaving = SCENES["exit"]
-    halted = replace(gate_of(leaving), is_halted=True)
+    halted = told(gate_of(leaving), is_halted=True)
     assert reasons(leaving.orders(), halted) == {DenyReason.GUARD_HALTED}
-    operator = replace(halted, is_operator=True)
+    operator = told(halted, is_operator=True)
     assert reasons(leaving.orders()[:2], operator) == set()
 
 
 def test_a_reducing_guard_lets_a_whole_exit_through() -> None:
     leaving = SCENES["exit"]
-    assert reasons(leaving.orders(), replace(gate_of(leaving), is_reducing=True)) == set()
+    assert reasons(leaving.orders(), told(gate_of(leaving), is_reducing=True)) == set()
 
 
 def test_stale_defence_is_refused_too() -> None:

@@ -78,17 +78,16 @@ class Desk:
     @property
     def orders(self) -> ExchangeClient:
         """The client that orders do not have to wait for."""
-        return self._connected()[0]
+        if self._clients is None:
+            raise VenueUnreachableError(f"{self.name}: not connected, its feed was not started")
+        return self._clients[0]
 
     @property
     def data(self) -> ExchangeClient:
         """The client of streams and questions."""
-        return self._connected()[1]
-
-    def _connected(self) -> tuple[ExchangeClient, ExchangeClient]:
         if self._clients is None:
             raise VenueUnreachableError(f"{self.name}: not connected, its feed was not started")
-        return self._clients
+        return self._clients[1]
 
     async def disconnect(self) -> None:
         """Close both clients."""

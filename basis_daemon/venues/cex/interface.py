@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -74,11 +73,12 @@ class CEXExecutionInterface:
         if instrument is None:
             raise InvalidOrderError(f"order {order.order_id}: {order.instrument} is not declared to {self.account}")
         ticket = self._ticket(order)
-        wire = (quantised_trigger if ticket.is_protective else quantised)(order, instrument)
+        is_protective = ticket.is_protective
+        wire = (quantised_trigger if is_protective else quantised)(order, instrument)
         await self._dead_man.before(order)
         self._remember_send(order.order_id)
         try:
-            view = await (self._place_trigger if ticket.is_protective else self._place)(ticket, wire)
+            view = await (self._place_trigger if is_protective else self._place)(ticket, wire)
             self._desk.options.probe(KillPoint.AFTER_ACK)
         except CallError as fault:
             if fault.is_about_terms:  # the next attempt goes by what holds now
@@ -155,15 +155,14 @@ class CEXExecutionInterface:
         return Ticket(order, self._desk.listing_of(order.instrument), request)
 
     def _urgent_ticket(self, order: Order) -> Ticket:
-        ticket = self._ticket(order)
-        return replace(ticket, request=self._urgent)
+        return Ticket(order, self._desk.listing_of(order.instrument), self._urgent)
 
     async def _place(self, ticket: Ticket, wire: Quantised) -> OrderView:
         parameters: Row = {self._desk.venue.id_params[0]: ticket.order.order_id}
         if wire.tif is TimeInForce.POST_ONLY:
             parameters["postOnly"] = True
         else:
-            parameters["timeInForce"] = wire.tif.value
+            parameters["timeInForce"] = str(wire.tif)
         if ticket.order.reduce_only and self._desk.quirks.has_perps:
             parameters["reduceOnly"] = True
         numbers = plain(wire.quantity), plain(wire.price)

@@ -71,7 +71,7 @@ def _price(order: Order, instrument: Instrument, side: Side) -> Decimal:
     if order.order_type is OrderType.MARKET and order.ref_price is not None and order.max_slippage_bp is not None:
         price = bound(side, order.ref_price, order.max_slippage_bp, instrument.price_tick)
     elif order.order_type is OrderType.LIMIT and order.price is not None:
-        price = bound(side, order.price, Decimal(0), instrument.price_tick)
+        price = (round_down if side is Side.BUY else round_up)(order.price, instrument.price_tick)
     else:
         raise InvalidOrderError(f"order {order.order_id}: type {order.order_type}, expected market or limit")
     if price <= 0:

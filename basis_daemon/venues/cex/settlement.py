@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
 
 from basis_daemon.domain.errors import ErrorClass, OrderRejectedError, OutcomeUnknownError, VenueUnreachableError
 from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation
@@ -21,8 +23,7 @@ from basis_daemon.venues.cex.rows import fill_rows, order_view
 TRADES_LOOKED_AT = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(Struct, frozen=True):
     """An order with what it needs on the way."""
 
     order: Order

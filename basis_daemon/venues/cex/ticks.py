@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from math import inf
+from itertools import chain
+from math import isfinite
+from operator import itemgetter
 from typing import overload
 
 from basis_daemon.domain.instrument import PositionKey
@@ -15,6 +17,8 @@ from basis_daemon.venues.cex.frames import EPOCH, Row, exact
 REFUSALS_MAX = 20
 """After so many in a row the book itself is suspect: it is asked for again, and its next state is believed."""
 
+_PRICE_AND_SIZE = itemgetter(0, 1)
+
 
 class Side(Sequence[Level]):
     """One side of a book as it was: the best level exact, those behind it once somebody looks at them.
@@ -22,22 +26,25 @@ class Side(Sequence[Level]):
     Equal to the tuple of its exact levels. Raises ValueError for a level without price or size, whichever it is.
     """
 
-    __slots__ = ("_best", "_exact", "_written")
+    __slots__ = ("_exact", "_written", "best")
 
     def __init__(self, levels: Sequence[Sequence[float]]) -> None:
-        self._written = tuple([(level[0], level[1]) for level in levels])
-        for price, size in self._written:
-            if not (0 < float(price) < inf and 0 < float(size) < inf):
-                raise ValueError(f"level {price!r} x {size!r}, expected a finite price and size above zero")
-        self._best = tuple([(exact(price), exact(size)) for price, size in self._written[:1]])
+        self._written = tuple(map(_PRICE_AND_SIZE, levels))
+        numbers = [*map(float, chain.from_iterable(self._written))]
+        if numbers and not (min(numbers) > 0 and isfinite(sum(numbers))):  # a sum hides neither NaN nor infinity
+            raise ValueError(f"levels {self._written}, expected finite prices and sizes above zero")
+        self.best: Level | None = None
+        """None where the side is empty."""
+        if self._written:
+            price, size = self._written[0]
+            self.best = exact(price), exact(size)
         self._exact: tuple[Level, ...] | None = None
 
     @property
     def levels(self) -> tuple[Level, ...]:
         """Every level, exact."""
         if self._exact is None:
-            behind = self._written[len(self._best) :]
-            self._exact = (*self._best, *((exact(price), exact(size)) for price, size in behind))
+            self._exact = tuple([(exact(price), exact(size)) for price, size in self._written])
         return self._exact
 
     @overload
@@ -47,7 +54,7 @@ class Side(Sequence[Level]):
     def __getitem__(self, index: slice) -> tuple[Level, ...]: ...
 
     def __getitem__(self, index: int | slice) -> Level | tuple[Level, ...]:
-        return self._best[0] if index == 0 and self._best else self.levels[index]
+        return self.best if index == 0 and self.best is not None else self.levels[index]
 
     def __len__(self) -> int:
         return len(self._written)
@@ -109,15 +116,15 @@ class TickGate:
         except (ValueError, TypeError):
             bids, asks = NOTHING, NOTHING
         tick = BookTick(self._instrument, time, received_ns, bids, asks)
-        if not self._is_sound(tick):
+        if not self._is_sound(tick, bids.best, asks.best):
             self.refusals += 1
             return None
         self._mid, self._time, self.refusals = tick.mid, time, 0
         return tick
 
-    def _is_sound(self, tick: BookTick) -> bool:
+    def _is_sound(self, tick: BookTick, bid: Level | None, ask: Level | None) -> bool:
         """False for a book that is empty, crossed or older than the last one, and for one that has leapt."""
-        if not tick.bids or not tick.asks or tick.bid >= tick.ask or tick.venue_time < self._time:
+        if bid is None or ask is None or bid[0] >= ask[0] or tick.venue_time < self._time:
             return False
         return self._mid is None or abs(tick.mid - self._mid) <= self._jump_max * self._mid
 
