@@ -235,7 +235,7 @@ async def test_a_single_lie_changes_nothing_and_a_lasting_one_is_a_break_that_ne
     assert list(await book.reconciled(2)) == [False, True]
     assert book.recorder.state.breaks_opened == 0
 
-    book.rig.arm("lie_account", path=ACCOUNT_PATH, asset="USDT", amount=D(-300), count=4)
+    book.rig.arm("lie_account", path=ACCOUNT_PATH, asset="USDT", amount=D(-3000), count=4)
     assert list(await book.reconciled(7)) == [False] * 5 + [True] * 2
     assert (book.recorder.state.breaks_opened, book.recorder.state.breaks) == (1, {})
     assert book.alarms.count("book and venue differ") == 1
