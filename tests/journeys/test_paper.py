@@ -16,7 +16,6 @@ from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
 from basis_daemon.demo.processes import Child
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import Cause
-from basis_daemon.domain.plan import PlanState
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
@@ -62,12 +61,11 @@ class Paper:
         assert exit_code == 0, daemon.tail()
 
     async def entered(self, daemon: Child) -> None:
-        """Walk the market until a plan is done and a short stands."""
+        """Walk the market until a short stands and no plan runs any more."""
 
         async def has_pair() -> bool:
             state = self.book().state
-            is_done = any(plan.state is PlanState.DONE for plan in state.plans.values())
-            return is_done and state.ledger.holding(PERP) < 0
+            return not state.running_plans() and state.ledger.holding(PERP) < 0
 
         await self.exchange.post("/clock", WALK)
         await daemon.until("entered", has_pair, WAIT_S)
