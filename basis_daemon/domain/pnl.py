@@ -1,4 +1,4 @@
-"""Components of profit and loss, one function each, and the value of a unit (strategies.md section 4).
+"""Components of profit and loss, one function each (strategies.md section 4).
 
 Opening quantities earn the price moves, accruals count at the closing price; then the components add up exactly.
 ``valuation.attribute`` applies this to a whole book between two instants. USDT unless a function says otherwise.
@@ -6,7 +6,6 @@ Opening quantities earn the price moves, accruals count at the closing price; th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from basis_daemon.domain.trade import Trade
@@ -65,33 +64,3 @@ def delta_pnl_own_asset(net_usdt: Decimal, quantity: Decimal, price0: Decimal, p
 def inverse_pnl(contracts: Decimal, contract_value: Decimal, mark0: Decimal, mark1: Decimal) -> Decimal:
     """Coin earned by a signed number of inverse contracts."""
     return contracts * contract_value * (ONE / mark0 - ONE / mark1)
-
-
-# ------------------------------------------------------------------------------------------------- unit value
-@dataclass(frozen=True, slots=True)
-class UnitAccount:
-    """Equity per unit: deposits and withdrawals change units and leave the value of one unit where it was."""
-
-    units: Decimal
-    high: Decimal = ONE
-
-    @classmethod
-    def start(cls, equity: Decimal) -> UnitAccount:
-        """As many units as equity, each worth one."""
-        return cls(equity)
-
-    def value(self, equity: Decimal) -> Decimal:
-        """Equity of one unit."""
-        return equity / self.units
-
-    def drawdown(self, equity: Decimal) -> Decimal:
-        """Fraction below the high."""
-        return ONE - self.value(equity) / self.high
-
-    def after_flow(self, flow: Decimal, equity_before: Decimal) -> UnitAccount:
-        """Units after a deposit (+) or withdrawal (-), bought or sold at the value just before it."""
-        return UnitAccount(self.units + flow / self.value(equity_before), self.high)
-
-    def marked(self, equity: Decimal) -> UnitAccount:
-        """With a new high where the value passed the old one."""
-        return UnitAccount(self.units, max(self.high, self.value(equity)))

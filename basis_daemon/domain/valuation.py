@@ -96,7 +96,8 @@ def shares_after(before: Shares | None, equity: Decimal, flows: Decimal) -> Shar
     """Shares once the book stands at ``equity``, ``flows`` (deposits +, withdrawals -) of it since ``before``.
 
     What came or went changes the units at the value that a unit has without it, so that neither moves the share price.
-    The first equity makes units of 1 USDT. In a book that had lost everything before money came, units stay.
+    The first equity makes units of 1 USDT. A book that had lost everything before money came is worth nothing a unit:
+    the money is no gain that could hide the loss.
     """
     if before is None:
         return Shares(equity, ONE, ONE)
@@ -104,7 +105,7 @@ def shares_after(before: Shares | None, equity: Decimal, flows: Decimal) -> Shar
     if not before.units:
         return Shares(equity / before.unit_value, before.unit_value, before.high)
     if own <= 0:
-        return Shares(before.units, equity / before.units, before.high)
+        return Shares(before.units, ZERO, before.high)
     unit_value = own / before.units
     units = equity / unit_value if flows else before.units
     return Shares(units, unit_value, max(before.high, unit_value))

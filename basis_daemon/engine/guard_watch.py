@@ -95,15 +95,15 @@ class GuardWatch:
                 self._guard.tighten(state, why)
         for state, why in (*self._drawdown(), *self._breaks(now_ns)):
             self._guard.tighten(state, why)
-        self._look_at_peg(exposures[0], now_ns)
+        self._look_at_peg(exposures, now_ns)
 
-    def _look_at_peg(self, exposure: Exposure, now_ns: int) -> None:
-        """No new risk while USDT is below its floor, or nobody says what it is worth."""
+    def _look_at_peg(self, exposures: Sequence[Exposure], now_ns: int) -> None:
+        """No new risk while USDT is below its floor, or nobody says what it is worth; any book may see the pair."""
         proxy = self._limits.usdt_proxy
         if proxy is None:
             return
         age = self._freshness.ages((proxy,), (), now_ns).get(f"book:{proxy}")
-        price = exposure.prices.get(proxy.symbol)
+        price = next((e.prices[proxy.symbol] for e in exposures if proxy.symbol in e.prices), None)
         if price is None or age is None or age.arrival_age_s > PEG_AGE_MAX_S:
             caution = f"USDT/USD is unknown: {proxy} was not heard for {PEG_AGE_MAX_S} s"
         else:

@@ -133,12 +133,18 @@ class Valuer:
         return self.last.latched if self.last else ""
 
     def rearm(self, why: str) -> bool:
-        """Operator only: take the loss as it is, drawdown counts from here. False when nothing was latched."""
+        """Operator only: take the loss as it is, drawdown counts from here. False when nothing was latched.
+
+        After a loss of everything the money that is there now begins as the first equity of a book does.
+        """
         last = self.last
         if last is None or not last.latched:
             return False
         same = dict.fromkeys(last.components, Decimal(0))
-        self._note(replace(last, unit_value_high=last.unit_value, latched="", components=same))
+        anew = shares_after(None, last.capital_usdt, Decimal(0))
+        shares = Shares(last.units, last.unit_value, last.unit_value) if last.unit_value else anew
+        at = replace(last, units=shares.units, unit_value=shares.unit_value, unit_value_high=shares.high)
+        self._note(replace(at, latched="", components=same))
         self._alarm("strategy rearmed", {"strategy": last.strategy, "was": last.latched, "why": why})
         return True
 
@@ -262,10 +268,10 @@ class Valuer:
 
 
 def book_drawdown(valuers: Iterable[Valuer]) -> Decimal:
-    """Fraction that the capital of all strategies lies below what it was worth at the high of each; 0 before any."""
-    rows = [row for valuer in valuers if (row := valuer.last) is not None and row.unit_value > 0]
-    peak = sum((row.capital_usdt * row.unit_value_high / row.unit_value for row in rows), Decimal(0))
-    return ONE - sum((row.capital_usdt for row in rows), Decimal(0)) / peak if peak > 0 else Decimal(0)
+    """Fraction that the units of all strategies lie below what they were worth at the high of each; 0 before any."""
+    rows = [row for valuer in valuers if (row := valuer.last) is not None]
+    peak = sum((row.units * row.unit_value_high for row in rows), Decimal(0))
+    return ONE - sum((row.units * row.unit_value for row in rows), Decimal(0)) / peak if peak > 0 else Decimal(0)
 
 
 def _is_marked_stale(market: MarketSnapshot, exposure: Exposure) -> bool:

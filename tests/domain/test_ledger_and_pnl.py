@@ -22,7 +22,6 @@ from basis_daemon.domain.ledger import (
     perp_cost_change,
 )
 from basis_daemon.domain.pnl import (
-    UnitAccount,
     basis_pnl,
     borrow_pnl,
     delta_pnl,
@@ -92,15 +91,6 @@ def test_a_supplied_balance_grows_with_its_index_once() -> None:
 def test_an_inverse_contract_earns_coin() -> None:
     assert signs(inverse_pnl(D(600), D(100), D(60_000), D(57_000))) == "-0.052631579"  # ML5
     assert signs(inverse_pnl(D(600), D(100), D(60_000), D(63_000))) == "0.047619048"
-
-
-def test_a_withdrawal_changes_units_and_only_a_loss_the_value_of_one() -> None:
-    account = UnitAccount.start(D(1_000_000)).after_flow(D(-50_000), D(1_000_000))
-    assert (account.units, account.value(D(950_000)), account.drawdown(D(950_000))) == (D(950_000), D(1), D(0))
-    assert signs(account.value(D(930_000))) == "0.97894737"  # UV1
-    assert signs(account.drawdown(D(930_000))) == "0.021052632"
-    assert account.marked(D(960_000)).high > 1
-    assert account.marked(D(900_000)).high == 1
 
 
 # --------------------------------------------------------------------------------------------------- double entry

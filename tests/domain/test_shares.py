@@ -66,6 +66,9 @@ def test_a_book_that_was_emptied_goes_on_at_its_old_share_price_when_money_comes
     assert (again.units, again.unit_value, again.high) == (D(200), D("1.1"), D("1.1"))
 
 
-def test_money_into_a_book_that_had_lost_everything_is_no_gain_in_units() -> None:
-    ruined = shares_after(Shares(D(100), D(1), D(1)), D(50), D(60))
-    assert (ruined.units, ruined.unit_value) == (D(100), D("0.5"))
+@pytest.mark.parametrize("flow", [D(50), D(60), D(500)])
+def test_money_into_a_book_that_had_lost_everything_hides_nothing_of_the_loss(flow: Decimal) -> None:
+    """Nothing was left, or ten were owed: whatever came in between, a unit is worth nothing."""
+    for own in (D(0), D(-10)):
+        ruined = shares_after(Shares(D(100), D(1), D(1)), flow + own, flow)
+        assert (ruined.units, drawdown(ruined)) == (D(100), D(1))

@@ -310,3 +310,18 @@ async def test_usdt_that_nobody_prices_is_no_reason_to_enter() -> None:
         await room.at(1)
         assert room.sent == []
         assert room.alarms.count("no new risk") == 1
+
+
+async def test_the_peg_is_read_wherever_a_book_sees_its_pair() -> None:
+    """The first book has no account at the venue that names the price."""
+    room = Room(idle_rig(), rate=RICH)
+    room.rig.state.instruments[USDC] = replace(SPOT_BTC, key=USDC, base="USDC")
+    async with opened(room):
+        rig, survey = room.rig, room.pictures[0].survey
+        blind = replace(survey(room.engines[0].strategy)[1], prices={})
+        sight = Sight(lambda: [blind, survey(room.engines[0].strategy)[1]], lambda: D(0))
+        limits = replace(WATCH, usdt_proxy=USDC)
+        watch = GuardWatch(rig.guard, rig.recorder, room.freshness, rig.clock, rig.alarm, sight, limits)
+        say_coin(room, USDC, "1.0001")
+        watch.look()
+        assert rig.guard.caution == ""

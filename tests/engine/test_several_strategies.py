@@ -21,7 +21,7 @@ from basis_daemon.engine.book_view import BookView
 from basis_daemon.engine.codec import BreakRow, load
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import BookState
-from basis_daemon.engine.valuation import Mandate, ValuationRow, Valuer
+from basis_daemon.engine.valuation import Mandate, ValuationRow, Valuer, book_drawdown
 from basis_daemon.engine.views import pnl, positions, status
 from basis_daemon.ports import RecordKind
 from basis_daemon.strategies.basis import BtcBasis, EthBasis
@@ -268,6 +268,19 @@ async def test_a_loss_counts_against_the_budget_and_not_against_the_reserve_besi
         row = await book.at(57_000)
         assert abs(row.unit_value - D("0.96") * D("0.98")) < D("1e-25")
         assert "drawdown 0.059200 reached 0.05" in row.latched
+
+
+@pytest.mark.feature("S10")
+async def test_a_budget_that_was_lost_whole_latches_although_the_reserve_fills_it_up_again() -> None:
+    async with purse(10_000) as book:
+        await book.at(60_000)
+        row = await book.at(40_000)  # 20,000 of 10,000
+        assert (row.capital_usdt, row.unit_value) == (D(10_000), D(0))
+        assert "drawdown 1.000000" in row.latched
+        assert book_drawdown([book.valuer]) == 1
+        book.valuer.rearm("operator: another try")
+        anew = await book.at(41_000)
+        assert (anew.unit_value, anew.unit_value_high, anew.latched) == (D("1.1"), D("1.1"), "")
 
 
 @pytest.mark.feature("S10")
