@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,7 +64,7 @@ async def examine(settings: Settings, *, is_start: bool = False) -> list[Check]:
     found += [data_dir(settings.data_dir), disk(settings.data_dir, settings.journal.disk_soft_mb)]
     found += [lock(settings), journal(settings.journal_file, journal_identity(settings), is_start=is_start)]
     async with TaskTree("preflight") as tree:
-        found += await examine_venues(settings, make_strategies(settings), SystemClock(), _note_nothing, tree)
+        found += await examine_venues(settings, make_strategies(settings), SystemClock(), tree)
     return found
 
 
@@ -153,10 +153,6 @@ def journal(file: Path, identity: Identity, *, is_start: bool) -> Check:
         why, _, remedy = str(error).partition("; ")
         return red("journal", why, f"the unbroken journal of {identity.book}", remedy or "restore a backup")
     return green("journal", f"{head.sequence} rows, unbroken{' since the newest snapshot' if is_start else ''}")
-
-
-def _note_nothing(what: str, facts: Mapping[str, str]) -> None:
-    """The lines say it."""
 
 
 def _nearest(path: Path) -> Path:

@@ -388,7 +388,7 @@ class Supervisor:
         while any(engine.plans_in_flight for engine in self.engines):
             await self._clock.sleep(TICK_S / 20)
         for reconciler in self._reconcilers.values():
-            await reconciler.reconcile()
+            await reconciler.last_look()
         for valuer in self._valuers:
             await valuer.value_now()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -49,9 +48,7 @@ from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import (
     MemoryWatch,
     Metrics,
-    Redactor,
     ServiceManager,
-    configure_logging,
     correlated,
     settle_heap,
 )
@@ -67,7 +64,8 @@ from basis_daemon.wiring_limits import (
     usdt_proxies,
     watch_limits,
 )
-from basis_daemon.wiring_venues import SANDBOX_SECRET, Venue, account_leases, make_venues
+from basis_daemon.wiring_logs import logged
+from basis_daemon.wiring_venues import Venue, account_leases, make_venues
 
 VALUATION_STEP = timedelta(hours=1)
 _NS = 1_000_000_000
@@ -95,21 +93,19 @@ async def run_daemon(settings: Settings, *, arm: bool) -> int:
     """Live until drained; 0 after an orderly end. Raises BasisError for what an operator can mend."""
     forbid_core_dumps()
     clock, service = SystemClock(), ServiceManager.of(os.environ)
-    redactor = Redactor((*settings.secrets, SANDBOX_SECRET))
-    logging = configure_logging(clock.wall, redactor, sys.stderr, settings.log.level, settings.log.format)
-    try:
-        service.status("preflight")
-        await clear_to_start(settings, arm=arm)
-        _make_home(settings.data_dir)
-        journal = open_journal(settings, clock)
+    with logged(settings):
         try:
-            with correlated(run_id=f"{settings.book.name}:{journal.generation}", config_hash=config_hash(settings)):
-                await _live(settings, journal, clock, service, arm=arm)
+            service.status("preflight")
+            await clear_to_start(settings, arm=arm)
+            _make_home(settings.data_dir)
+            journal = open_journal(settings, clock)
+            try:
+                with correlated(run_id=f"{settings.book.name}:{journal.generation}", config_hash=config_hash(settings)):
+                    await _live(settings, journal, clock, service, arm=arm)
+            finally:
+                await journal.close()
         finally:
-            await journal.close()
-    finally:
-        service.close()
-        logging.close()
+            service.close()
     return 0
 
 

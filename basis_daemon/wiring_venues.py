@@ -28,7 +28,7 @@ from basis_daemon.venues.cex.checkup import examine, unopened
 from basis_daemon.venues.cex.lease import AccountLease
 from basis_daemon.venues.cex.limiter import WeightLimiter
 from basis_daemon.venues.cex.network import SandboxNetwork, sandbox_from_ready_file
-from basis_daemon.venues.cex.options import CEXOptions, Fees, Note, Terms
+from basis_daemon.venues.cex.options import CEXOptions, Fees, Note, Terms, ignore_note
 from basis_daemon.venues.cex.venue import CEXVenue
 from basis_daemon.venues.paper.feed import PaperFeed
 from basis_daemon.venues.paper.venue import PaperAccountSpec, PaperTerms, PaperVenue
@@ -135,9 +135,9 @@ def _assets(strategies: list[BasisStrategy], venue: str) -> list[str]:
 
 
 async def examine_venues(
-    settings: Settings, strategies: list[BasisStrategy], clock: SystemClock, alarm: Alarm, scope: TaskScope
+    settings: Settings, strategies: list[BasisStrategy], clock: SystemClock, scope: TaskScope
 ) -> list[Check]:
-    """The preflight lines of every enabled exchange, over connections of their own."""
+    """The preflight lines of every enabled exchange, over connections of their own; what it notes is not told."""
     found: list[Check] = []
     for name, venue in settings.enabled_venues.items():
         try:
@@ -146,7 +146,7 @@ async def examine_venues(
             found += unopened(name, str(error))
             continue
         quirks = EXCHANGES[venue.exchange].named(venue.accounts.spot, venue.accounts.derivatives)
-        found += await examine(CEXVenue(quirks, options, clock, _note(alarm)), name, scope)
+        found += await examine(CEXVenue(quirks, options, clock, ignore_note), name, scope)
     return found
 
 

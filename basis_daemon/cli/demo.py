@@ -18,6 +18,7 @@ from basis_daemon.cli.answers import ExitCode, JsonOption, answer
 from basis_daemon.demo.configuration import SANDBOX_CONFIG
 from basis_daemon.demo.faults import FaultLevel
 from basis_daemon.demo.outcome import Outcome
+from basis_daemon.demo.processes import tail_of
 from basis_daemon.demo.progress import RichSpectator
 from basis_daemon.demo.run import DemoOptions, play
 
@@ -68,7 +69,9 @@ def demo(  # noqa: PLR0913 - one parameter per option of the command
     answer(outcome.document, as_json=as_json, shown=summary(outcome))
     if not outcome.is_good:
         said = "; ".join(f"{c.name}: found {c.found}, expected {c.expected}" for c in outcome.failed)
-        typer.echo(f"failed: {said}\neverything about this run is in {outcome.directory}", err=True)
+        where = Path(outcome.directory or "")
+        typer.echo(f"failed: {said}\n{tail_of(where / 'daemon.log')}", err=True)
+        typer.echo(f"everything about this run is in {where}", err=True)
         raise typer.Exit(ExitCode.FAILED_CHECK)
 
 

@@ -16,6 +16,7 @@ from basis_daemon.cli.config import ConfigOption
 from basis_daemon.domain.check import Check, Light
 from basis_daemon.preflight import examine, refused
 from basis_daemon.settings import SettingsError, load_settings
+from basis_daemon.wiring_logs import logged
 
 app = typer.Typer()
 _NAME_WIDTH = 24
@@ -45,7 +46,8 @@ def _checks(config: Path) -> list[Check]:
         settings = load_settings(config, os.environ).settings
     except SettingsError as error:
         return refused(error.faults)
-    return asyncio.run(examine(settings))
+    with logged(settings):
+        return asyncio.run(examine(settings))
 
 
 def _line(check: Check) -> Text:

@@ -16,6 +16,7 @@ from basis_daemon.cli.config import ConfigOption
 from basis_daemon.cli.tables import grid
 from basis_daemon.engine.repair import Repair, document
 from basis_daemon.settings import load_settings
+from basis_daemon.wiring_logs import logged
 from basis_daemon.wiring_repair import repair_book
 
 Json = dict[str, Any]
@@ -43,7 +44,8 @@ def repair(
             return typer.confirm("book this?", err=True)
         return apply
 
-    found, is_booked = asyncio.run(repair_book(settings, agrees))
+    with logged(settings):
+        found, is_booked = asyncio.run(repair_book(settings, agrees))
     told = _told(found, is_booked=is_booked)
     answer(told, as_json=as_json, shown=shown(told))
     if not (is_booked or found.is_empty):

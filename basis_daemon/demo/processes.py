@@ -87,5 +87,10 @@ class Child:
 
     def tail(self) -> str:
         """The last lines of its log, and where the rest is."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
-        return "\n".join((f"last lines of {self.log}:", *lines))
+        return tail_of(self.log)
+
+
+def tail_of(log: Path) -> str:
+    """The last lines of a process's log, and where the rest is."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
+    return "\n".join((f"last lines of {log}:", *lines))

@@ -18,6 +18,9 @@ OVERLAP, OVERLAP_AT_START = timedelta(minutes=10), timedelta(days=1)
 time more: the journal's clock went on with the prices even where this account had not answered for a while."""
 
 
+LAST_LOOKS, LAST_LOOK_PAUSE_S = 3, 1.0
+
+
 class Reconciler:
     """One account's reconciliation. A failed query leaves everything as it was, and the account grows stale."""
 
@@ -96,6 +99,19 @@ class Reconciler:
         elif is_settled and found:
             await self._look_for_transfers()
         return self.is_clean
+
+    async def last_look(self) -> None:
+        """The last reconciliation of a life: again while the venue is silent, a few times while it is at odds.
+
+        A row that it writes late, funding above all, is then in the book that the next start begins with. Whoever asks
+        sets the limit of time.
+        """
+        tries = 0
+        while not await self.reconcile():
+            tries += 0 if self.failures else 1
+            if tries == LAST_LOOKS:
+                return
+            await self._clock.sleep(LAST_LOOK_PAUSE_S)
 
     async def _look_for_transfers(self) -> None:
         """Money may have been moved between our own accounts by another hand: asked for only when it is missing.

@@ -24,7 +24,9 @@ from basis_daemon.domain.errors import (
     OutcomeUnknownError,
     PlanRefusedError,
 )
-from basis_daemon.settings import LiveTradingRefusedError
+from basis_daemon.settings import LiveTradingRefusedError, load_settings
+from basis_daemon.telemetry import get_logger
+from basis_daemon.wiring_logs import logged
 from tests.settings.files import CONFIG, SMALL, edited
 
 Command = TyperCommand | TyperGroup
@@ -211,3 +213,11 @@ def test_the_real_command_checks_the_shipped_files() -> None:
         "venues.binance.key_file",
         "venues.binance.secret_file",
     }
+
+
+def test_what_is_logged_leaves_the_answer_on_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with logged(load_settings(CONFIG / "sandbox.yaml", {}).settings):
+        get_logger("venue").warning("answer late", symbol="BTCUSDT")
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert json.loads(told.err)["event"] == "answer late"

@@ -8,6 +8,7 @@ from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.order import Side
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.reconciler import Reconciler
+from basis_daemon.tasks import TaskTree
 from tests.engine.support import Rig, agrees
 from tests.venues.paper_support import CASH, COIN, WALLET, D, limit_order, stamp, trade_order
 
@@ -38,6 +39,35 @@ async def test_a_silent_venue_changes_nothing_and_is_asked_again() -> None:
     assert (checker.failures, rig.held(CASH)) == (1, D(100_000))
     assert await checker.reconcile()
     assert checker.failures == 0
+
+
+@pytest.mark.feature("R02")
+async def test_the_last_look_of_a_life_is_repeated_while_the_venue_is_silent() -> None:
+    """What it paid in the last minute is in the book that the next start begins with."""
+    rig = Rig.adopted()
+    checker = reconciler(rig, WALLET)
+    rig.stage.venue.connect(None)
+    rig.stage.venue.deposit(CASH, D(500))
+    rig.faults.silence(2)
+    async with TaskTree("test") as tree:
+        tree.spawn("last look", checker.last_look())
+        for _ in range(2):
+            await rig.clock.until_sleepers(1)
+            await rig.clock.advance(1)
+    assert rig.held(CASH) == D(100_500)
+
+
+@pytest.mark.feature("R02")
+async def test_the_last_look_of_a_life_does_not_wait_for_a_venue_that_stays_at_odds() -> None:
+    rig = Rig.adopted()
+    checker = reconciler(rig, WALLET)
+    rig.stage.venue.exchange.wallets.pay(CASH, D(-50))
+    async with TaskTree("test") as tree:
+        tree.spawn("last look", checker.last_look())
+        for _ in range(2):
+            await rig.clock.until_sleepers(1)
+            await rig.clock.advance(1)
+    assert not checker.is_clean
 
 
 @pytest.mark.feature("R02")
