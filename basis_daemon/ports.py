@@ -123,6 +123,10 @@ class AccountSource(Protocol):
         """
         ...
 
+    def hurry(self) -> None:
+        """The life ends: from now on its questions go before whatever else the venue is asked."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class AccountChanged:

@@ -106,6 +106,7 @@ class Reconciler:
         A row that it writes late, funding above all, is then in the book that the next start begins with. Whoever asks
         sets the limit of time.
         """
+        self._source.hurry()
         tries = 0
         while not await self.reconcile():
             tries += 0 if self.failures else 1

@@ -40,6 +40,9 @@ class Record:
         self.asked_since.append(since)
         return self._flows
 
+    def hurry(self) -> None:
+        self._inner.hurry()
+
     async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
         self.asked_since.append(since)
         return await self._inner.fetch_transfers(since)

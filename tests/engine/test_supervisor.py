@@ -78,6 +78,9 @@ class Source:
         await self._answer()
         return await self._inner.fetch_cash_flows(since)
 
+    def hurry(self) -> None:
+        self._inner.hurry()
+
     async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
         await self._answer()
         return await self._inner.fetch_transfers(since)

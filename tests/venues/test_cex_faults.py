@@ -163,3 +163,18 @@ async def test_a_settlement_that_the_venue_did_not_tell_is_asked_for_again_also_
     await listening.until(lambda: len(listening.of(FundingSettled)) >= 2)
     first, second = listening.of(FundingSettled)
     assert second.venue_time - first.venue_time == timedelta(hours=8)
+
+
+@pytest.mark.parametrize("account", ["binance", "binanceusdm"])
+@pytest.mark.feature("C05")
+@pytest.mark.fault("F22")
+async def test_a_life_that_ends_takes_its_last_look_out_of_the_reserve(listening: Rig, account: str) -> None:
+    """F22: the funding of the last minute is in the book that the next life begins with, whatever was asked before."""
+    source = listening.source(account)
+    spend(listening, "api" if account == "binance" else "fapi", 0.9)
+
+    source.hurry()
+    report = await source.fetch_report()
+    await source.fetch_cash_flows(report.observed_at - timedelta(hours=1))
+
+    assert report.holdings

@@ -15,6 +15,7 @@ from basis_daemon.venues.cex.capital import CapitalRecord
 from basis_daemon.venues.cex.desk import Desk, MarketTime
 from basis_daemon.venues.cex.fills import Listing, trade_of
 from basis_daemon.venues.cex.frames import Fill, OrderView, Row, WalletView, instant, milliseconds
+from basis_daemon.venues.cex.limiter import Request
 from basis_daemon.venues.cex.outcome import CallError
 from basis_daemon.venues.cex.paging import Page, every_page
 from basis_daemon.venues.cex.quirks import AccountQuirks, Fate
@@ -22,6 +23,8 @@ from basis_daemon.venues.cex.rows import fill_rows, order_view
 from basis_daemon.venues.cex.transfer import CONFIRMED, moves_of, transfer_id
 
 MOVES_LOOKED_AT = 100
+LEAVING = Request(is_urgent=True, wait_max_s=5.0)
+"""What is asked at the end of a life goes into the book that the next one begins with."""
 
 
 class CEXAccountSource:
@@ -95,6 +98,10 @@ class CEXAccountSource:
             for source, target in ((self._desk.quirks, other), (other, self._desk.quirks)):
                 found += await self._moves(source, target, since)
         return sorted(found, key=lambda trade: (trade.venue_time, trade.trade_id))
+
+    def hurry(self) -> None:
+        """Its questions may use what the request budget keeps in reserve."""
+        self._desk.patience = LEAVING
 
     async def _moves(self, source: AccountQuirks, target: AccountQuirks, since: datetime) -> Sequence[Trade]:
         coin, codes = self._desk.options.quote, {"fromAccount": source.wallet_code, "toAccount": target.wallet_code}

@@ -69,6 +69,7 @@ class Desk:
         self.on_fill_missed: Callable[[], None] = _ignore
         self.on_terms_doubted: Callable[[], Awaitable[None]] = _leave
         self.money_moved_ns: int | None = None
+        self.patience = DEFAULT
 
     def connect(self, clients: tuple[ExchangeClient, ExchangeClient]) -> None:
         """Take the (orders, data) clients; before that every question raises VenueUnreachableError."""
@@ -180,10 +181,11 @@ class Desk:
         read: Callable[[Any], T],
         request: Request | None,
     ) -> T:
+        patience = request or self.patience
+
         async def work() -> T:
-            return read(await client.ask(method, *args, request=request))
+            return read(await client.ask(method, *args, request=patience))
 
         is_order = client is self.orders
         seconds = self.options.order_timeout_s if is_order else self.options.data_timeout_s
-        waiting = (request or DEFAULT).wait_max_s
-        return await outcome_of(work, self.venue.verdicts, seconds + waiting + 1)
+        return await outcome_of(work, self.venue.verdicts, seconds + patience.wait_max_s + 1)

@@ -191,6 +191,9 @@ class PaperAccount:
         """None: nobody else moves money between paper accounts, and ours are known by their orders."""
         return ()
 
+    def hurry(self) -> None:
+        """Nothing: its answers cost nobody anything."""
+
     async def fetch_cash_flows(self, since: datetime) -> Sequence[CashFlow]:
         await self._ask(self.account)
         return self._exchange.tape.flows(self.account, since)
