@@ -65,6 +65,7 @@ async def examine(settings: Settings, *, is_start: bool = False) -> list[Check]:
     found += [lock(settings), journal(settings.journal_file, journal_identity(settings), is_start=is_start)]
     async with TaskTree("preflight") as tree:
         found += await examine_venues(settings, make_strategies(settings), SystemClock(), tree)
+        tree.cancel_all("examined")  # what kept streams alive is closed and would only sleep on
     return found
 
 

@@ -52,12 +52,9 @@ BTC, ETH = "binanceusdm:perp:BTCUSDT", "binanceusdm_eth:perp:ETHUSDT"
 @pytest.mark.feature("Q03", part="cex")
 @pytest.mark.fault("manual_trade", "overfill", "foreign_order", "filter_change", "tier_change", "delisting")
 @pytest.mark.fault("funding_interval_change", "venue_lags", "venue_lies", "reordered_frames", "late_request")
-@pytest.mark.parametrize(("strategy", "short"), [("btc_basis", BTC), ("eth_basis", ETH)])
-def test_with_every_fault_that_one_exchange_can_do_the_books_agree_to_the_last_digit(
-    tmp_path: Path, strategy: str, short: str
-) -> None:
-    said = played(tmp_path, "heavy", 3, strategy)
-    assert_contract(said, short)
+def test_with_every_fault_that_one_exchange_can_do_the_book_agrees_to_the_last_digit(tmp_path: Path) -> None:
+    said = played(tmp_path, "heavy", 2, "btc_basis")
+    assert_contract(said, BTC)
     missing = HEAVY - set(said["faults_injected"])
     assert not missing
     assert said["foreign_orders"] >= 2

@@ -67,7 +67,7 @@ def test_the_eth_book_enters_the_recorded_boom_and_is_paid_its_funding() -> None
 @pytest.mark.feature("S10", part="demo")
 def test_two_books_in_one_daemon_hold_the_contract_each_and_together(tmp_path: Path) -> None:
     report, run = tmp_path / "report.html", tmp_path / "run"
-    words = ["--strategy", "btc_basis", "--strategy", "eth_basis", "--seed", "7", "--days", "2"]
+    words = ["--strategy", "btc_basis", "--strategy", "eth_basis", "--seed", "7", "--days", "1"]
     said = played(*words, "--report", str(report), "--keep", str(run))
     holds_the_contract(said)
     parts: dict[str, Json] = said["strategies"]

@@ -28,7 +28,7 @@ from basis_daemon.sandbox.exchange.world import World
 from basis_daemon.tasks import TaskTree
 
 LOOPBACK = "127.0.0.1"
-HEARTBEAT_S, SWITCH_CHECK_S = 1.0, 0.05
+HEARTBEAT_S, SWITCH_CHECK_S = 0.25, 0.05
 
 
 class SandboxExchange:
