@@ -14,8 +14,7 @@ from basis_daemon.domain.instrument import Instrument, Kind, MarginTier, Positio
 from basis_daemon.domain.market import Age, BookTick, DecisionIds, FundingSettled, Level, MarketSnapshot, MarkTick
 from basis_daemon.domain.order import Order, OrderOperation, Side
 from basis_daemon.domain.position import PositionBook
-from basis_daemon.strategies import STRATEGIES
-from basis_daemon.strategies.basis import BasisStrategy
+from basis_daemon.strategies.basis import BasisStrategy, BtcBasis, EthBasis
 from basis_daemon.strategies.memory import BasisMemory, HourBar
 from basis_daemon.strategies.parameters import BasisParameters, BasisVenue
 
@@ -155,7 +154,8 @@ class Scene:
     @property
     def strategy(self) -> BasisStrategy:
         """The book that is asked."""
-        return STRATEGIES[f"{self.asset.lower()}_basis"](self.parameters)
+        kinds: dict[str, type[BasisStrategy]] = {"BTC": BtcBasis, "ETH": EthBasis}
+        return kinds[self.asset](self.parameters)
 
     @property
     def memory(self) -> BasisMemory:

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from basis_daemon.domain.chain import ClaimReport, LendingReport
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
@@ -67,7 +68,8 @@ class Exposure:
 
     ``equity_usdt`` is None when something held has no price or mark; ``unknown`` names them. Never zero. Equity above
     ``budget_usdt`` is a reserve that the strategy leaves alone; without a budget there is none. ``undeclared`` are
-    balances at its accounts that nobody declared: told, shown, and counted in nothing else here.
+    balances at its accounts that nobody declared: told, shown, and counted in nothing else here. ``lendings`` are the
+    protocols' own figures by account, ``claims`` the issuers' by request.
     """
 
     time: datetime
@@ -79,6 +81,8 @@ class Exposure:
     unknown: tuple[str, ...] = ()
     budget_usdt: Decimal | None = None
     undeclared: Mapping[PositionKey, Decimal] = field(default_factory=dict)
+    lendings: Mapping[str, LendingReport] = field(default_factory=dict)
+    claims: Mapping[PositionKey, ClaimReport] = field(default_factory=dict)
 
     @property
     def capital_usdt(self) -> Decimal | None:

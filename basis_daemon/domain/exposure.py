@@ -19,23 +19,28 @@ from basis_daemon.domain.position import PositionBook
 
 NUMERAIRE = "USDT"
 ZERO, ONE = Decimal(0), Decimal(1)
-_BALANCES = frozenset({Kind.SPOT, Kind.TOKEN, Kind.TRANSIT})
+_BALANCES = frozenset(Kind) - {Kind.PERP}
+ETHER = "ETH"
+PRICE_GRAIN = Decimal("1e-18")
+"""A quotient without an end is cut here: a price times any quantity is then exact, and equity has no rest."""
+AS_ETHER = frozenset({ETHER, "WETH", "stETH", "eETH"})
+"""What is one ether by contract: wrapped, or a share of staked ether whose quantity grows."""
 
 
 def build_exposure(book: PositionBook, market: MarketSnapshot, budget_usdt: Decimal | None = None) -> Exposure:
-    """Exposure of a CEX book (spot, linear perps, transit) at the snapshot's mids and marks, USDT at 1.
+    """Exposure of a book at the snapshot's mids and marks and at what was read of its chain, USDT at 1.
 
     Age is not judged here: the snapshot's ``ages`` tell whether a price is stale. ``holdings`` are the book's own.
     """
-    prices = spot_prices(market)
+    prices = asset_prices(market)
     equity, delta, unknown = ZERO, dict[str, Decimal](), list[str]()
     for key, quantity in book.holdings.items():
         if quantity == 0:
             continue
-        if key.kind in _BALANCES and key.symbol in prices:
-            equity += quantity * prices[key.symbol]
-            if key.symbol != NUMERAIRE:
-                delta[key.symbol] = delta.get(key.symbol, ZERO) + quantity
+        if key.kind in _BALANCES and key.asset in prices:
+            equity += key.sign * quantity * prices[key.asset]
+            if key.asset != NUMERAIRE:
+                delta[key.asset] = delta.get(key.asset, ZERO) + key.sign * quantity
         elif key.kind is Kind.PERP and _is_linear(market.instruments.get(key)) and key in market.marks:
             equity += quantity * market.marks[key].mark - book.open_notional.get(key, ZERO)
             base = market.instruments[key].base
@@ -53,7 +58,47 @@ def build_exposure(book: PositionBook, market: MarketSnapshot, budget_usdt: Deci
         margins=margins,
         unknown=tuple(sorted(set(unknown))) if unknown else (),
         budget_usdt=budget_usdt,
+        lendings={name: report.lending for name, report in book.reports.items() if report.lending is not None},
+        claims={key: claim for report in book.reports.values() for key, claim in report.claims.items()},
     )
+
+
+def prices_in(market: MarketSnapshot, numeraire: str) -> Mapping[str, Decimal]:
+    """Units of a share class per unit of everything that a book can hold, as far as it is known.
+
+    In a class of ether what is ether by contract is exactly 1 and a staking token exactly its rate, whatever the
+    dollar does.
+    """
+    prices = asset_prices(market)
+    if numeraire == NUMERAIRE:
+        return prices
+    ether = prices.get(ETHER)
+    exact = {key.asset: tick.rate for key, tick in market.lsts.items()} | dict.fromkeys(AS_ETHER, ONE)
+    return exact if ether is None else {asset: _cut(price / ether) for asset, price in prices.items()} | exact
+
+
+def asset_prices(market: MarketSnapshot) -> Mapping[str, Decimal]:
+    """USDT per unit of everything that a book on chain or off it can hold, as far as it is known.
+
+    A spot book is believed before a lending market's oracle, which counts in dollars: its price is taken against that
+    of USDT at the same oracle. A staking token is worth its rate at the issuer in ether, whatever a pool pays for it.
+    """
+    prices = spot_prices(market)
+    if not market.reserves and not market.lsts:
+        return prices
+    told = {key.asset: reserve.price for key, reserve in market.reserves.items()}
+    dollars = told.get(NUMERAIRE)
+    found = {asset: _cut(price / dollars) for asset, price in told.items()} if dollars else {}
+    found |= prices
+    ether = prices.get(ETHER) or found.get("WETH")
+    if ether is not None:
+        found |= dict.fromkeys(AS_ETHER, ether)
+        found |= {key.asset: _cut(tick.rate * ether) for key, tick in market.lsts.items()}
+    return found
+
+
+def _cut(price: Decimal) -> Decimal:
+    return price.quantize(PRICE_GRAIN)
 
 
 def spot_prices(market: MarketSnapshot) -> Mapping[str, Decimal]:
@@ -137,4 +182,4 @@ def _is_linear(instrument: Instrument | None) -> bool:
 
 def _input_of(key: PositionKey) -> str:
     """Name of the input that would value a holding."""
-    return f"mark:{key}" if key.kind is Kind.PERP else f"price:{key.symbol}"
+    return f"mark:{key}" if key.kind is Kind.PERP else f"price:{key.asset}"

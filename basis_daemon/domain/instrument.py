@@ -15,6 +15,9 @@ _KEY = re.compile(r"^[a-z0-9_]{1,32}:[a-z]{1,8}:[A-Za-z0-9._*-]{1,80}$")
 
 KEYS_REMEMBERED = 16_384
 
+CLAIMED = "ETH"
+"""What every claim is counted in: the ETH that its issuer has fixed for it."""
+
 
 class Kind(StrEnum):
     """What a position key holds."""
@@ -37,14 +40,17 @@ class PositionKey(str):
     """``venue:kind:symbol``: lower-case venue and kind, exact symbol case.
 
     ``venue`` is the account: ``binanceusdm`` and ``binance`` are two wallets. ``symbol`` is an asset, or a venue's
-    contract symbol. A book has few keys and looks at them all the time, so each is parsed once and then remembered.
+    contract symbol, or the id of a claim; ``asset`` is what one unit is of, and ``sign`` is -1 for what the book owes.
+    A book has few keys and looks at them all the time, so each is parsed once and then remembered.
     """
 
-    __slots__ = ("kind", "symbol", "venue")
+    __slots__ = ("asset", "kind", "sign", "symbol", "venue")
 
     venue: str
     kind: Kind
     symbol: str
+    asset: str
+    sign: int
 
     def __new__(cls, value: str) -> PositionKey:  # noqa: PYI034 - the one key of a text, whoever asks for it
         """The one key of this text; raises ValueError naming the value and the expected form."""
@@ -78,6 +84,8 @@ def _key_of(value: str) -> PositionKey:
         raise ValueError(msg)
     key = str.__new__(PositionKey, value)
     key.venue, key.kind, key.symbol = venue, Kind(kind), symbol
+    key.asset = CLAIMED if key.kind is Kind.CLAIM else symbol
+    key.sign = -1 if key.kind is Kind.VDEBT else 1
     return key
 
 

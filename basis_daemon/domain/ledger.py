@@ -16,7 +16,10 @@ from typing import Any
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.position import AccountReport
-from basis_daemon.domain.trade import Trade
+from basis_daemon.domain.trade import Fee, Origin, Trade
+
+GAS_KEY = PositionKey.of("wallet", Kind.TOKEN, "ETH")
+"""What every transaction is paid from."""
 
 COST_GRAIN = Decimal("1e-18")
 """Quote units to which a share of open notional is cut, so that every later sum is exact."""
@@ -93,7 +96,7 @@ def _pair(key: str, asset: str, amount: Decimal, cause: Cause) -> tuple[Posting,
 
 def entry_of_cash_flow(flow: CashFlow) -> Entry:
     """The flow against its nominal account."""
-    return Entry(flow.flow_id, flow.venue_time, _pair(flow.key, flow.key.symbol, flow.amount, flow.cause))
+    return Entry(flow.flow_id, flow.venue_time, _pair(flow.key, flow.key.asset, flow.amount, flow.cause))
 
 
 def entry_of_opening(report: AccountReport, quotes: Mapping[PositionKey, str]) -> Entry:
@@ -101,7 +104,7 @@ def entry_of_opening(report: AccountReport, quotes: Mapping[PositionKey, str]) -
     lines: tuple[Posting, ...] = ()
     for key, quantity in report.holdings.items():
         is_perp = key.kind is Kind.PERP
-        lines += _pair(key, f"perp:{key.symbol}" if is_perp else key.symbol, quantity, Cause.OPENING)
+        lines += _pair(key, f"perp:{key.symbol}" if is_perp else key.asset, quantity, Cause.OPENING)
         if is_perp:
             cost = report.open_notional.get(key, Decimal(0))
             lines += _pair(key, f"cost:{quotes[key]}", cost, Cause.OPENING)
@@ -126,18 +129,32 @@ def entry_of_trade(trade: Trade, held: Decimal, open_notional: Decimal, instrume
     return Entry(trade.trade_id, trade.venue_time, postings)
 
 
+_FOR_NOTHING = {Origin.REWARD: Cause.REWARD, Origin.PAYOUT: Cause.EXTERNAL}
+"""Why money came or went without anything in return."""
+
+
 def _plain_postings(trade: Trade) -> tuple[Posting, ...]:
     """Deltas as they are, with the fee part split off under its own cause."""
     rest = dict(trade.deltas)
     lines: tuple[Posting, ...] = ()
     for fee in trade.fees:
-        key = PositionKey.of(trade.account, Kind.SPOT, fee.asset)
+        key, why = _charged(trade, fee)
         rest[key] = rest.get(key, Decimal(0)) + fee.quantity
-        lines += _pair(key, fee.asset, -fee.quantity, Cause.FEE)
-    cause = Cause.TRADE if trade.qty_base else Cause.TRANSFER
+        lines += _pair(key, fee.asset, -fee.quantity, why)
+    is_trade = trade.qty_base or trade.tx is not None
+    cause = _FOR_NOTHING.get(trade.origin, Cause.TRADE if is_trade else Cause.TRANSFER)
     for key, amount in rest.items():
-        lines += _pair(key, key.symbol, amount, cause)
+        lines += _pair(key, key.asset, amount, cause)
     return lines
+
+
+def _charged(trade: Trade, fee: Fee) -> tuple[PositionKey, Cause]:
+    """Where a fee is paid from, and why: a transaction's own is gas, what it pays in a token is for a flash loan."""
+    if trade.tx is None:
+        return PositionKey.of(trade.account, Kind.SPOT, fee.asset), Cause.FEE
+    if fee.asset == GAS_KEY.symbol:
+        return GAS_KEY, Cause.GAS
+    return PositionKey.of(GAS_KEY.venue, Kind.TOKEN, fee.asset), Cause.FLASH_FEE
 
 
 def _perp_postings(trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument) -> tuple[Posting, ...]:
@@ -216,7 +233,7 @@ class Ledger:
 
     def holding(self, key: PositionKey) -> Decimal:
         """Quantity under one key: contracts for a perp, asset units otherwise."""
-        asset = f"perp:{key.symbol}" if key.kind is Kind.PERP else key.symbol
+        asset = f"perp:{key.symbol}" if key.kind is Kind.PERP else key.asset
         return self._balances.get((key, asset), Decimal(0))
 
     def open_notional(self, key: PositionKey, quote: str) -> Decimal:

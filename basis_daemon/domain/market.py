@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from basis_daemon.domain.chain import EModeTick, GasTick, LstTick, ReserveTick, RewardTick
 from basis_daemon.domain.instrument import Instrument, PositionKey
 
 Level = tuple[Decimal, Decimal]
@@ -83,7 +84,8 @@ class StreamChanged:
     why: str = ""
 
 
-MarketEvent = BookTick | MarkTick | FundingSettled
+ExchangeEvent = BookTick | MarkTick | FundingSettled
+MarketEvent = ExchangeEvent | ReserveTick | EModeTick | LstTick | GasTick | RewardTick
 
 
 class Age(Struct, frozen=True):
@@ -106,8 +108,8 @@ class DecisionIds(Struct, frozen=True):
 class MarketSnapshot:
     """Immutable picture handed to a strategy; ``memory`` is what its own fold remembers.
 
-    ``books``, ``marks`` hold the last value even when stale; ``ages`` says which ones are. An instrument without an
-    entry was never seen: that is unknown, not zero.
+    ``books``, ``marks`` and the readings of a chain hold the last value even when stale; ``ages`` says which ones are.
+    An instrument without an entry was never seen: that is unknown, not zero.
     """
 
     time: datetime
@@ -117,7 +119,16 @@ class MarketSnapshot:
     marks: Mapping[PositionKey, MarkTick]
     ages: Mapping[str, Age]
     memory: object
+    reserves: Mapping[PositionKey, ReserveTick] = field(default_factory=dict)
+    emodes: Mapping[PositionKey, EModeTick] = field(default_factory=dict)
+    lsts: Mapping[PositionKey, LstTick] = field(default_factory=dict)
+    rewards: Mapping[PositionKey, RewardTick] = field(default_factory=dict)
+    gas: GasTick | None = None
 
     def stale(self, *names: str) -> tuple[str, ...]:
-        """Those of ``names`` (``book:KEY``, ``mark:KEY``, ``account:NAME``) that are stale or were never seen."""
+        """Those of ``names`` that are stale or were never seen.
+
+        Names are ``book:KEY``, ``mark:KEY``, ``account:NAME``, and of a chain ``reserve:KEY``, ``emode:KEY``,
+        ``lst:KEY``, ``reward:KEY``, ``gas:KEY``.
+        """
         return tuple(name for name in names if name not in self.ages or self.ages[name].is_stale)

@@ -131,22 +131,30 @@ def _refuse_unmatched_flash(batch: Batch) -> None:
 
 def _closes_flash(order: Order, token: PositionKey) -> bool:
     is_repayment = order.operation is OrderOperation.FLASH_REPAY and order.token_in == token
-    is_debt_mode = order.operation is OrderOperation.BORROW and order.memo == "debt_mode" and order.token_out == token
-    return is_repayment or is_debt_mode
+    return is_repayment or _is_debt_mode(order, token)
+
+
+def _is_debt_mode(order: Order, token: PositionKey | None) -> bool:
+    return order.operation is OrderOperation.BORROW and order.memo == "debt_mode" and order.token_out == token
 
 
 def _refuse_overdrawn(batch: Batch) -> None:
-    """What a group lends itself must never run below zero: only tokens that the flash loan brought in are counted."""
+    """What a group lends itself must never run out before it is given back: only tokens of the flash loan are counted.
+
+    A loan that becomes debt is given back by nobody: own tokens may then be spent beside it, and the gate looks whether
+    they are there.
+    """
     lent = {o.token_out for o in batch.orders if o.operation is OrderOperation.FLASH_BORROW}
-    balance: dict[PositionKey, Decimal] = {}
-    for order in batch.orders:
-        for key, delta in order.expected_deltas.items():
-            if key not in lent:
-                continue
-            balance[key] = balance.get(key, Decimal(0)) + delta
-            if balance[key] < 0:
+    for key in lent:
+        changes = [(order, order.expected_deltas[key]) for order in batch.orders if key in order.expected_deltas]
+        own = min(sum((delta for _, delta in changes), Decimal(0)), Decimal(0))
+        least = own if any(_is_debt_mode(o, key) for o in batch.orders) else Decimal(0)
+        balance = Decimal(0)
+        for order, delta in changes:
+            balance += delta
+            if balance < least:
                 _refuse(
-                    f"group {batch.group_id}: {key} runs to {balance[key]} at order {order.order_id}, expected >= 0"
+                    f"group {batch.group_id}: {key} runs to {balance} at order {order.order_id}, expected >= {least}"
                 )
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
+from basis_daemon.domain.chain import ClaimReport, LendingReport
 from basis_daemon.domain.instrument import Kind, PositionKey
 
 
@@ -41,6 +42,8 @@ class AccountReport:
     holdings: Mapping[PositionKey, Decimal]
     covers: frozenset[Kind]
     margin: MarginReport | None = None
+    lending: LendingReport | None = None
+    claims: Mapping[PositionKey, ClaimReport] = field(default_factory=dict)
     open_notional: Mapping[PositionKey, Decimal] = field(default_factory=dict)
     open_order_ids: tuple[str, ...] = ()
     is_partial: bool = False

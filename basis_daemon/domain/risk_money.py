@@ -191,7 +191,7 @@ def venue_cap_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInp
             exchange = limits.exchange_of.get(key.venue)
             if exchange is None or key.kind not in _COUNTED:
                 continue
-            price = seen.exposure.prices.get(key.symbol)
+            price = seen.exposure.prices.get(key.asset)
             if price is None:
                 limit = limits.venue_share_max
                 yield Denial(DenyReason.VENUE_CAP, order.order_id, None, limit, "of E", f"price of {key}")
@@ -213,7 +213,7 @@ def value_at(exchange: str, limits: RiskLimits, seen: GateInput) -> Decimal:
     total = ZERO
     for key, quantity in seen.exposure.holdings.items():
         if limits.exchange_of.get(key.venue) == exchange and key.kind in _COUNTED:
-            total += quantity * seen.exposure.prices.get(key.symbol, ZERO)
+            total += quantity * seen.exposure.prices.get(key.asset, ZERO)
     coins: dict[PositionKey, Decimal] = {}
     for state in seen.exposure.margins:
         instrument = seen.market.instruments.get(state.instrument)

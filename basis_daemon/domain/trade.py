@@ -58,12 +58,14 @@ class OrderState(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who made a trade happen, as far as its venue says."""
+    """Who made a trade happen, as far as its venue says; REWARD and PAYOUT are orders that give or get nothing."""
 
     ORDER = "order"
     LIQUIDATION = "liquidation"
     ADL = "adl"
     SETTLEMENT = "settlement"
+    REWARD = "reward"
+    PAYOUT = "payout"
 
 
 FORCED = frozenset({Origin.LIQUIDATION, Origin.ADL, Origin.SETTLEMENT})

@@ -25,7 +25,7 @@ COMPONENTS: Mapping[Cause, str] = {
     Cause.TRANSFER_FEE: "transfer_fee",
     Cause.GAS: "gas",
     Cause.FLASH_FEE: "flash_fee",
-    Cause.INTEREST: "interest",
+    Cause.INTEREST: "lending",
     Cause.REBASE: "staking",
     Cause.REWARD: "rewards",
     Cause.OPENING: "flows",
@@ -33,7 +33,12 @@ COMPONENTS: Mapping[Cause, str] = {
     Cause.LIQUIDATION: "liquidation",
     Cause.CORRECTION: "correction",
 }
-"""Where the postings of each cause show; a transfer nets to zero once both ends are booked."""
+"""Where the postings of each cause show; a transfer nets to zero once both ends are booked, and interest on a debt is
+``borrow``."""
+
+BORROW = "borrow"
+STAKED = frozenset({"weETH", "wstETH"})
+"""Staking tokens whose quantity stays and whose rate grows: the change of their price is what staking earned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """A book by the venues' own balances at one instant, in USDT; ``bases`` names each perp's underlying."""
+    """A book by the venues' own balances at one instant, in ``numeraire``; ``bases`` names each perp's underlying."""
 
     time: datetime
     holdings: Mapping[PositionKey, Decimal]
@@ -57,30 +62,32 @@ class Valuation:
     marks: Mapping[PositionKey, Decimal]
     bases: Mapping[PositionKey, str]
     posted: tuple[Posted, ...]
+    numeraire: str = "USDT"
 
     @property
     def equity(self) -> Decimal:
         """Assets at their price, perps at mark less cost. Raises KeyError naming what is held without a price."""
-        worth = sum((q * self._price(key) for key, q in self.holdings.items() if q), ZERO)
+        worth = sum((key.sign * q * self._price(key) for key, q in self.holdings.items() if q), ZERO)
         return worth - sum(self.open_notional.values(), ZERO)
 
     def _price(self, key: PositionKey) -> Decimal:
-        return self.marks[key] if key.kind is Kind.PERP else self.prices[key.symbol]
+        return self.marks[key] if key.kind is Kind.PERP else self.prices[key.asset]
 
     def net_delta(self) -> dict[str, Decimal]:
-        """Base units per underlying, USDT left out."""
+        """Base units per underlying, the numeraire left out."""
         found: dict[str, Decimal] = {}
         for key, quantity in self.holdings.items():
-            base = self.bases[key] if key.kind is Kind.PERP else key.symbol
-            if base != "USDT" and quantity:
-                found[base] = found.get(base, ZERO) + quantity
+            base = self.bases[key] if key.kind is Kind.PERP else key.asset
+            if base != self.numeraire and quantity:
+                found[base] = found.get(base, ZERO) + key.sign * quantity
         return found
 
     def value_of(self, account: str, asset: str) -> Decimal:
         """Closing value of one unit that was posted: cost counts against the book."""
         if asset.startswith("cost:"):
             return Decimal(-1)
-        return self.marks[PositionKey(account)] if asset.startswith("perp:") else self.prices[asset]
+        key = PositionKey(account)
+        return self.marks[key] if asset.startswith("perp:") else key.sign * self.prices[asset]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +124,10 @@ def attribute(opening: Valuation, closing: Valuation) -> dict[str, Decimal]:
     The components without ``unexplained`` sum to the change that the ledger explains; with it they sum to the change
     of the venues' own figures. Any ``unexplained`` but exactly 0 is a break.
     """
-    parts = dict.fromkeys(("delta", "basis", *COMPONENTS.values()), ZERO)
+    parts = dict.fromkeys(("delta", "basis", BORROW, *COMPONENTS.values()), ZERO)
     for base, quantity in opening.net_delta().items():
-        parts["delta"] += quantity * (closing.prices[base] - opening.prices[base])
+        name = "staking" if base in STAKED else "delta"
+        parts[name] += quantity * (closing.prices[base] - opening.prices[base])
     for key, quantity in opening.holdings.items():
         if key.kind is Kind.PERP and quantity:
             base = opening.bases[key]
@@ -129,6 +137,7 @@ def attribute(opening: Valuation, closing: Valuation) -> dict[str, Decimal]:
     for p in closing.posted:
         moved = p.amount - known.get((p.cause, p.account, p.asset), ZERO)
         if moved:
-            parts[COMPONENTS[p.cause]] += moved * closing.value_of(p.account, p.asset)
+            is_owed = p.cause is Cause.INTEREST and PositionKey(p.account).kind is Kind.VDEBT
+            parts[BORROW if is_owed else COMPONENTS[p.cause]] += moved * closing.value_of(p.account, p.asset)
     parts["unexplained"] = closing.equity - opening.equity - sum(parts.values(), ZERO)
     return parts

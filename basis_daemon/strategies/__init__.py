@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from basis_daemon.strategies.basis import BasisStrategy, BtcBasis, EthBasis
+from basis_daemon.strategies.basis import BtcBasis, EthBasis
+from basis_daemon.strategies.charter import BookStrategy
+from basis_daemon.strategies.lending import PureLending
+from basis_daemon.strategies.leveraged import EthLeveraged
+from basis_daemon.strategies.staking import EthStakingOnly
 
-STRATEGIES: Mapping[str, type[BasisStrategy]] = {"btc_basis": BtcBasis, "eth_basis": EthBasis}
+STRATEGIES: Mapping[str, Callable[[Any, str], BookStrategy]] = {
+    "btc_basis": BtcBasis,
+    "eth_basis": EthBasis,
+    "pure_lending": PureLending,
+    "eth_staking_only": EthStakingOnly,
+    "eth_leveraged": EthLeveraged,
+}
+"""What makes an instance out of the parameters of its kind and a name."""

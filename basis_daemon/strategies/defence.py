@@ -16,8 +16,9 @@ from basis_daemon.domain.order import Side
 from basis_daemon.strategies.ladder import EMERGENCY, HOUR_S, REDUCE, Form, MarginSite, Repair, Source, repair
 from basis_daemon.strategies.orders import Leg, Move, Pair, SideBySide, Single, Step, cents_down, cents_up
 from basis_daemon.strategies.parameters import BP
+from basis_daemon.strategies.rules import Act, brief, drawdown_stop
 from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave, proceeds_of, route
-from basis_daemon.strategies.view import WALLET_CASH, Act, BookView, VenueView, brief
+from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
 
 REPAIR_URGENCY = 1
 """Of a repair after a forced reduction or under a guard that has tightened: such a guard lets defence through."""
@@ -150,18 +151,9 @@ def _draw(view: BookView, venue: VenueView, source: Source) -> list[Step]:
 
 # ------------------------------------------------------------------------------------------------------- drawdown
 def drawdown(view: BookView) -> Act | Rejected:
-    """Below the high of the unit value by ``max_drawdown``, or latched since it was: leave; an operator lets it in."""
-    risk, limit = view.frame.risk, view.frame.parameters.max_drawdown
-    if risk.drawdown < limit and not risk.latched:
-        return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)} < {limit}")
-    if view.restriction is not None:
-        return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)}, but {view.restriction}")
-    if risk.plan_in_flight:
-        return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)}, the plan in flight comes first")
-    steps = tuple(step for venue in view.fresh for step in leave(venue))
-    why = risk.latched or f"drawdown {brief(risk.drawdown)} >= {limit}"
-    note = f"{why}: " + ("leave the pair" if steps else "flat until rearmed")
-    return Act(ReasonCode.DRAWDOWN, note, steps, page=bool(steps))
+    """The stop by unit value: every pair is left."""
+    limit = view.frame.parameters.max_drawdown
+    return drawdown_stop(view, limit, lambda: tuple(step for venue in view.fresh for step in leave(venue)))
 
 
 # ---------------------------------------------------------------------------------------------------------- delta

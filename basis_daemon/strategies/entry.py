@@ -13,8 +13,9 @@ from basis_daemon.domain.market import Level
 from basis_daemon.strategies.carry import SETTLEMENTS_MIN, entry_rate_min, holds
 from basis_daemon.strategies.orders import Step
 from basis_daemon.strategies.parameters import BP
+from basis_daemon.strategies.rules import Act, brief
 from basis_daemon.strategies.sizing import funding_moves, opening, size_pair, usable_margin
-from basis_daemon.strategies.view import Act, BookView, VenueView, brief
+from basis_daemon.strategies.view import BookView, VenueView
 
 DEPTH_BAND = 20 * BP
 

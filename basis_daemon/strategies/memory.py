@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from pydantic import TypeAdapter
-
 from basis_daemon.domain.decision import PlanEnded, ReasonCode, Target
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.margin import ewma, ewma_weight
@@ -21,9 +19,8 @@ from basis_daemon.domain.order import Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.trade import Trade
 from basis_daemon.strategies.carry import confirmations_needed, eight_hourly
+from basis_daemon.strategies.legs import DAY, HOUR, Legs, after_plan
 
-HOUR = timedelta(hours=1)
-DAY = timedelta(hours=24)
 BARS_A_DAY = 24
 SAME_SETTLEMENT = timedelta(minutes=30)
 """Two stamps of one settlement may differ by milliseconds; two settlements are at least an hour apart."""
@@ -80,7 +77,7 @@ class BasisMemory:
 
     venues: Mapping[str, VenueMemory]
     weights: Mapping[str, Decimal]
-    legs: Mapping[str, datetime] = field(default_factory=dict)
+    legs: Legs = field(default_factory=dict)
     executed: Mapping[PositionKey, Decimal] = field(default_factory=dict)
     entered_at: datetime | None = None
     is_unfinished: bool = False
@@ -89,19 +86,6 @@ class BasisMemory:
         """True when a plan moved this leg in this direction less than ``span`` ago."""
         moved = self.legs.get(f"{key} {side}")
         return moved is not None and now - moved < span
-
-
-_ADAPTER = TypeAdapter(BasisMemory)
-
-
-def dump_memory(memory: BasisMemory) -> str:
-    """JSON text; equal memories give equal text."""
-    return _ADAPTER.dump_json(memory).decode()
-
-
-def load_memory(text: str) -> BasisMemory:
-    """Inverse of ``dump_memory``; raises ValueError on text that is not one."""
-    return _ADAPTER.validate_json(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +159,7 @@ def _opening(at: datetime, mark: Decimal) -> HourBar:
 
 
 def _after_plan(memory: BasisMemory, event: PlanEnded) -> BasisMemory:
-    legs = dict(memory.legs) | {
-        f"{target.key} {_side(target)}": event.time for target in event.targets if _is_leg(target) and target.difference
-    }
+    legs = after_plan(memory.legs, event, _is_leg)
     is_adding = event.reason in {ReasonCode.ENTRY, ReasonCode.SCALE}
     if event.state is not PlanState.DONE:
         return replace(memory, legs=legs, is_unfinished=is_adding or memory.is_unfinished)
@@ -191,10 +173,6 @@ def _after_plan(memory: BasisMemory, event: PlanEnded) -> BasisMemory:
         entered_at=event.time if is_entry else memory.entered_at,
         is_unfinished=memory.is_unfinished and not is_adding,
     )
-
-
-def _side(target: Target) -> Side:
-    return Side.BUY if target.difference > 0 else Side.SELL
 
 
 def _is_leg(target: Target) -> bool:

@@ -13,6 +13,7 @@ from basis_daemon.domain.instrument import Kind, PositionKey, round_down, round_
 from basis_daemon.domain.market import MarketSnapshot
 from basis_daemon.domain.order import ExecutionMode, OnFail, Order, OrderOperation, OrderType, Side
 from basis_daemon.domain.order_ids import order_id
+from basis_daemon.strategies.onchain_orders import Atomic, Operation, operation_fields
 
 ZERO = Decimal(0)
 INTERNAL = "internal"
@@ -66,7 +67,7 @@ class Move:
     network: str = INTERNAL
 
 
-Step = Pair | SideBySide | Single | Move
+Step = Pair | SideBySide | Single | Move | Operation | Atomic
 
 
 def cents_down(amount: Decimal) -> Decimal:
@@ -99,12 +100,21 @@ def targets_of(
     for leg in legs_of(steps):
         changes[leg.key] = changes.get(leg.key, ZERO) + _net_change(leg, market)
     for step in steps:
-        if isinstance(step, Move):
-            changes[step.source] = changes.get(step.source, ZERO) - step.amount
-            changes[step.target] = changes.get(step.target, ZERO) + step.amount
+        if isinstance(step, Move | Operation | Atomic):
+            for key, change in _moved(step):
+                changes[key] = changes.get(key, ZERO) + change
     return tuple(
         Target(key, holdings.get(key, ZERO) + change, holdings.get(key, ZERO)) for key, change in changes.items()
     )
+
+
+def _moved(step: Move | Operation | Atomic) -> Iterable[tuple[PositionKey, Decimal]]:
+    """Signed changes of what a step moves without a trade."""
+    if isinstance(step, Move):
+        return (step.source, -step.amount), (step.target, step.amount)
+    if isinstance(step, Operation):
+        return step.deltas.items()
+    return tuple(change for operation in step.operations for change in operation.deltas.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +154,10 @@ def orders_of(steps: Sequence[Step], desk: Desk) -> list[Order]:
             orders.append(desk.order(len(orders), _move_fields(step)))
         elif isinstance(step, Single):
             orders.append(desk.order(len(orders), _trade_fields(step.leg, step.slippage_bp, desk)))
+        elif isinstance(step, Operation):
+            orders.append(desk.order(len(orders), operation_fields(step, desk.time)))
+        elif isinstance(step, Atomic):
+            orders.extend(_atomic_orders(step, len(orders), desk))
         else:
             orders.extend(_pair_orders(_pairs_of(step), len(orders), desk))
     return orders
@@ -164,6 +178,25 @@ def _pair_orders(pairs: Sequence[Pair], first: int, desk: Desk) -> list[Order]:
     return [
         desk.order(first + place, _trade_fields(leg, slip, desk) | group | {"sequence_in_group": place})
         for place, (leg, slip) in enumerate(legs)
+    ]
+
+
+def _atomic_orders(step: Atomic, first: int, desk: Desk) -> list[Order]:
+    """One transaction; what must hold at its end stands on its last member."""
+    group = {
+        "group_id": desk.new_id(f"{desk.strategy}/group", first),
+        "execution_mode": ExecutionMode.ATOMIC,
+        "on_fail": OnFail.ABORT,
+    }
+    last = len(step.operations) - 1
+    return [
+        desk.order(
+            first + place,
+            operation_fields(member, desk.time)
+            | group
+            | {"sequence_in_group": place, "post_conditions": step.conditions if place == last else ()},
+        )
+        for place, member in enumerate(step.operations)
     ]
 
 

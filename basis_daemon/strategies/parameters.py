@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
 from typing import Literal, Self
@@ -140,15 +141,9 @@ class BasisParameters(BaseModel):
 
     @model_validator(mode="after")
     def _is_within_ranges(self) -> Self:
-        faults = [
-            f"{key} {getattr(self, key)}, expected {low} to {high}"
-            for key, (low, high) in RANGES.items()
-            if not D(low) <= getattr(self, key) <= D(high)
-        ]
-        faults += _order_faults(self) + _venue_faults(self)
-        if faults:
-            msg = f"basis parameters of {self.asset}: {'; '.join(faults)}"
-            raise ConfigError(msg)
+        refuse(
+            f"basis parameters of {self.asset}", range_faults(self, RANGES) + _order_faults(self) + _venue_faults(self)
+        )
         return self
 
     @property
@@ -162,18 +157,40 @@ class BasisParameters(BaseModel):
         return capped_weights({venue.name: venue.weight for venue in self.venues}, self.venue_cap)
 
 
-def _order_faults(p: BasisParameters) -> list[str]:
-    rising = {
-        "z_emergency < z_reduce < z_topup < z_open": (p.z_emergency, p.z_reduce, p.z_topup, p.z_open),
-        "delta_rest < delta_soft < delta_hard": (p.delta_rest, p.delta_soft, p.delta_hard),
-        "exit_net_apr < entry_net_apr": (p.exit_net_apr, p.entry_net_apr),
-        "slip_cex_bp < slip_emergency_bp": (p.slip_cex_bp, p.slip_emergency_bp),
-    }
+def refuse(whose: str, faults: list[str]) -> None:
+    """Raises ConfigError naming every fault; none is fine."""
+    if faults:
+        msg = f"{whose}: {'; '.join(faults)}"
+        raise ConfigError(msg)
+
+
+def range_faults(parameters: BaseModel, ranges: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Values outside their bounds, both included."""
+    return [
+        f"{key} {getattr(parameters, key)}, expected {low} to {high}"
+        for key, (low, high) in ranges.items()
+        if not D(low) <= getattr(parameters, key) <= D(high)
+    ]
+
+
+def rising_faults(rising: Mapping[str, tuple[Decimal, ...]]) -> list[str]:
+    """Rules whose values do not rise strictly."""
     return [
         f"{rule} is broken: {', '.join(map(str, values))}"
         for rule, values in rising.items()
         if any(low >= high for low, high in pairwise(values))
     ]
+
+
+def _order_faults(p: BasisParameters) -> list[str]:
+    return rising_faults(
+        {
+            "z_emergency < z_reduce < z_topup < z_open": (p.z_emergency, p.z_reduce, p.z_topup, p.z_open),
+            "delta_rest < delta_soft < delta_hard": (p.delta_rest, p.delta_soft, p.delta_hard),
+            "exit_net_apr < entry_net_apr": (p.exit_net_apr, p.entry_net_apr),
+            "slip_cex_bp < slip_emergency_bp": (p.slip_cex_bp, p.slip_emergency_bp),
+        }
+    )
 
 
 def _venue_faults(p: BasisParameters) -> list[str]:

@@ -11,6 +11,7 @@ from basis_daemon.domain.order import Side
 from basis_daemon.strategies.carry import exit_rate, holds
 from basis_daemon.strategies.orders import CENT, Leg, Pair, Step, cents_down, cents_up
 from basis_daemon.strategies.parameters import BP
+from basis_daemon.strategies.rules import Act, brief
 from basis_daemon.strategies.sizing import (
     PairSize,
     closing,
@@ -23,7 +24,7 @@ from basis_daemon.strategies.sizing import (
     proceeds_of,
     route,
 )
-from basis_daemon.strategies.view import Act, BookView, VenueView, brief
+from basis_daemon.strategies.view import BookView, VenueView
 
 EXCESS_OVER_TARGET = Decimal("1.5")
 CALM_RANGE_MAX = Decimal("0.08")

@@ -7,12 +7,13 @@ from decimal import Decimal
 
 from basis_daemon.domain.decision import ReasonCode, Rejected
 from basis_daemon.strategies.carry import SETTLEMENTS_MIN, rotation_cost, rotation_gain
-from basis_daemon.strategies.memory import DAY
+from basis_daemon.strategies.legs import DAY
 from basis_daemon.strategies.orders import INTERNAL, Move, Step, cents_down, cents_up
 from basis_daemon.strategies.parameters import BP
 from basis_daemon.strategies.rebalance import margin_freed, released
+from basis_daemon.strategies.rules import Act, brief
 from basis_daemon.strategies.sizing import closing, internal, opening, size_pair
-from basis_daemon.strategies.view import Act, BookView, VenueView, brief
+from basis_daemon.strategies.view import BookView, VenueView
 
 REST = 7 * DAY
 

@@ -8,53 +8,29 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 
-from basis_daemon.domain.decision import Exposure, MarginState, ReasonCode, Rejected, RiskView, capital_of
+from basis_daemon.domain.decision import MarginState, capital_of
 from basis_daemon.domain.errors import StaleDataError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.margin import ZERO, distance_of, maintenance_rate, required_ratio, target_ratio
-from basis_daemon.domain.market import BookTick, MarketSnapshot, MarkTick
+from basis_daemon.domain.market import BookTick, MarkTick
 from basis_daemon.domain.order import Side
 from basis_daemon.strategies.carry import PairCosts, confirmations_needed, eight_hourly, net_apr
-from basis_daemon.strategies.memory import DAY, HOUR, BasisMemory, VenueMemory
-from basis_daemon.strategies.orders import Step
+from basis_daemon.strategies.legs import DAY, HOUR
+from basis_daemon.strategies.memory import BasisMemory, VenueMemory
 from basis_daemon.strategies.parameters import BP, QUOTE, BasisParameters, BasisVenue
+from basis_daemon.strategies.rules import Frame, restriction_of
 
 WALLET_CASH = PositionKey.of("wallet", Kind.TOKEN, QUOTE)
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What a rule wants done. Without steps it is a hold with that reason."""
-
-    reason: ReasonCode
-    note: str
-    steps: tuple[Step, ...] = ()
-    urgency: int = 0
-    page: bool = False
-    weights: Mapping[str, Decimal] | None = None
-
-
-Verdict = Act | Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The inputs of a decision as they were handed in; ``price`` is P of the asset."""
-
-    parameters: BasisParameters
-    time: datetime
-    market: MarketSnapshot
-    exposure: Exposure
-    risk: RiskView
-    memory: BasisMemory
-    price: Decimal
+BookFrame = Frame[BasisParameters, BasisMemory]
 
 
 @dataclass(frozen=True)
 class VenueView:
     """One venue whose prices are all known. Quantities are base units, money USDT; ``short`` is positive."""
 
-    frame: Frame
+    frame: BookFrame
     venue: BasisVenue
     spot: Instrument
     perp: Instrument
@@ -211,7 +187,7 @@ class VenueView:
 class BookView:
     """All venues that can be seen whole, and the names of the inputs that cannot (``missing``)."""
 
-    frame: Frame
+    frame: BookFrame
     venues: tuple[VenueView, ...]
     missing: tuple[str, ...]
 
@@ -263,20 +239,15 @@ class BookView:
     @cached_property
     def restriction(self) -> str | None:
         """Why only risk-reducing defence may act; None when everything may (rule 0)."""
-        risk = self.frame.risk
-        reasons = {
-            "kill switch is on": risk.is_killed,
-            f"orders in doubt: {', '.join(risk.in_doubt)}": bool(risk.in_doubt),
-            f"open breaks: {', '.join(item.key for item in risk.breaks)}": bool(risk.breaks),
-            f"unknown: {', '.join(self.missing)}": self.frame.exposure.equity_usdt is None or not self.venues,
-            f"stale: {', '.join(n for v in self.venues for n in v.stale)}": bool(self.venues) and not self.fresh,
-            "equity is not above 0": (self.frame.exposure.equity_usdt or 1) <= 0,
-        }
-        found = [why for why, is_so in reasons.items() if is_so]
-        return "; ".join(found) or None
+        exposure, venues = self.frame.exposure, self.venues
+        is_unknown = exposure.equity_usdt is None or not venues
+        is_stale = bool(venues) and not self.fresh
+        unknown = ", ".join(self.missing) or "equity" if is_unknown else ""
+        stale = ", ".join(n for v in venues for n in v.stale) if is_stale else ""
+        return restriction_of(self.frame.risk, unknown, stale, exposure.equity_usdt or None)
 
 
-def look(frame: Frame) -> BookView:
+def look(frame: BookFrame) -> BookView:
     """The picture: venues with instrument, books, mark and margin state known, and names of what was never seen."""
     if frame.price <= 0:
         return BookView(frame, (), (*frame.exposure.unknown, f"price:{frame.parameters.asset}"))
@@ -291,7 +262,7 @@ def look(frame: Frame) -> BookView:
     return BookView(frame, tuple(venues), tuple(missing))
 
 
-def _venue_view(frame: Frame, venue: BasisVenue, states: Mapping[PositionKey, MarginState]) -> VenueView | str:
+def _venue_view(frame: BookFrame, venue: BasisVenue, states: Mapping[PositionKey, MarginState]) -> VenueView | str:
     market, asset = frame.market, frame.parameters.asset
     spot_key, perp_key = venue.spot_key(asset), venue.perp_key(asset)
     spot, perp = market.instruments.get(spot_key), market.instruments.get(perp_key)
@@ -307,8 +278,3 @@ def _venue_view(frame: Frame, venue: BasisVenue, states: Mapping[PositionKey, Ma
         return f"mark:{perp_key}"
     memory = frame.memory.venues.get(venue.name, VenueMemory())
     return VenueView(frame, venue, spot, perp, spot_book, perp_book, mark, state, memory)
-
-
-def brief(value: Decimal) -> str:
-    """Six significant digits, for people."""
-    return f"{Decimal(f'{value:.6g}').normalize():f}" if value else "0"

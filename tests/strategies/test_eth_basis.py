@@ -15,7 +15,7 @@ from basis_daemon.domain.order import ExecutionMode, Order, Side
 from basis_daemon.settings import strategy_parameters
 from basis_daemon.strategies import STRATEGIES
 from basis_daemon.strategies.basis import BtcBasis
-from basis_daemon.strategies.parameters import BasisVenue
+from basis_daemon.strategies.parameters import BasisParameters, BasisVenue
 from tests.builders import BINANCE, D, Holding, Scene, executed, idle, paired, parameters, signs, trades_of, why_not
 from tests.settings.files import edited, fault, load
 from tests.strategies.test_btc_basis_defence import with_sigma
@@ -50,7 +50,7 @@ def test_each_asset_brings_its_own_shock_and_every_other_default_is_shared() -> 
 
 
 def test_the_registered_book_trades_eth_and_refuses_the_parameters_of_another_coin() -> None:
-    book = STRATEGIES["eth_basis"](parameters(asset="ETH"))
+    book = STRATEGIES["eth_basis"](parameters(asset="ETH"), "")
     assert book.name == "eth_basis"
     assert book.instruments == {SPOT, PERP}
     with pytest.raises(ConfigError, match="BtcBasis: parameters are of ETH, expected BTC"):
@@ -60,6 +60,7 @@ def test_the_registered_book_trades_eth_and_refuses_the_parameters_of_another_co
 def test_the_kind_in_the_file_brings_the_shock_of_its_asset(tmp_path: Path) -> None:
     settings = load(tmp_path, edited(("kind: btc_basis", "kind: eth_basis"))).settings
     found = strategy_parameters(settings, "btc")
+    assert isinstance(found, BasisParameters)
     assert (found.asset, found.shock) == ("ETH", D("0.25"))
 
 

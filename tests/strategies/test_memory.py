@@ -15,7 +15,8 @@ from basis_daemon.domain.order import Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
 from basis_daemon.strategies.basis import BtcBasis
-from basis_daemon.strategies.memory import DAY, BasisMemory
+from basis_daemon.strategies.legs import DAY
+from basis_daemon.strategies.memory import BasisMemory
 from tests.builders import (
     BINANCE,
     CASH,

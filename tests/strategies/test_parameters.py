@@ -62,5 +62,5 @@ def test_the_registered_book_declares_every_key_it_may_hold() -> None:
     assert book.name == "two venues"
     assert book.instruments == {SPOT, PERP, "bybit:spot:BTC", "bybit:perp:BTCUSDT"}
     assert {MARGIN, "bybit:spot:USDT", "wallet:token:USDT", "binance:transit:USDT"} < book.declared_keys
-    assert "wallet:token:USDT" not in STRATEGIES["btc_basis"](parameters()).declared_keys  # no route leads there
+    assert "wallet:token:USDT" not in STRATEGIES["btc_basis"](parameters(), "").declared_keys  # no route leads there
     assert book.decision_interval_s == 15
