@@ -11,7 +11,7 @@ LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --custom
 # -n 2: the suite is written for two cores; loadfile keeps a file's module fixtures (an exchange, a chain) in one worker.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo check lint types layers tidy gates test test-fast bench lock clean
+.PHONY: help setup demo check lint types layers tidy gates world test test-fast bench lock lock-npm clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,10 +48,13 @@ tidy: setup
 gates: setup
 	$(BIN)/python -m tests.quality_gates --category all
 
-test: setup ## all tests
+world: setup ## install and build the sandbox chain in the user's cache (needs Node.js; a minute, once)
+	@$(BIN)/basis-daemon sandbox chain --prepare-only
+
+test: world ## all tests
 	$(PYTEST) tests
 
-test-fast: setup ## all tests but the journeys and the slow ones
+test-fast: world ## all tests but the journeys and the slow ones
 	$(PYTEST) -m "not journey and not slow" tests
 
 bench: setup ## throughput and latency against the committed floors
@@ -60,6 +63,10 @@ bench: setup ## throughput and latency against the committed floors
 lock: setup ## resolve the lock files again (UPGRADE=--upgrade takes newer versions)
 	$(BIN)/uv pip compile $(LOCK_FLAGS) $(UPGRADE) --extra research --extra test pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK_FLAGS) $(UPGRADE) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+
+lock-npm: ## resolve the packages of the sandbox chain again, after an edit of their package.json
+	cd basis_daemon/sandbox/chain && npm install --package-lock-only --ignore-scripts --legacy-peer-deps \
+	  --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean: ## remove the environment and everything generated
 	rm -rf $(VENV) .features.json .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist report.html

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -47,6 +48,25 @@ _CODE_OF: Sequence[tuple[type[BasisError], ExitCode]] = (
     (ModeMismatchError, ExitCode.REFUSED),
     (BasisError, ExitCode.FAILED_CHECK),
 )
+
+
+@contextmanager
+def out_of_the_tree() -> Iterator[None]:
+    """An error raised on purpose comes out of a task tree as itself, to be told."""
+    told: list[BasisError] = []
+    try:
+        yield
+    except* BasisError as group:
+        told += _leaves(group)
+    if told:
+        raise told[0]
+
+
+def _leaves(group: BaseExceptionGroup[BasisError]) -> list[BasisError]:
+    found: list[BasisError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
 
 
 def exit_code_of(error: BasisError) -> ExitCode:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from rich.text import Text
 
 from basis_daemon.cli.answers import JsonOption, answer
 from basis_daemon.domain.errors import ConfigError
+from basis_daemon.sandbox.chain.options import USER_FUNDS, ChainOptions
 from basis_daemon.sandbox.exchange.accounts import AccountSpec
 from basis_daemon.sandbox.exchange.faults import REST_KINDS, STREAM_KINDS
 from basis_daemon.sandbox.exchange.market_events import EVENT_KINDS
@@ -27,11 +30,6 @@ class TimeMode(StrEnum):
     AUTO = "auto"
     MANUAL = "manual"
     PACED = "paced"
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `exchange` a sub-command while it is the only one."""
 
 
 @app.command(
@@ -78,4 +76,64 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
         run_sandbox(options)
     except (DataError, OSError) as error:
         message = f"sandbox exchange: {error}"
+        raise ConfigError(message) from error
+
+
+def _funds() -> str:
+    return ", ".join(f"{symbol}={amount}" for symbol, amount in USER_FUNDS.items())
+
+
+def _amounts(given: list[str]) -> dict[str, Decimal]:
+    try:
+        return {symbol: Decimal(amount) for symbol, _, amount in (text.partition("=") for text in given)}
+    except InvalidOperation:
+        raise typer.BadParameter(f"--fund is SYMBOL=AMOUNT such as USDT=1000, found {', '.join(given)}") from None
+
+
+@app.command(
+    epilog="`basis-daemon sandbox chain --directory runs/chain` needs Node.js once, to install and build the world in "
+    "your cache. Stop it with Ctrl-C. Its control port scripts what happens: prices, rates, rebases, pauses, time and "
+    "reorganisations; GET / explains them."
+)
+def chain(
+    *,
+    directory: Annotated[Path, typer.Option(help="Gets world.json, user.key and ready.json.")] = Path("runs/chain"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="JSON-RPC, HTTP and WebSocket; 0 takes a free one.")] = 0,
+    control_port: Annotated[int, typer.Option(min=0, max=65535, help="Steers it; 0 takes a free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the user's key.")] = 7,
+    block_time: Annotated[
+        float, typer.Option(min=0, help="Seconds between blocks; with 0 every transaction gets a block at once.")
+    ] = 1.0,
+    fund: Annotated[
+        list[str] | None, typer.Option(help=f"SYMBOL=AMOUNT that the user begins with; repeatable. Else {_funds()}.")
+    ] = None,
+    prepare_only: Annotated[
+        bool, typer.Option("--prepare-only", help="Install and build what is missing in the cache, and end.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an Ethereum of its own on loopback until it is told to stop: Aave, Uniswap, Lido, ether.fi and a funded user.
+
+    ready.json appears in --directory once it answers, names the addresses and files, and goes away at the end.
+    """
+    from basis_daemon.sandbox.chain.node import ChainError  # noqa: PLC0415 - web3 takes a second to load, and a book at exchanges never needs it
+    from basis_daemon.sandbox.chain.server import run_chain  # noqa: PLC0415 - web3 takes a second to load, and a book at exchanges never needs it
+    from basis_daemon.sandbox.chain.toolchain import ToolchainError  # noqa: PLC0415 - web3 takes a second to load, and a book at exchanges never needs it
+    from basis_daemon.sandbox.chain.world import prepare  # noqa: PLC0415 - web3 takes a second to load, and a book at exchanges never needs it
+
+    progress = partial(typer.echo, err=True)
+    try:
+        if prepare_only:
+            state = str(prepare(progress).state)
+            answer({"world": state}, as_json=as_json, shown=Text(f"the world is at {state}"))
+            return
+        options = ChainOptions(
+            directory=directory, port=port, control_port=control_port, seed=seed, block_time_s=block_time or None,
+            funds=_amounts(fund) if fund else USER_FUNDS,
+        )  # fmt: skip
+        ready = str(options.ready_file)
+        answer({"ready_file": ready}, as_json=as_json, shown=Text(f"starting; it listens when {ready} appears"))
+        run_chain(options, progress)
+    except (ToolchainError, ChainError, OSError, ValueError) as error:
+        message = f"sandbox chain: {error}"
         raise ConfigError(message) from error
