@@ -40,6 +40,11 @@ class CEXAccountSource:
         """The venue part of its keys."""
         return self._desk.name
 
+    @property
+    def accrues(self) -> bool:
+        """False: whatever comes has a row of its own."""
+        return False
+
     async def fetch_report(self) -> AccountReport:
         """Balances, positions, margin and open orders; ``observed_at`` is no later than the answer."""
         desk, seen = self._desk, self._now()

@@ -177,6 +177,11 @@ class PaperAccount:
         self._venue.tell(self._exchange.cancel(_target_of(order)))
         return self._evidence(order, self._venue.clock.wall())
 
+    @property
+    def accrues(self) -> bool:
+        """False: whatever comes has a row of its own."""
+        return False
+
     async def fetch_report(self) -> AccountReport:
         await self._ask(self.account)
         if self._exchange.wallets.perps(self.account) is None:

@@ -1,0 +1,73 @@
+"""What a chain node means by an error, in the daemon's classes. Its words differ by client; the meaning does not."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from basis_daemon.domain.errors import BasisError, ErrorClass, IntegrityError, OrderRejectedError, VenueUnreachableError
+
+TEXT_MAX = 300
+
+
+class Refusal(StrEnum):
+    """Why a node did not take a transaction."""
+
+    ALREADY_KNOWN = "already_known"
+    NONCE_TOO_LOW = "nonce_too_low"
+    UNDERPRICED_REPLACEMENT = "underpriced_replacement"
+    FEE_TOO_LOW = "fee_too_low"
+    INSUFFICIENT = "insufficient"
+    POOL_FULL = "pool_full"
+    OTHER = "other"
+
+
+_WORDS: tuple[tuple[Refusal, re.Pattern[str]], ...] = tuple(
+    (refusal, re.compile(pattern, re.IGNORECASE))
+    for refusal, pattern in (
+        (Refusal.ALREADY_KNOWN, r"already ?known|already imported|already_exists|(?<!un)known transaction"),
+        (Refusal.UNDERPRICED_REPLACEMENT, r"replacement transaction underpriced|replacement ?not ?allowed|not replace"),
+        (Refusal.NONCE_TOO_LOW, r"nonce (is )?too low|nonce_too_low|old ?nonce"),
+        (Refusal.INSUFFICIENT, r"insufficient ?funds|upfront cost exceeds|insufficient balance"),
+        (Refusal.FEE_TOO_LOW, r"less than block base fee|transaction underpriced|fee ?too ?low|gas price below"),
+        (Refusal.POOL_FULL, r"pool is full|limit reached|txpool_limit"),
+    )
+)
+"""First match wins. anvil, geth, reth, Nethermind, Besu and Erigon, each in the words that it uses."""
+
+
+def refusal_of(message: str) -> Refusal:
+    """The meaning of an error that a node gave to ``eth_sendRawTransaction``."""
+    return next((refusal for refusal, words in _WORDS if words.search(message)), Refusal.OTHER)
+
+
+class ForeignNonceError(IntegrityError):
+    """A nonce of ours was used by a transaction that is not ours: somebody else signs with this key. Halt."""
+
+
+def foreign_nonce(address: str, nonce: int, found: str) -> ForeignNonceError:
+    """With the remedy in its message."""
+    return ForeignNonceError(
+        f"address {address}: nonce {nonce} belongs to another hand: {found}; somebody else signs with this key, so "
+        "nothing more is signed here. Find out who; if it was you, adopt the chain's nonce and start again"
+    )
+
+
+class DisagreementError(VenueUnreachableError):
+    """Two endpoints answered the same question about the same block differently; neither is believed."""
+
+
+class SimulationRevertedError(OrderRejectedError):
+    """The call reverts on the present state, so nothing was signed; ``revert_data`` is the contract's own answer."""
+
+    def __init__(self, message: str, revert_data: bytes) -> None:
+        super().__init__(message, ErrorClass.BAD_PARAMS, code="0x" + revert_data[:4].hex())
+        self.revert_data = revert_data
+
+
+class NodeRefusalError(BasisError):
+    """A node understood and refused; the next one would say the same."""
+
+    def __init__(self, refusal: Refusal, text: str) -> None:
+        super().__init__(f"{refusal}: {text}")
+        self.refusal = refusal

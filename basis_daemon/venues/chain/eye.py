@@ -1,0 +1,158 @@
+"""What one owner sees of its chain: everything at one block, read once for all who ask.
+
+Balances, figures and market of a block belong together: whoever is shown two of them is shown one state of the chain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from basis_daemon.domain.chain import BlockRef, ChainEvent, ClaimReport, GasTick, LendingReport
+from basis_daemon.domain.errors import VenueUnreachableError
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.ports import Clock
+from basis_daemon.venues.chain.aave_reads import read_account, read_emode, read_reserves
+from basis_daemon.venues.chain.addresses import AddressBook
+from basis_daemon.venues.chain.endpoint import Header, newest_header
+from basis_daemon.venues.chain.gas import GasDesk
+from basis_daemon.venues.chain.heads import Head
+from basis_daemon.venues.chain.rpc import RpcPool
+from basis_daemon.venues.chain.staking_reads import read_lst
+from basis_daemon.venues.chain.tokens import AAVE, ETH, WALLET
+from basis_daemon.venues.chain.wallet_reads import (
+    read_etherfi_claims,
+    read_lido_claims,
+    read_payable,
+    read_restaked,
+    read_wallet,
+)
+
+LIDO, ETHERFI, EIGENLAYER = "lido", "etherfi", "eigenlayer"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is looked at: symbols of reserves, for each collateral the e-mode it is read in, and staking tokens.
+
+    ``staked`` names for each how many tokens the pools are asked about.
+    """
+
+    reserves: tuple[str, ...] = ()
+    emodes: Mapping[str, int] = field(default_factory=dict)
+    staked: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the owner holds at one block, in whole units by key, zeros too, and its figures at the lender."""
+
+    block: BlockRef
+    held: Mapping[PositionKey, Decimal]
+    lending: LendingReport | None
+    claims: Mapping[PositionKey, ClaimReport] = field(default_factory=dict)
+
+
+class ChainEye:
+    """Reads for one owner. ``held`` is what the book knows of its accounts: some claims cannot be listed by owner."""
+
+    def __init__(
+        self,
+        rpc: RpcPool,
+        book: AddressBook,
+        owner: str,
+        watch: Watch,
+        gas: GasDesk,
+        clock: Clock,
+        held: Callable[[], Mapping[PositionKey, Decimal]],
+    ) -> None:
+        self.book, self.owner = book, owner
+        self._rpc, self._watch, self._gas, self._clock, self._held = rpc, watch, gas, clock, held
+        self._head: Header | None = None
+        self._sight: Sight | None = None
+        self._lock = asyncio.Lock()
+
+    def on_head(self, head: Head) -> None:
+        """A ``HeadSink``."""
+        self._head = head.header
+
+    async def newest(self) -> Header:
+        """The newest block that was told of. Raises VenueUnreachableError before any was."""
+        if self._head is None:
+            self._head = await self._rpc.ask("newest block", newest_header)
+        return self._head
+
+    async def look(self, block: BlockRef) -> Sight:
+        """The owner at this block; read once, and confirmed by a second endpoint where there is one.
+
+        Raises VenueUnreachableError: a part of the picture is no picture.
+        """
+        async with self._lock:
+            if self._sight is None or self._sight.block.hash != block.hash:
+                self._sight = await self._read(block)
+            return self._sight
+
+    async def market(self) -> tuple[ChainEvent, ...]:
+        """Everything that is watched, at the newest block. Raises VenueUnreachableError."""
+        header, now_ns = await self.newest(), self._clock.monotonic_ns()
+        block, book = header.block, self.book
+        events: list[ChainEvent] = []
+        if self._watch.reserves:
+            events += await read_reserves(self._rpc, block, book, self._watch.reserves, now_ns)
+        for symbol, size in self._watch.staked.items():
+            events.append(await read_lst(self._rpc, block, book, symbol, size, now_ns))
+        for collateral, category in self._watch.emodes.items():
+            events.append(await read_emode(self._rpc, block, book, category, collateral, now_ns))
+        fees = await self._gas.fresh(header)
+        events.append(GasTick(ETH, block, now_ns, header.base_fee_wei, fees.tip_wei))
+        return tuple(events)
+
+    async def _read(self, block: BlockRef) -> Sight:
+        reader = _Confirmed(self._rpc)
+        held = dict(await read_wallet(reader, block, self.book, self.owner))
+        lending = None
+        if self.book.aave_v3 is not None:
+            account = await read_account(reader, block, self.book, self.owner)
+            held |= account.balances
+            lending = account.report
+        if self.book.lido is not None:
+            held |= await read_lido_claims(reader, block, self.book, self.owner)
+        if self.book.etherfi is not None:
+            held |= await read_etherfi_claims(reader, block, self.book, self.owner, self._claims_at(ETHERFI))
+        if self.book.eigenlayer is not None:
+            held |= await read_restaked(reader, block, self.book, self.owner)
+        owed = {key: amount for key, amount in held.items() if key.kind is Kind.CLAIM and amount}
+        payable = await read_payable(reader, block, self.book, owed)
+        claims = {key: ClaimReport(key, block, amount, key in payable) for key, amount in owed.items()}
+        return Sight(block, held, lending, claims)
+
+    def _claims_at(self, venue: str) -> list[int]:
+        keys = self._held()
+        return [int(key.symbol) for key in keys if key.venue == venue and key.kind is Kind.CLAIM]
+
+
+class _Confirmed:
+    """A reader whose every answer two endpoints gave alike, where two are configured."""
+
+    def __init__(self, rpc: RpcPool) -> None:
+        self._rpc = rpc
+        self.call_at = rpc.confirmed_read
+
+
+COVERED: Mapping[str, frozenset[Kind]] = {
+    WALLET: frozenset({Kind.TOKEN, Kind.LST}),
+    AAVE: frozenset({Kind.ATOKEN, Kind.VDEBT}),
+    LIDO: frozenset({Kind.CLAIM}),
+    ETHERFI: frozenset({Kind.CLAIM}),
+    EIGENLAYER: frozenset({Kind.SHARE, Kind.CLAIM}),
+}
+"""What a report of each account speaks for."""
+
+
+def part_of(sight: Sight, account: str) -> Mapping[PositionKey, Decimal]:
+    """What of it lies at one account; raises VenueUnreachableError for an account that is not read."""
+    if account not in COVERED:
+        raise VenueUnreachableError(f"account {account}: nothing is read of it, expected one of {', '.join(COVERED)}")
+    return {key: amount for key, amount in sight.held.items() if key.venue == account}

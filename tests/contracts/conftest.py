@@ -1,0 +1,5 @@
+"""The laboratory is everybody's here."""
+
+from tests.contracts.lab import built, lab
+
+__all__ = ["built", "lab"]
