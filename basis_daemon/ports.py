@@ -96,6 +96,18 @@ class ExecutionInterface(Protocol):
         ...
 
 
+class GroupExecution(Protocol):
+    """Executes an atomic group as one transaction. Raises like ExecutionInterface, and PlanRefusedError."""
+
+    async def execute_group(self, orders: Sequence[Order], timestamp: datetime) -> Sequence[Trade]:
+        """Send once; one trade per order, in order, of which the first carries all the money."""
+        ...
+
+    async def find_group(self, orders: Sequence[Order], sent_at: datetime) -> Sequence[Evidence]:
+        """What the venue knows, one answer per order, all alike. Raises VenueUnreachableError."""
+        ...
+
+
 class AccountSource(Protocol):
     """The venue's word on one account. Methods raise VenueUnreachableError when it gave no usable answer."""
 
@@ -104,8 +116,13 @@ class AccountSource(Protocol):
         """The venue part of its position keys."""
         ...
 
+    @property
+    def accrues(self) -> bool:
+        """True when its balances grow by themselves: its report agrees with a book that has its newest flows."""
+        ...
+
     async def fetch_report(self) -> AccountReport:
-        """Balances, positions, margin and open orders now."""
+        """Balances, positions, margin and open orders now; where it accrues, as of the newest flows it told."""
         ...
 
     async def fetch_trades(self, since: datetime) -> Sequence[Trade]:
@@ -117,10 +134,7 @@ class AccountSource(Protocol):
         ...
 
     async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
-        """Moves between this account and others of the same key since ``since`` (market time), whoever asked for them.
-
-        Their order_id is empty: those of our orders are known by their trade_id.
-        """
+        """Moves between this account and others of the same key since ``since`` (market time), without order_id."""
         ...
 
     def hurry(self) -> None:
@@ -152,10 +166,14 @@ class KillPoint(StrEnum):
     DURING_PRUNING = "during_pruning"
     IN_START_UP = "in_start_up"
     IN_DRAIN = "in_drain"
+    TX_SIGNED = "tx_signed"
+    TX_JOURNALLED = "tx_journalled"
+    TX_BROADCAST = "tx_broadcast"
+    TX_INCLUDED = "tx_included"
 
 
 Probe = Callable[[KillPoint], None]
-"""Called at each passing of a point; a drill kills the process there, everywhere else nothing happens."""
+"""Called at each passing of a point; a drill kills the process there."""
 
 
 def pass_by(point: KillPoint) -> None:
@@ -164,7 +182,7 @@ def pass_by(point: KillPoint) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InstrumentsChanged:
-    """The venue changed its terms: these instruments are now so."""
+    """These instruments are now so."""
 
     account: str
     instruments: Mapping[PositionKey, Instrument]
@@ -224,6 +242,7 @@ class RecordKind(StrEnum):
     GUARD = "guard"
     OPERATOR = "operator"
     WITHDRAWAL = "withdrawal"
+    TRANSACTION = "transaction"
     SNAPSHOT = "snapshot"
     ASKED = "asked"
     LIFE = "life"
@@ -235,8 +254,7 @@ class RecordKind(StrEnum):
 class Record(Struct, eq=False):
     """One journal row before it has a sequence number; ``payload`` is JSON text, the ids tie it to intent and cause.
 
-    Nobody changes one. The text may be given as what will make it, out of values that never change: it is made when it
-    is first asked for, which the journal does on the thread that writes, while nobody decides anything.
+    Nobody changes one. The text may be given as what will make it: made when first asked for, on the writing thread.
     """
 
     kind: RecordKind

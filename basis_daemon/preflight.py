@@ -21,6 +21,7 @@ from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.settings import Fault, Settings, make_strategies
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import get_logger
+from basis_daemon.wiring_purse import examine_chain, wallet_address, wallet_leases
 from basis_daemon.wiring_venues import account_leases, examine_venues
 
 _MB = 1_000_000
@@ -65,6 +66,7 @@ async def examine(settings: Settings, *, is_start: bool = False) -> list[Check]:
     found += [lock(settings), journal(settings.journal_file, journal_identity(settings), is_start=is_start)]
     async with TaskTree("preflight") as tree:
         found += await examine_venues(settings, make_strategies(settings), SystemClock(), tree)
+        found += await examine_chain(settings, SystemClock(), tree)
         tree.cancel_all("examined")  # what kept streams alive is closed and would only sleep on
     return found
 
@@ -76,6 +78,8 @@ def journal_identity(settings: Settings) -> Identity:
         for venue in settings.enabled_venues.values()
         for account in {venue.accounts.spot, venue.accounts.derivatives}
     )
+    if (address := wallet_address(settings)) is not None:
+        accounts.append(f"chain:{address}")
     fingerprint = hashlib.sha256(json.dumps(accounts).encode()).hexdigest()
     return Identity(settings.book.name, JournalMode(settings.mode.value), fingerprint)
 
@@ -128,7 +132,7 @@ def lock(settings: Settings) -> Check:
             )
         held.release()
     with suppress(ConfigError):  # of a way to the venue that is not there its own line speaks
-        for lease in account_leases(settings):
+        for lease in (*account_leases(settings), *wallet_leases(settings)):
             try:
                 with lease:
                     pass

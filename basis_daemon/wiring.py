@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from basis_daemon.clock import SystemClock
+from basis_daemon.domain.decision import Exposure
 from basis_daemon.domain.errors import ConfigError
-from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.capital import Cashier
 from basis_daemon.engine.codec import GuardState
@@ -42,7 +43,7 @@ from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.ports import RecordKind, StoredRecord
 from basis_daemon.preflight import clear_to_start
 from basis_daemon.settings import Settings, config_hash, make_strategies
-from basis_daemon.strategies.basis import BasisStrategy
+from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor, phase_teller
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import (
@@ -65,7 +66,11 @@ from basis_daemon.wiring_limits import (
     watch_limits,
 )
 from basis_daemon.wiring_logs import logged
+from basis_daemon.wiring_purse import chain_venues, open_purse, wallet_leases
 from basis_daemon.wiring_venues import Venue, account_leases, make_venues
+
+if TYPE_CHECKING:
+    from basis_daemon.wiring_chain import Purse
 
 VALUATION_STEP = timedelta(hours=1)
 _NS = 1_000_000_000
@@ -113,9 +118,11 @@ async def _live(
     settings: Settings, journal: SqliteJournal, clock: SystemClock, service: ServiceManager, *, arm: bool
 ) -> None:
     async with TaskTree("daemon") as tree, AsyncExitStack() as stack:
-        for lease in account_leases(settings):
+        for lease in (*account_leases(settings), *wallet_leases(settings)):
             stack.enter_context(lease)
-        daemon = _assemble(settings, journal, clock, service, tree)
+        alarm = make_alarm(Metrics())
+        purse = await open_purse(settings, clock, tree, alarm)
+        daemon = _assemble(settings, journal, clock, service, tree, alarm, purse)
         desk = Desk(
             rows=lambda after: rows_of(settings.journal_file, after),
             begins_at=lambda: _begins_at(settings.journal_file),
@@ -191,14 +198,21 @@ class _Core:
 
 
 def _assemble(
-    settings: Settings, journal: SqliteJournal, clock: SystemClock, service: ServiceManager, tree: TaskTree
+    settings: Settings,
+    journal: SqliteJournal,
+    clock: SystemClock,
+    service: ServiceManager,
+    tree: TaskTree,
+    alarm: Alarm,
+    purse: Purse | None,
 ) -> Daemon:
-    alarm, recorder = make_alarm(Metrics()), Recorder(recover(journal), journal)
+    recorder = Recorder(recover(journal), journal)
     monitor, mailbox, strategies = PositionMonitor(), Mailbox(), make_strategies(settings)
     handler = PositionUpdateHandler(recorder, monitor, alarm)
     freshness = Freshness(mailbox, FreshnessLimits(settings.freshness.quote_s, settings.freshness.account_s))
     probe = drill(settings)
     venues = make_venues(settings, strategies, recorder.state, clock, alarm, probe)
+    venues += chain_venues(purse, strategies, recorder, journal, clock, tree, alarm, probe)
     guard = Guard(recorder, alarm)
     last_hop = LastHop(recorder, guard, clock, alarm, collars(settings), mailbox)
     manager = _routes(venues, handler, strategies, last_hop)
@@ -227,18 +241,7 @@ def _assemble(
         mailbox=mailbox,
         freshness=freshness,
         fence=fence,
-        guard_watch=GuardWatch(
-            guard,
-            recorder,
-            freshness,
-            clock,
-            alarm,
-            Sight(
-                lambda: [of_one.survey(own)[1] for own, of_one in zip(strategies, pictures, strict=True)],
-                lambda: book_drawdown(valuers),
-            ),
-            watch_limits(settings, strategies),
-        ),
+        guard_watch=_guard_watch(core, strategies, pictures, valuers),
         upkeep=Upkeep(recorder, alarm, settings.journal.snapshot_rows, journal, disk_watch(settings, guard), probe),
         valuers=valuers,
         memory_share=MemoryWatch().share,
@@ -246,9 +249,21 @@ def _assemble(
     rhythm = Rhythm(settings.reconcile.interval_s, settings.shutdown.drain_s)
     tell = phase_teller(service, f"{settings.book.name}, mode {settings.mode}")
     supervisor = Supervisor(parts, rhythm, clock, alarm, _settling(tell), service.alive)
-    wallets = {s.name: tuple(venue.cash_key for venue in s.parameters.venues) for s in strategies}
+    wallets = {strategy.name: strategy.charter.cash for strategy in strategies}
     own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
     return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), venues, valuers)
+
+
+def _guard_watch(
+    core: _Core, strategies: list[BookStrategy], pictures: Sequence[PictureMaker], valuers: Sequence[Valuer]
+) -> GuardWatch:
+    """What the guard sees of all books."""
+
+    def exposures() -> list[Exposure]:
+        return [of_one.survey(own)[1] for own, of_one in zip(strategies, pictures, strict=True)]
+
+    sight, limits = Sight(exposures, lambda: book_drawdown(valuers)), watch_limits(core.settings, strategies)
+    return GuardWatch(core.guard, core.recorder, core.freshness, core.clock, core.alarm, sight, limits)
 
 
 def _settling(tell: Callable[[Phase], None]) -> Callable[[Phase], None]:
@@ -268,10 +283,10 @@ def _fall_due(valuers: Sequence[Valuer]) -> None:
         valuer.due.set()
 
 
-def _risk_desk(core: _Core, strategy: BasisStrategy, is_armed: Callable[[], bool]) -> RiskDesk:
+def _risk_desk(core: _Core, strategy: BookStrategy, is_armed: Callable[[], bool]) -> RiskDesk:
     return RiskDesk(
         limits=risk_limits(core.settings, strategy, core.manager.operations),
-        ladder=strategy.parameters.ladder,
+        ladder=strategy.charter.ladder,
         permissions=Permissions(core.manager.operations, strategy.declared_keys, is_armed),
         recorder=core.recorder,
         guard=core.guard,
@@ -279,7 +294,7 @@ def _risk_desk(core: _Core, strategy: BasisStrategy, is_armed: Callable[[], bool
     )
 
 
-def _picture_maker(core: _Core, strategy: BasisStrategy, desk: RiskDesk) -> PictureMaker:
+def _picture_maker(core: _Core, strategy: BookStrategy, desk: RiskDesk) -> PictureMaker:
     return PictureMaker(
         mailbox=core.mailbox,
         monitor=core.monitor,
@@ -293,11 +308,11 @@ def _picture_maker(core: _Core, strategy: BasisStrategy, desk: RiskDesk) -> Pict
     )
 
 
-def _valuer(core: _Core, strategy: BasisStrategy, pictures: PictureMaker, reconcilers: Sequence[Reconciler]) -> Valuer:
+def _valuer(core: _Core, strategy: BookStrategy, pictures: PictureMaker, reconcilers: Sequence[Reconciler]) -> Valuer:
     budget = core.settings.strategies[strategy.name].budget_usdt
     own = accounts_of(strategy)
     return Valuer(
-        mandate=Mandate(strategy.name, strategy.parameters.max_drawdown, budget),
+        mandate=Mandate(strategy.name, strategy.charter.max_drawdown, budget, strategy.charter.numeraire),
         recorder=core.recorder,
         reconcilers=[reconciler for reconciler in reconcilers if reconciler.account in own],
         survey=partial(pictures.survey, strategy),
@@ -306,7 +321,7 @@ def _valuer(core: _Core, strategy: BasisStrategy, pictures: PictureMaker, reconc
     )
 
 
-def _engine(core: _Core, strategy: BasisStrategy, desk: RiskDesk, pictures: PictureMaker) -> EventDrivenStrategyEngine:
+def _engine(core: _Core, strategy: BookStrategy, desk: RiskDesk, pictures: PictureMaker) -> EventDrivenStrategyEngine:
     execution = VenueManager(
         recorder=core.recorder,
         runner=core.runner,
@@ -331,23 +346,19 @@ def _engine(core: _Core, strategy: BasisStrategy, desk: RiskDesk, pictures: Pict
 
 # ------------------------------------------------------------------------------------------------------- the venues
 def _routes(
-    venues: Sequence[Venue], handler: PositionUpdateHandler, strategies: list[BasisStrategy], last_hop: LastHop
+    venues: Sequence[Venue], handler: PositionUpdateHandler, strategies: list[BookStrategy], last_hop: LastHop
 ) -> VenueInterfaceManager:
     """The routing table, complete for what the strategies need."""
 
     def on_trade(trade: Trade) -> None:
         handler.process_trades([trade])
 
-    routes = [route for venue in venues for route in venue.routes(on_trade)]
-    return VenueInterfaceManager((), _needed(strategies), routes, let_out=last_hop.let_out)
-
-
-def _needed(strategies: list[BasisStrategy]) -> set[tuple[OrderOperation, str]]:
-    """Routes without which a strategy could not act; checked before anything starts."""
-    needed: set[tuple[OrderOperation, str]] = set()
-    for strategy in strategies:
-        for venue in strategy.parameters.venues:
-            needed |= {(OrderOperation.SPOT_TRADE, venue.spot_account), (OrderOperation.PERP_TRADE, venue.perp_account)}
-            if not venue.is_unified:
-                needed |= {(OrderOperation.TRANSFER, venue.spot_account), (OrderOperation.TRANSFER, venue.perp_account)}
-    return needed
+    made = [(venue, venue.routes(on_trade)) for venue in venues]
+    return VenueInterfaceManager(
+        (),
+        {route for strategy in strategies for route in strategy.charter.needed},
+        [route for _, routes in made for route in routes],
+        let_out=last_hop.let_out,
+        groups=next((venue.groups for venue in venues if venue.groups is not None), None),
+        chain_by_venue={at: venue.chain for venue, routes in made if venue.chain for at, _ in routes},
+    )

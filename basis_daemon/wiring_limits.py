@@ -15,26 +15,25 @@ from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.picture import accounts_of
 from basis_daemon.engine.upkeep import DiskWatch
 from basis_daemon.settings import Settings
-from basis_daemon.strategies.basis import BasisStrategy
+from basis_daemon.strategies.charter import BookStrategy
 
 _MB = 1_000_000
 
 
 def risk_limits(
-    settings: Settings, strategy: BasisStrategy, operations: Mapping[str, frozenset[OrderOperation]]
+    settings: Settings, strategy: BookStrategy, operations: Mapping[str, frozenset[OrderOperation]]
 ) -> RiskLimits:
     """Of the gate before every plan of one strategy."""
-    p, risk = strategy.parameters, settings.risk
-    accounts = {account: venue.name for venue in p.venues for account in (venue.spot_account, venue.perp_account)}
+    charter, risk = strategy.charter, settings.risk
     return RiskLimits(
         order_notional_max_usdt=risk.order_notional_max_usdt,
         price_band_bp=risk.price_band_bp,
-        slippage_max_bp=p.slip_emergency_bp,
-        venue_share_max=p.venue_cap,
+        slippage_max_bp=charter.slip_emergency_bp,
+        venue_share_max=charter.venue_cap,
         orders_per_minute_max=risk.orders_per_minute_max,
-        z_open=p.z_open,
-        shocks={p.asset: p.shock},
-        exchange_of=accounts,
+        z_open=charter.ladder.z_open,
+        shocks=charter.shocks,
+        exchange_of=charter.exchange_of,
         recipients=frozenset(operations) & accounts_of(strategy),
     )
 
@@ -51,7 +50,7 @@ def usdt_proxies(settings: Settings) -> list[PositionKey]:
     return [] if proxy is None else [PositionKey.of(venue.accounts.spot, Kind.SPOT, proxy) for venue in venues]
 
 
-def watch_limits(settings: Settings, strategies: list[BasisStrategy]) -> WatchLimits:
+def watch_limits(settings: Settings, strategies: list[BookStrategy]) -> WatchLimits:
     """Of the guard over all strategies; of an asset's shocks the widest."""
     guard = settings.guard
     return WatchLimits(
@@ -65,7 +64,7 @@ def watch_limits(settings: Settings, strategies: list[BasisStrategy]) -> WatchLi
         fee_coin_min_usdt=guard.fee_asset_min_usdt,
         usdt_proxy=next(iter(usdt_proxies(settings)), None),
         usdt_floor=guard.usdt_floor,
-        shocks=dict(sorted((strategy.parameters.asset, strategy.parameters.shock) for strategy in strategies)),
+        shocks=dict(sorted(shock for strategy in strategies for shock in strategy.charter.shocks.items())),
     )
 
 
@@ -81,15 +80,15 @@ def collars(settings: Settings) -> Collars:
     )
 
 
-def leg_budget(settings: Settings, strategy: BasisStrategy) -> LegBudget:
+def leg_budget(settings: Settings, strategy: BookStrategy) -> LegBudget:
     """Of the hedged groups of one strategy."""
-    p, execution = strategy.parameters, settings.execution
+    charter, execution = strategy.charter, settings.execution
     return LegBudget(
-        clip_usdt=p.clip_usdt,
+        clip_usdt=charter.clip_usdt,
         depth_share=execution.depth_share,
         depth_band_bp=execution.depth_band_bp,
-        unhedged_max_s=p.unhedged_max_s,
-        slippage_emergency_bp=p.slip_emergency_bp,
+        unhedged_max_s=charter.unhedged_max_s,
+        slippage_emergency_bp=charter.slip_emergency_bp,
         quote_max_s=settings.freshness.quote_s,
     )
 

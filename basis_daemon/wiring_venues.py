@@ -16,12 +16,21 @@ from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
 from basis_daemon.domain.order import Order
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.state import BookState
-from basis_daemon.ports import AccountSource, ExecutionInterface, Feed, Probe, TaskScope, TradeSink, pass_by
+from basis_daemon.ports import (
+    AccountSource,
+    ExecutionInterface,
+    Feed,
+    GroupExecution,
+    Probe,
+    TaskScope,
+    TradeSink,
+    pass_by,
+)
 from basis_daemon.research.recording import RecordingFeed
 from basis_daemon.research.tape import Retention, Tape
 from basis_daemon.settings import Mode, Settings, make_strategies
 from basis_daemon.settings.model import FeeSettings, PaperSettings, SandboxSettings, TierSettings, VenueSettings
-from basis_daemon.strategies.basis import BasisStrategy
+from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.telemetry import get_logger
 from basis_daemon.venues.cex.binance import BINANCE
 from basis_daemon.venues.cex.checkup import examine, unopened
@@ -42,18 +51,23 @@ Routes = Sequence[tuple[str, ExecutionInterface]]
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """One exchange as the engine needs it: who speaks for its accounts, who takes their orders, what it tells."""
+    """One exchange or chain as the engine needs it: who speaks for its accounts, who takes orders, what it tells.
+
+    ``groups`` takes atomic groups, over everything that is routed to the chain named ``chain``.
+    """
 
     sources: Sequence[AccountSource]
     routes: Callable[[TradeSink], Routes]
     feed: Callable[[TaskScope], Feed]
     dead_men: Callable[[], Mapping[str, Mapping[str, object]]]
     recordings: list[RecordingFeed] = field(default_factory=list)
+    groups: GroupExecution | None = None
+    chain: str = ""
 
 
 def make_venues(
     settings: Settings,
-    strategies: list[BasisStrategy],
+    strategies: list[BookStrategy],
     book: BookState,
     clock: SystemClock,
     alarm: Alarm,
@@ -69,7 +83,7 @@ def make_venues(
         quirks = EXCHANGES[venue.exchange].named(venue.accounts.spot, venue.accounts.derivatives)
         options = _options(settings, venue, _assets(strategies, name), probe)
         limiter = limiters[venue.exchange]
-        exchange = CEXVenue(quirks, options, clock, _note(alarm), limiter, open_orders=lambda: _open(book))
+        exchange = CEXVenue(quirks, options, clock, note_to(alarm), limiter, open_orders=lambda: _open(book))
         is_paper = settings.mode is Mode.PAPER
         leverage = venue.leverage
         made = _on_paper(exchange, _paper(settings), leverage, book, clock) if is_paper else _at_exchange(exchange)
@@ -102,7 +116,7 @@ def inspected(settings: Settings, clock: SystemClock, alarm: Alarm) -> list[CEXV
     for name, venue in settings.enabled_venues.items():
         quirks = EXCHANGES[venue.exchange].named(venue.accounts.spot, venue.accounts.derivatives)
         options = _options(settings, venue, _assets(strategies, name), pass_by)
-        found.append(CEXVenue(quirks, options, clock, _note(alarm)))
+        found.append(CEXVenue(quirks, options, clock, note_to(alarm)))
     return found
 
 
@@ -129,13 +143,13 @@ def _dead_men(exchange: CEXVenue) -> Mapping[str, Mapping[str, object]]:
     return {account: dead_man.state() for account, dead_man in exchange.dead_men.items()}
 
 
-def _assets(strategies: list[BasisStrategy], venue: str) -> list[str]:
+def _assets(strategies: list[BookStrategy], venue: str) -> list[str]:
     """What is traded at a venue."""
-    return sorted({s.asset for s in strategies if any(own.name == venue for own in s.parameters.venues)})
+    return sorted({asset for s in strategies for asset in s.charter.traded_at.get(venue, ())})
 
 
 async def examine_venues(
-    settings: Settings, strategies: list[BasisStrategy], clock: SystemClock, scope: TaskScope
+    settings: Settings, strategies: list[BookStrategy], clock: SystemClock, scope: TaskScope
 ) -> list[Check]:
     """The preflight lines of every enabled exchange, over connections of their own; what it notes is not told."""
     found: list[Check] = []
@@ -278,7 +292,7 @@ def _tiers(rows: Sequence[TierSettings]) -> tuple[MarginTier, ...]:
     return tuple(tiers)
 
 
-def _note(alarm: Alarm) -> Note:
+def note_to(alarm: Alarm) -> Note:
     """What a venue notes goes to the log, and what it calls an alarm is one."""
     log = get_logger("venue")
 

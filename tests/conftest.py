@@ -3,7 +3,7 @@
 import hypothesis
 import pytest
 
-pytest_plugins = ("tests.features",)
+pytest_plugins = ("tests.features", "tests.chain_support")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer
-from basis_daemon.demo.configuration import SANDBOX_CONFIG
 from basis_daemon.demo.faults import FaultLevel
 from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.processes import tail_of
 from basis_daemon.demo.progress import RichSpectator
-from basis_daemon.demo.run import DemoOptions, play
+from basis_daemon.demo.run import play
+from basis_daemon.demo.stage import DemoOptions
 
 app = typer.Typer()
 GENERATED_DAYS = 10
@@ -47,10 +47,12 @@ def demo(  # noqa: PLR0913 - one parameter per option of the command
         FaultLevel | None, typer.Option(help="Let things go wrong while it plays, by a schedule of --seed.")
     ] = None,
     keep: Annotated[Path | None, typer.Option(help="Run in this directory and keep logs and journal.")] = None,
-    config: Annotated[Path, typer.Option("--config", "-c", help="What the daemon runs with.")] = SANDBOX_CONFIG,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="What the daemon runs with; else that of its sandbox.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Play market days through an exchange of our own and hold the book against the venue's.
+    """Play market days through an exchange, or a chain, of our own and hold the book against what it says itself.
 
     Exit code 0 when every check holds, 1 when one does not; a market in which the gate rightly never opens trades
     nothing, says why, and is 0.
@@ -88,7 +90,8 @@ def summary(outcome: Outcome) -> RenderableType:
     figures.add_column(justify="right")
     figures.add_column(style="dim")
     figures.add_column(justify="right")
-    for left, right in zip(_money(said), _counts(said), strict=False):
+    counts = _chain_counts(said) if "transactions" in said else _counts(said)
+    for left, right in zip(_money(said), counts, strict=False):
         figures.add_row(*left, *right)
     each = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("strategy", "equity at end", "change", "funding", "fees", "fills", "z", "|delta|", "unexplained"):
@@ -123,12 +126,15 @@ def _part(part: dict[str, Any]) -> list[str]:
 def _money(said: dict[str, Any]) -> list[tuple[str, str]]:
     start, end = Decimal(said["equity_start"] or 0), Decimal(said["equity_end"] or 0)
     share = f" ({(end - start) / start:+.3%})" if start else ""
+    moved = [("funding received", f"{Decimal(said['funding']):+,.2f}"), ("fees paid", f"{Decimal(said['fees']):,.2f}")]
+    if "transactions" in said:
+        earned = sum(Decimal(said["pnl"].get(cause, 0)) for cause in ("lending", "staking", "borrow"))
+        moved = [("interest and staking", f"{earned:+,.2f}"), ("gas", f"{Decimal(said['pnl'].get('gas', 0)):+,.2f}")]
     return [
         ("equity at start", f"{start:,.2f} USDT"),
         ("equity at end", f"{end:,.2f} USDT"),
         ("change", f"{end - start:+,.2f}{share}"),
-        ("funding received", f"{Decimal(said['funding']):+,.2f}"),
-        ("fees paid", f"{Decimal(said['fees']):,.2f}"),
+        *moved,
         ("unexplained", said["unexplained"]),
     ]
 
@@ -140,5 +146,16 @@ def _counts(said: dict[str, Any]) -> list[tuple[str, str]]:
         ("largest |delta| of equity", f"{Decimal(said['max_abs_delta_frac']):.3%}"),
         ("longest unhedged", f"{Decimal(said['max_naked_seconds']):.3f} s"),
         ("nearest liquidation z", f"{said['min_z'] or '-'}"),
+        ("market seconds per second", f"{said['effective_speed']}"),
+    ]
+
+
+def _chain_counts(said: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("orders sent / on chain", f"{said['orders_sent']} / {said['venue_orders']}"),
+        ("transactions", f"{said['transactions']}"),
+        ("of them groups", f"{said['group_transactions']}"),
+        ("least health factor", f"{said['min_health_factor'] or '-'}"),
+        ("gas", f"{said['gas_eth']} ETH"),
         ("market seconds per second", f"{said['effective_speed']}"),
     ]

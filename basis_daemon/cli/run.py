@@ -10,10 +10,9 @@ import typer
 import uvloop
 from rich.text import Text
 
-from basis_daemon.cli.answers import JsonOption, answer
+from basis_daemon.cli.answers import JsonOption, answer, out_of_the_tree
 from basis_daemon.cli.config import ConfigOption
-from basis_daemon.domain.errors import BasisError
-from basis_daemon.settings import Settings, load_settings, may_arm
+from basis_daemon.settings import load_settings, may_arm
 from basis_daemon.wiring import run_daemon
 
 app = typer.Typer()
@@ -31,28 +30,8 @@ def run(
     """Hold the book of one configuration. Starts disarmed unless told otherwise; the exit code is 0 after a drain."""
     settings = load_settings(config, os.environ).settings
     is_armed = may_arm(settings, arm=arm) and arm
-    code = _live(settings, is_armed=is_armed)
+    with out_of_the_tree(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(run_daemon(settings, arm=is_armed))
     document = {"book": settings.book.name, "exit_code": code}
     answer(document, as_json=as_json, shown=Text(f"{settings.book.name}: drained and stopped"))
     raise typer.Exit(code)
-
-
-def _live(settings: Settings, *, is_armed: bool) -> int:
-    """The daemon's exit code. An error raised on purpose comes out of the task tree as itself, to be told."""
-    told: list[BasisError] = []
-    code = 0
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code = runner.run(run_daemon(settings, arm=is_armed))
-    except* BasisError as group:
-        told += _leaves(group)
-    if told:
-        raise told[0]
-    return code
-
-
-def _leaves(group: BaseExceptionGroup[BasisError]) -> list[BasisError]:
-    found: list[BasisError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

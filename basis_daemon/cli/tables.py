@@ -81,7 +81,7 @@ def status(found: Json) -> RenderableType:
     rows += [
         ("guard", Text(f"{guard['state']} {guard['why']}".strip(), style=_GUARD_STYLE.get(guard["state"], BAD))),
         ("market time", clock(found["market_time"])),
-        ("equity", f"{money(found['equity_usdt'])} USDT"),
+        ("equity", f"{money(found['equity_usdt'])} {found['numeraire']}"),
         ("drawdown", ratio(found["drawdown"], 3)),
         ("net delta", ", ".join(f"{a} {Decimal(q):+.6f}" for a, q in found["net_delta"].items()) or "-"),
         ("in doubt", _alarming(len(found["in_doubt"]), ", ".join(short_id(i) for i in found["in_doubt"]))),
@@ -147,10 +147,12 @@ def positions(found: Json) -> RenderableType:
          money(p.get("entry_price")), money(p.get("unrealised"), signed=True) if p.get("unrealised") else "")
         for p in found["positions"]
     ]  # fmt: skip
-    columns = ("strategy", "key", "quantity", "price", "value USDT", "entry", "unrealised")
+    columns = ("strategy", "key", "quantity", "price", f"value {found['numeraire']}", "entry", "unrealised")
     held = grid(columns, cells, right=range(2, 7))
     return Group(
-        held, Text(), Text(f"equity {money(found['equity_usdt'])} USDT at {clock(found['as_of'])}", style=SOFT)
+        held,
+        Text(),
+        Text(f"equity {money(found['equity_usdt'])} {found['numeraire']} at {clock(found['as_of'])}", style=SOFT),
     )
 
 
@@ -195,7 +197,7 @@ def pnl(found: Json) -> RenderableType:
     cells += [("change", _signed(found["change"])), ("not in any cause", _signed(found["residual"]))]
     head = facts([
         ("from", clock(found["from"])), ("to", clock(found["to"])),
-        ("equity", f"{money(found['equity_start'])} to {money(found['equity_end'])} USDT"),
+        ("equity", f"{money(found['equity_start'])} to {money(found['equity_end'])} {found['numeraire']}"),
         ("return", ratio(found["return"], 3)),
         ("largest drawdown", ratio(found["drawdown_max"], 3)),
     ])  # fmt: skip
@@ -206,7 +208,11 @@ def pnl(found: Json) -> RenderableType:
     ]  # fmt: skip
     columns = ("strategy", "equity at start", "at end", "change", "return", "drawdown", "unexplained")
     return Group(
-        head, Text(), grid(("cause", "USDT"), cells, right=(1,)), Text(), grid(columns, each, right=range(1, 7))
+        head,
+        Text(),
+        grid(("cause", found["numeraire"]), cells, right=(1,)),
+        Text(),
+        grid(columns, each, right=range(1, 7)),
     )
 
 

@@ -29,7 +29,7 @@ from basis_daemon.engine.views import totals_by_cause, trade_row
 
 CAUSE_COLOURS = {
     "funding": GREEN, "fees": RED, "basis": VIOLET, "delta": AMBER, "trading": SLATE, "total": BLUE,
-    "liquidation": RED, "flows": SLATE,
+    "liquidation": RED, "flows": SLATE, "lending": GREEN, "borrow": RED, "staking": VIOLET, "gas": RED,
 }  # fmt: skip
 CENT = Decimal("0.005")
 """USDT below which a cause is not drawn; the sum is of all of them."""
@@ -55,7 +55,7 @@ def timeline(view: BookView, tape: Tape) -> Json:
         (f"<b>Forecast</b>  funding EWMA, % a year  {coloured('entry', GREEN)}  {coloured('exit', RED)}", 170),
         ("<b>Delta</b>  net, % of equity", 130),
         (f"<b>Distance to liquidation</b>  z, in shocks  {coloured('margin ratio m (right)', SLATE)}", 210),
-        (f"<b>Profit and loss by cause</b>  USDT, cumulative  {_legend(view)}", 230),
+        (f"<b>Profit and loss by cause</b>  USDT, cumulative  {legend(view)}", 230),
     ])  # fmt: skip
     if tape.samples:
         stack.span(tape.samples[0].time, tape.samples[-1].time)
@@ -66,12 +66,12 @@ def timeline(view: BookView, tape: Tape) -> Json:
     _forecast(stack, tape)
     _delta(stack, tape)
     _margin(stack, tape)
-    _causes(stack, view)
-    _plans(stack, view, tape)
+    causes_panel(stack, view)
+    plans(stack, view, tape)
     return stack.figure()
 
 
-def _plans(stack: Stack, view: BookView, tape: Tape) -> None:
+def plans(stack: Stack, view: BookView, tape: Tape) -> None:
     """Where plans began; reasons that would overlap go unnamed."""
     if not tape.samples:
         return
@@ -96,29 +96,36 @@ def _times(samples: Sequence[Sample]) -> list[datetime]:
     return [sample.time for sample in samples]
 
 
-def _equity(stack: Stack, view: BookView, tape: Tape) -> None:
+def equity_line(stack: Stack, tape: Tape) -> None:
+    """Equity over time, in a panel of its own."""
     stack.panel(tickformat=",.0f")
     known = [sample for sample in tape.samples if sample.equity is not None]
     stack.line(_times(known), [s.equity for s in known], BLUE, "%{x|%e %b %H:%M}<br>equity %{y:,.2f} USDT")
+
+
+def _equity(stack: Stack, view: BookView, tape: Tape) -> None:
+    equity_line(stack, tape)
+    known = [sample for sample in tape.samples if sample.equity is not None]
     rows = [row for row in map(partial(trade_row, view), view.history.trades.values()) if row["price"]]
     at = [tape.equity_at(datetime.fromisoformat(row["time"])) for row in rows]
-    room = _reach([sample.equity for sample in known]) * ROOM_OF_MARKERS
+    room = reach([sample.equity for sample in known]) * ROOM_OF_MARKERS
     beside = [y - room if row["side"] == "BUY" else y + room for row, y in zip(rows, at, strict=True) if y is not None]
-    _markers(stack, rows, numbers(beside), [10.0] * len(rows))
+    markers(stack, rows, numbers(beside), [10.0] * len(rows))
 
 
-def _reach(values: Points) -> Decimal:
+def reach(values: Points) -> Decimal:
     known = [value for value in values if value is not None]
     return max(known, default=ZERO) - min(known, default=ZERO)
 
 
-def _markers(stack: Stack, rows: list[Json], y: Sequence[float | str | None], sizes: list[float]) -> None:
+def markers(stack: Stack, rows: list[Json], y: Sequence[float | str | None], sizes: list[float]) -> None:
+    """Trades, each with its words where the pointer is."""
     stack.add(
         type="scatter",
         mode="markers",
         x=[stamp(datetime.fromisoformat(row["time"])) for row in rows],
         y=list(y),
-        text=[_told(row) for row in rows],
+        text=[trade_words(row) for row in rows],
         hovertemplate="%{text}<extra></extra>",
         marker={
             "size": sizes,
@@ -130,7 +137,7 @@ def _markers(stack: Stack, rows: list[Json], y: Sequence[float | str | None], si
     )
 
 
-def _told(row: Json) -> str:
+def trade_words(row: Json) -> str:
     """A trade in the words of its hover box."""
     moved = "<br>".join(f"{key} {amount}" for key, amount in row["deltas"].items())
     head = (
@@ -150,7 +157,7 @@ def _trades(stack: Stack, view: BookView) -> None:
     stack.panel(type="category", categoryorder="array", categoryarray=["transfer", "perp", "spot"], range=[-0.6, 2.6])
     notional = [_notional(row) for row in rows]
     largest = max(notional, default=1.0) or 1.0
-    _markers(stack, rows, lanes, [8 + 14 * (size / largest) ** 0.5 for size in notional])
+    markers(stack, rows, lanes, [8 + 14 * (size / largest) ** 0.5 for size in notional])
 
 
 def _notional(row: Json) -> float:
@@ -243,11 +250,13 @@ def _colour(cause: str) -> str:
     return CAUSE_COLOURS.get(cause, SLATE)
 
 
-def _legend(view: BookView) -> str:
+def legend(view: BookView) -> str:
+    """The causes in the colours of their lines."""
     return "  ".join(coloured(cause, _colour(cause)) for cause in (*shown_causes(view), "total"))
 
 
-def _causes(stack: Stack, view: BookView) -> None:
+def causes_panel(stack: Stack, view: BookView) -> None:
+    """Profit and loss by cause, cumulative, in a panel of its own."""
     rows = _rows(view)
     times = [datetime.fromisoformat(row["time"]) for row in rows]
     stack.panel(tickformat=",.0f")

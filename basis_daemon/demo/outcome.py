@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -88,33 +88,45 @@ class Outcome:
 def judge(view: BookView, books: Json, facts: RunFacts) -> Outcome:
     """The run's figures, from the journal and from the venue's books, and what must hold between them."""
     venue = _venue_word(books, facts.accounts)
-    document = _run(facts) | _counts(view, venue) | _money(view) | _risk(view)
-    document |= {
-        "positions": _held(view),
+    document = run_of(facts.strategy, facts.seed, facts.clock) | {"window": facts.window}
+    document |= _counts(view, venue) | money_of(view) | risk_of(view)
+    document |= end_of(view, facts.strategies, facts.report) | {
         "venue_positions": venue["positions"],
         "effective_speed": str(facts.clock["effective_speed"]),
         "faults_injected": dict(sorted(facts.clock.get("faults_injected", {}).items())),
-        "decisions": _added(_decisions(view, name) for name in facts.strategies),
-        "why": "; ".join(why for name in facts.strategies if (why := blocking_sentence(view, name))) or None,
-        "report": facts.report,
         "strategies": {name: _part(view, name) for name in facts.strategies},
     }
-    checks = tuple(_checks(document, view, venue, facts))
+    return judged(document, _checks(document, view, venue, facts))
+
+
+def judged(document: Json, found: Iterable[Check]) -> Outcome:
+    """The outcome of these checks."""
+    checks = tuple(found)
     document["ok"] = all(check.is_good for check in checks)
     document["checks"] = {check.name: check.is_good for check in checks}
     return Outcome(document, checks)
 
 
-def _run(facts: RunFacts) -> Json:
-    start, end = facts.clock["start"], facts.clock["market_time"]
+def run_of(strategy: str, seed: int | None, clock: Json) -> Json:
+    """What was played, and how much market time of it."""
+    start, end = clock["start"], clock["market_time"]
     gone = datetime.fromisoformat(end) - datetime.fromisoformat(start)
     return {
-        "strategy": facts.strategy,
-        "seed": facts.seed,
-        "window": facts.window,
+        "strategy": strategy,
+        "seed": seed,
         "days": round(gone.total_seconds() / 86_400),
         "market_start": start,
         "market_end": end,
+    }
+
+
+def end_of(view: BookView, strategies: Sequence[str], report: str | None) -> Json:
+    """What the book holds at the end, and what its strategies said until then."""
+    return {
+        "positions": held_by(view),
+        "decisions": added(decisions_of(view, name) for name in strategies),
+        "why": "; ".join(why for name in strategies if (why := blocking_sentence(view, name))) or None,
+        "report": report,
     }
 
 
@@ -132,7 +144,7 @@ def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
     positions: dict[str, str] = {}
     for key, wallets in accounts.items():
         positions |= _positions_of(books["accounts"][key], wallets)
-    income = _added({kind: Decimal(amount) for kind, amount in book["income"].items()} for book in all_books)
+    income = added({kind: Decimal(amount) for kind, amount in book["income"].items()} for book in all_books)
     return {
         "ids": ids,
         "refused": set(ids) - taken,
@@ -145,7 +157,7 @@ def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
     }
 
 
-def _added(parts: Iterable[Mapping[str, T]]) -> dict[str, T]:
+def added(parts: Iterable[Mapping[str, T]]) -> dict[str, T]:
     """Amounts of the same name added; names in the order in which they first come."""
     found: dict[str, T] = {}
     for part in parts:
@@ -194,7 +206,7 @@ def _counts(view: BookView, venue: Json) -> Json:
     }
 
 
-def _money(view: BookView, strategy: str | None = None) -> Json:
+def money_of(view: BookView, strategy: str | None = None) -> Json:
     """Of all valuations, or of those of one strategy; ``funding`` is positive when received, ``fees`` when paid."""
     rows = [valued.row for valued in view.history.valuations if strategy in {None, valued.row["strategy"]}]
     causes = totals_by_cause(rows)
@@ -210,7 +222,7 @@ def _money(view: BookView, strategy: str | None = None) -> Json:
     }
 
 
-def _risk(view: BookView, strategy: str | None = None) -> Json:
+def risk_of(view: BookView, strategy: str | None = None) -> Json:
     """The worst of all strategies, or of one."""
     history = view.history
     groups = [seen.row for seen in history.groups if strategy in {None, seen.row.strategy}]
@@ -228,36 +240,57 @@ def _risk(view: BookView, strategy: str | None = None) -> Json:
 
 def _part(view: BookView, strategy: str) -> Json:
     """One strategy's share of the run."""
-    valued = view.latest_of.get(strategy, {})
     lives = view.history.lives
     fills = [seen.row.trade for seen in view.history.trades.values() if seen.row.trade.qty_base]
     own = [fill for fill in fills if fill.order_id in lives and lives[fill.order_id].order.strategy == strategy]
     sent = [order_id for order_id in sent_ids(view) if lives[order_id].order.strategy == strategy]
+    return part_of(view, strategy, trades=len(own), orders_sent=len(sent))
+
+
+def part_of(view: BookView, strategy: str, *, trades: int, orders_sent: int) -> Json:
+    """What a share of a run holds wherever it was played."""
+    valued = view.latest_of.get(strategy, {})
     accounts = valued.get("accounts", [])
     return {
         "accounts": accounts,
-        "trades": len(own),
-        "orders_sent": len(sent),
-        **_money(view, strategy),
-        **_risk(view, strategy),
+        "trades": trades,
+        "orders_sent": orders_sent,
+        **money_of(view, strategy),
+        **risk_of(view, strategy),
         "latched": valued.get("latched", ""),
-        "positions": {key: amount for key, amount in _held(view).items() if key.partition(":")[0] in accounts},
-        "decisions": _decisions(view, strategy),
+        "positions": {key: amount for key, amount in held_by(view).items() if key.partition(":")[0] in accounts},
+        "decisions": decisions_of(view, strategy),
         "why": blocking_sentence(view, strategy),
     }
 
 
-def _held(view: BookView) -> dict[str, str]:
+def held_by(view: BookView) -> dict[str, str]:
     held = sorted(view.state.ledger.holdings().items())
     return {str(key): plain(amount) for key, amount in held if amount}
 
 
-def _decisions(view: BookView, strategy: str) -> dict[str, int]:
+def decisions_of(view: BookView, strategy: str) -> dict[str, int]:
     return {reason: n for (who, reason), n in view.history.reasons.most_common() if who == strategy}
 
 
 def _checks(document: Json, view: BookView, venue: Json, facts: RunFacts) -> Iterable[Check]:
-    yield Check("daemon_exit", str(facts.daemon_exit_code), "0", "the daemon drained and left in order")
+    yield from common_checks(document, facts.daemon_exit_code)
+    sent, theirs = sent_ids(view, venue["refused"]), set(venue["ids"])
+    yield same_set("orders", sent, theirs, "the venue took exactly the orders that were sent")
+    yield Check("fills", str(document["trades"]), str(venue["fills"]), "every fill of the venue is booked, once")
+    yield same_positions(document["positions"], document["venue_positions"])
+    booked = plain(view.state.ledger.total(Cause.FUNDING, QUOTE))
+    yield Check("funding", booked, plain(venue["funding"]), "funding as booked is funding as the venue paid it")
+    yield Check("liquidations", str(venue["liquidations"]), "0", "the venue liquidated nothing")
+    yield never_denied(document, view)
+    is_within = Decimal(document["max_abs_delta_frac"]) <= DELTA_HARD
+    found = f"<= {DELTA_HARD}" if is_within else document["max_abs_delta_frac"]
+    yield Check("delta", found, f"<= {DELTA_HARD}", "net delta as a fraction of equity, outside clips")
+
+
+def common_checks(document: Json, daemon_exit_code: int) -> Iterable[Check]:
+    """What must hold wherever a run was played."""
+    yield Check("daemon_exit", str(daemon_exit_code), "0", "the daemon drained and left in order")
     for name, means in (
         ("duplicate_orders", "no client id reached the venue twice"),
         ("in_doubt", "the outcome of every order is known"),
@@ -265,21 +298,15 @@ def _checks(document: Json, view: BookView, venue: Json, facts: RunFacts) -> Ite
         ("unexplained", "every change of equity has its cause, to the last digit"),
     ):
         yield Check(name, str(document[name]), "0", means)
-    sent, theirs = sent_ids(view, venue["refused"]), set(venue["ids"])
-    yield _same_set("orders", sent, theirs, "the venue took exactly the orders that were sent")
-    yield Check("fills", str(document["trades"]), str(venue["fills"]), "every fill of the venue is booked, once")
-    yield _same_positions(document["positions"], document["venue_positions"])
-    booked = plain(view.state.ledger.total(Cause.FUNDING, QUOTE))
-    yield Check("funding", booked, plain(venue["funding"]), "funding as booked is funding as the venue paid it")
-    yield Check("liquidations", str(venue["liquidations"]), "0", "the venue liquidated nothing")
+
+
+def never_denied(document: Json, view: BookView) -> Check:
+    """A book that traded nothing may have had no reason to, and no gate that kept it from it."""
     denied = 0 if document["trades"] else sum(1 for seen in view.history.acted.values() if seen.row.denied)
-    yield Check("denied", str(denied), "0", "nothing stayed untraded because the risk gate denied it")
-    is_within = Decimal(document["max_abs_delta_frac"]) <= DELTA_HARD
-    found = f"<= {DELTA_HARD}" if is_within else document["max_abs_delta_frac"]
-    yield Check("delta", found, f"<= {DELTA_HARD}", "net delta as a fraction of equity, outside clips")
+    return Check("denied", str(denied), "0", "nothing stayed untraded because the risk gate denied it")
 
 
-def _same_set(name: str, ours: set[str], theirs: set[str], means: str) -> Check:
+def same_set(name: str, ours: set[str], theirs: set[str], means: str) -> Check:
     found = f"{len(ours)} sent"
     if ours - theirs:
         found += f", unknown to the venue: {', '.join(sorted(ours - theirs)[:3])}"
@@ -288,7 +315,7 @@ def _same_set(name: str, ours: set[str], theirs: set[str], means: str) -> Check:
     return Check(name, found, f"{len(theirs)} sent", means)
 
 
-def _same_positions(ours: Mapping[str, str], theirs: Mapping[str, str]) -> Check:
+def same_positions(ours: Mapping[str, str], theirs: Mapping[str, str]) -> Check:
     off = {key for key in ours.keys() | theirs.keys() if ours.get(key, "0") != theirs.get(key, "0")}
     found = "; ".join(f"{key} {ours.get(key, '0')}" for key in sorted(off)) or "equal"
     expected = "; ".join(f"{key} {theirs.get(key, '0')}" for key in sorted(off)) or "equal"

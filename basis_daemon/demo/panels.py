@@ -12,7 +12,7 @@ from basis_daemon.engine.book_view import Json
 BLUE, GREEN, RED, AMBER, VIOLET, SLATE = "#3b82f6", "#10b981", "#ef4444", "#f59e0b", "#a855f7", "#8593a8"
 """They hold on light and on dark ground; the colour of text is the page's."""
 
-GAP_PX, HEAD_PX, FOOT_PX = 58, 40, 46
+GAP_PX, HEAD_PX, FOOT_PX, NAME_PX = 58, 40, 46, 14
 
 Points = Sequence[Decimal | None]
 
@@ -89,16 +89,17 @@ class Stack:
                 "yanchor": "bottom", "showarrow": False, "font": {"size": 11, "color": colour},
             })  # fmt: skip
 
-    def moment(self, at: datetime, label: str) -> None:
-        """A vertical line through all panels, named at the top unless ``label`` is empty."""
+    def moment(self, at: datetime, label: str, colour: str = SLATE, line: int = 0) -> None:
+        """A vertical line through all panels, named at the top in this line of names unless ``label`` is empty."""
         self.shapes.append({
             "type": "line", "xref": "x", "x0": stamp(at), "x1": stamp(at), "yref": "paper", "y0": 0, "y1": 1,
-            "line": {"color": SLATE, "width": 1, "dash": "dot"}, "opacity": 0.55, "layer": "below",
+            "line": {"color": colour, "width": 1, "dash": "dot"}, "opacity": 0.55, "layer": "below",
         })  # fmt: skip
         if label:
             self.notes.append({
                 "text": label, "xref": "x", "x": stamp(at), "yref": "paper", "y": 1, "xanchor": "left",
-                "yanchor": "top", "xshift": 3, "showarrow": False, "font": {"size": 10.5, "color": SLATE},
+                "yanchor": "top",
+                "xshift": 3, "yshift": -NAME_PX * line, "showarrow": False, "font": {"size": 10.5, "color": colour},
             })  # fmt: skip
 
     def figure(self) -> Json:

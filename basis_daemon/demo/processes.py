@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+import orjson
+
 from basis_daemon.domain.errors import BasisError
 from basis_daemon.ports import Clock
 
@@ -30,6 +32,7 @@ class Child:
         self.log = log
         self._process = process
         self._clock = clock
+        self._shown = 0
 
     @classmethod
     async def start(cls, name: str, arguments: Sequence[str], directory: Path, clock: Clock) -> Self:
@@ -84,6 +87,20 @@ class Child:
             except TimeoutError:
                 self._process.kill()
         return await self._process.wait()
+
+    def news(self) -> list[str]:
+        """Whole lines of its log since the last call."""
+        whole = self.log.read_bytes()[self._shown :].rpartition(b"\n")[0]
+        self._shown += len(whole) + 1 if whole else 0
+        return whole.decode(errors="replace").splitlines()
+
+    def last_error(self) -> str | None:
+        """The message that a command with ``--json`` ended with; None when it did not end so."""
+        last = self.log.read_bytes().splitlines()[-1:]
+        try:
+            return str(orjson.loads(last[0])["error"]["message"]) if last else None
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return None
 
     def tail(self) -> str:
         """The last lines of its log, and where the rest is."""

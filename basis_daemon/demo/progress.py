@@ -9,7 +9,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from basis_daemon.demo.run import Moment
+from basis_daemon.demo.stage import Moment
 
 Json = dict[str, Any]
 STEPS = 1000

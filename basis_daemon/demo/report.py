@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 from pathlib import Path
@@ -12,8 +13,7 @@ from typing import Any
 import orjson
 
 from basis_daemon import __version__
-from basis_daemon.demo.chapters import Chapter, chapters
-from basis_daemon.demo.charts import shown_causes, timeline, waterfall
+from basis_daemon.demo.charts import shown_causes, waterfall
 from basis_daemon.demo.outcome import Outcome
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.trade import OrderState
@@ -21,16 +21,37 @@ from basis_daemon.engine.book_view import ZERO, BookView, Json
 from basis_daemon.engine.views import pnl, status
 from basis_daemon.ports import StoredRecord
 
+Tile = tuple[str, str, str]
+"""Its name, its figure, and a word on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a report shows that depends on where the run was played. ``lead`` and ``sections`` are HTML already.
+
+    ``figures`` are Plotly's, by the id of their place in the page; ``venue`` is whose word the book is held against.
+    """
+
+    venue: str
+    figures: Callable[[BookView, Sequence[StoredRecord], Json], dict[str, Json]]
+    market: Callable[[Json], str]
+    lead: Callable[[Json, BookView], str]
+    tiles: Callable[[Json, BookView], Iterable[Tile]]
+    sections: Callable[[Json, BookView], str]
+    hint: str
+    footer: Callable[[Json], Sequence[str]]
+
+
 PAGE = Path(__file__).with_name("report_page.html")
 PLANS_MAX = 200
 _SLOT = re.compile(r"\{\{([a-z_]+)\}\}")
 _DONE = frozenset({OrderState.FILLED, OrderState.SETTLED})
-_MINUS = "\u2212"
+MINUS = "\u2212"
 
 
-def write_report(file: Path, outcome: Outcome, view: BookView, rows: Iterable[StoredRecord]) -> None:
+def write_report(file: Path, outcome: Outcome, view: BookView, rows: Iterable[StoredRecord], look: Look) -> None:
     """Writes the page. Raises ConfigError when the research extra is missing or the file cannot be written."""
-    text = render(outcome, view, chapters(view, rows, outcome.document["strategies"]), plotly_script())
+    text = render(outcome, view, list(rows), look, plotly_script())
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -46,25 +67,26 @@ def plotly_script() -> str:
     return str(get_plotlyjs()).replace("</script", "<\\/script")
 
 
-def render(outcome: Outcome, view: BookView, told: Mapping[str, Chapter], script: str) -> str:
+def render(outcome: Outcome, view: BookView, rows: Sequence[StoredRecord], look: Look, script: str) -> str:
     """The page's text. Everything from outside is escaped; figures are JSON that cannot end a script element."""
     said = outcome.document
-    figures = {f"timeline-{name}": timeline(part.view, part.tape) for name, part in told.items()}
-    figures["waterfall"] = waterfall(view)
+    figures = look.figures(view, rows, said) | {"waterfall": waterfall(view)}
     parts = {
         "title": escape(f"{said['strategy']} {said['market_start'][:10]}"),
         "heading": escape(_heading(said)),
-        "facts": escape(_facts(said)),
+        "facts": escape(_facts(said, look)),
         "verdict_class": "good" if outcome.is_good else "bad",
         "verdict": _verdict(outcome),
-        "lead": _lead(said, view),
-        "tiles": "".join(_tile(*tile) for tile in _tiles(said, view)),
-        "chapters": "".join(_chapter(name, said, len(told)) for name in told),
+        "lead": look.lead(said, view) if said["trades"] else _idle(said),
+        "tiles": "".join(_tile(*tile) for tile in look.tiles(said, view)),
+        "chapters": "".join(_chapter(name, said, look) for name in said["strategies"]),
+        "venue": look.venue,
         "checks": _checks(outcome),
         "decisions": _decisions(view, said),
-        "positions": _positions(said),
+        "positions": _positions(said, look),
+        "sections": look.sections(said, view),
         "plans": _plans(view),
-        "footer": escape(_footer(said, view)),
+        "footer": escape(_footer(said, view, look)),
         "figures": orjson.dumps(figures).decode().replace("<", "\\u003c"),
         "plotly": script,
     }
@@ -76,7 +98,7 @@ def money(amount: Decimal | str, *, signed: bool = False) -> str:
     """Two digits, thousands apart, a real minus sign."""
     value = Decimal(amount)
     text = f"{value:+,.2f}" if signed else f"{value:,.2f}"
-    return text.replace("-", _MINUS)
+    return text.replace("-", MINUS)
 
 
 def _heading(said: Json) -> str:
@@ -84,12 +106,10 @@ def _heading(said: Json) -> str:
     return f"{' and '.join(said['strategies'])} over {days}"
 
 
-def _facts(said: Json) -> str:
-    market = (
-        f"recorded market {said['window'] or ''}" if said["seed"] is None else f"generated market, seed {said['seed']}"
-    )
+def _facts(said: Json, look: Look) -> str:
     when = f"{said['market_start'][:10]} to {said['market_end'][:16].replace('T', ' ')} UTC"
-    return f"{when}  ·  {market.strip()}  ·  {float(said['effective_speed']):,.0f} market seconds per second"
+    speed = f"{float(said['effective_speed']):,.0f} market seconds per second"
+    return f"{when}  ·  {look.market(said)}  ·  {speed}"
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -97,35 +117,35 @@ def _verdict(outcome: Outcome) -> str:
     return f"all {total} checks hold" if not failed else f"{failed} of {total} checks failed"
 
 
-def _lead(said: Json, view: BookView) -> str:
-    """What happened, in two sentences."""
-    if not said["trades"]:
-        return f"Nothing was traded. The reason given most often: <b>{escape(str(said['why']))}</b>."
-    causes = shown_causes(view)
+def _idle(said: Json) -> str:
+    return f"Nothing was traded. The reason given most often: <b>{escape(str(said['why']))}</b>."
+
+
+def earned(said: Json, view: BookView) -> str:
+    """What a book earned, cause by cause."""
     change = Decimal(said["equity_end"] or 0) - Decimal(said["equity_start"] or 0)
-    parts = ", ".join(f"{escape(cause)} {money(amount, signed=True)}" for cause, amount in causes.items())
+    parts = (f"{escape(cause)} {money(amount, signed=True)}" for cause, amount in shown_causes(view).items())
     verb = "earned" if change >= 0 else "lost"
-    return (
-        f"The book {verb} <b>{money(abs(change))} USDT</b>: {parts}. It sent {said['orders_sent']} orders, the venue "
-        f"knows {said['venue_orders']}; {said['duplicate_orders'] or 'none'} arrived twice, "
-        f"{said['in_doubt'] or 'none'} are in doubt, and {escape(said['unexplained'])} USDT are unexplained."
-    )
+    return f"The book {verb} <b>{money(abs(change))} USDT</b>: {', '.join(parts)}."
 
 
-def _tiles(said: Json, view: BookView) -> Iterable[tuple[str, str, str]]:
+def growth_tiles(said: Json) -> Iterable[Tile]:
+    """Equity, and what it grew by in a year at this pace."""
     start, end = Decimal(said["equity_start"] or 0), Decimal(said["equity_end"] or 0)
-    change, gone = end - start, Decimal(max(said["days"], 1))
-    rate = change / start if start else ZERO
+    rate, days = (end - start) / start if start else ZERO, Decimal(max(said["days"], 1))
+    yield "Equity at the end", f"{money(end)}", f"{money(end - start, signed=True)} USDT since {money(start)}"
+    yield "Return", f"{rate:+.3%}".replace("-", MINUS), f"{rate * 365 / days:+.1%} a year".replace("-", MINUS)
+
+
+def drawdown_tile(view: BookView) -> Tile:
+    """The largest."""
     worst = Decimal(pnl(view).get("drawdown_max") or 0)
-    yield "Equity at the end", f"{money(end)}", f"{money(change, signed=True)} USDT since {money(start)}"
-    yield "Return", f"{rate:+.3%}".replace("-", _MINUS), f"{rate * 365 / gone:+.1%} a year".replace("-", _MINUS)
-    yield "Funding received", money(said["funding"], signed=True), f"fees paid {money(said['fees'])}"
-    yield "Nearest liquidation", f"z {said['min_z'] or '-'}", "shocks away at its nearest"
-    yield "Largest net delta", f"{Decimal(said['max_abs_delta_frac']):.4%}", "of equity, outside clips"
-    yield "Drawdown", f"{worst:.3%}", "of the highest unit value"
-    naked = f"unhedged {Decimal(said['max_naked_seconds']):.2f} s at most"
-    yield "Fills", str(said["trades"]), f"{said['orders_sent']} orders, {naked}"
-    yield "Unexplained", said["unexplained"], "USDT of the change of equity"
+    return "Drawdown", f"{worst:.3%}", "of the highest unit value"
+
+
+def unexplained_tile(said: Json) -> Tile:
+    """What no cause explains."""
+    return "Unexplained", said["unexplained"], "USDT of the change of equity"
 
 
 def _tile(name: str, value: str, more: str) -> str:
@@ -136,8 +156,8 @@ def _tile(name: str, value: str, more: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------ tables
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
-    """Cells are HTML already."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
+    """Cells are HTML already; ``classes`` are those of the first columns."""
     kinds = (*classes, *([""] * (len(columns) - len(classes))))
     head = "".join(f'<th class="{kind}">{escape(column)}</th>' for column, kind in zip(columns, kinds, strict=True))
     body = "".join(
@@ -147,24 +167,22 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], classes: Seque
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _pill(*, is_good: bool, good: str = "holds", bad: str = "failed") -> str:
+def pill(*, is_good: bool, good: str = "holds", bad: str = "failed") -> str:
+    """A word on green or on red."""
     return f'<span class="pill {"good" if is_good else "bad"}">{escape(good if is_good else bad)}</span>'
 
 
-def _chapter(name: str, said: Json, count: int) -> str:
+def _chapter(name: str, said: Json, look: Look) -> str:
     """The room of one strategy's charts, under its own figures where there are several."""
     head, part = "", said["strategies"][name]
-    if count > 1:
+    if len(said["strategies"]) > 1:
         change = money(Decimal(part["equity_end"] or 0) - Decimal(part["equity_start"] or 0), signed=True)
         words = (
             f"{change} USDT, funding {money(part['funding'], signed=True)}, fees {money(part['fees'])}, "
             f"{part['trades']} fills, z {part['min_z'] or '-'} at its nearest, unexplained {part['unexplained']}"
         )
         head = f'<h2>{escape(name)} <span class="soft">{escape(words)}</span></h2>'
-    hint = (
-        "Drag to zoom in time, double-click to see all of it. Hover over a fill for its order, price, fee and reason."
-    )
-    return f'<section>{head}<div id="timeline-{escape(name)}"></div><p class="hint">{hint}</p></section>'
+    return f'<section>{head}<div id="timeline-{escape(name)}"></div><p class="hint">{look.hint}</p></section>'
 
 
 def _checks(outcome: Outcome) -> str:
@@ -173,8 +191,8 @@ def _checks(outcome: Outcome) -> str:
         found = escape(check.found)
         if not check.is_good:
             found += f'<br><span class="soft">expected {escape(check.expected)}</span>'
-        rows.append((_pill(is_good=check.is_good), f"{escape(check.means)}", found))
-    return _table(("", "what must hold", "found"), rows, ("keep", "", ""))
+        rows.append((pill(is_good=check.is_good), f"{escape(check.means)}", found))
+    return table(("", "what must hold", "found"), rows, ("keep", "", ""))
 
 
 def _decisions(view: BookView, said: Json) -> str:
@@ -187,10 +205,10 @@ def _decisions(view: BookView, said: Json) -> str:
         note = newest.row.assessment.note if newest else ""
         label = f"<b>{escape(reason)}</b>" + (f" {escape(name)}" if len(said["strategies"]) > 1 else "")
         rows.append((label, f"{count:,}", f"{len(acted):,}", escape(note)))
-    return _table(("reason", "decisions", "with orders", "said last"), rows, ("keep", "num", "num"))
+    return table(("reason", "decisions", "with orders", "said last"), rows, ("keep", "num", "num"))
 
 
-def _positions(said: Json) -> str:
+def _positions(said: Json, look: Look) -> str:
     ours, theirs = said["positions"], said["venue_positions"]
     rows = []
     for key in sorted(ours.keys() | theirs.keys()):
@@ -200,21 +218,21 @@ def _positions(said: Json) -> str:
                 f"<code>{escape(key)}</code>",
                 escape(one),
                 escape(other),
-                _pill(is_good=one == other, good="equal", bad="off"),
+                pill(is_good=one == other, good="equal", bad="off"),
             )
         )
-    return _table(("key", "book", "venue", ""), rows, ("keep", "num", "num", "num"))
+    return table(("key", "book", look.venue.removeprefix("the "), ""), rows, ("keep", "num", "num", "num"))
 
 
 def _plans(view: BookView) -> str:
     seen = list(view.history.acted.items())
     rows = [_plan_cells(view, plan_id) for plan_id, _ in seen[-PLANS_MAX:]]
-    table = _table(
+    drawn = table(
         ("plan", "market time", "reason", "why", "orders", "done", "longest unhedged", "end"), rows,
         ("keep", "keep", "keep", "", "num", "num", "num", "keep"),
     )  # fmt: skip
     left_out = len(seen) - len(rows)
-    return table + (f'<p class="soft">and {left_out} earlier ones</p>' if left_out else "")
+    return drawn + (f'<p class="soft">and {left_out} earlier ones</p>' if left_out else "")
 
 
 def _plan_cells(view: BookView, plan_id: str) -> tuple[str, ...]:
@@ -233,19 +251,13 @@ def _plan_cells(view: BookView, plan_id: str) -> tuple[str, ...]:
         str(len(children)),
         str(done),
         f"{max(naked):.2f} s" if naked else "",
-        _pill(is_good=end == "DONE", good="DONE", bad=end),
+        pill(is_good=end == "DONE", good="DONE", bad=end),
     )
 
 
-def _footer(said: Json, view: BookView) -> str:
+def _footer(said: Json, view: BookView, look: Look) -> str:
     run: dict[str, Any] = status(view)
     words = [f"basis-daemon {__version__}", f"journal generation {run['generation']}, {run['sequence']:,} rows"]
     if run["config_hash"]:
         words.append(f"configuration {run['config_hash'][:16]}")
-    if said["seed"] is None:
-        words.append(
-            "one reference spot series per asset (Bybit spot) feeds the venue's spot book; the perp is the venue's "
-            "own; holes in the record are left open"
-        )
-    words.append("all times UTC; money in USDT, perps at mark, spot at the mid of its book")
-    return "  ·  ".join(words)
+    return "  ·  ".join([*words, *look.footer(said)])

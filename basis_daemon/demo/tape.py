@@ -96,6 +96,12 @@ def record(rows: Iterable[StoredRecord]) -> Tape:
     return tape
 
 
+def thinned(saw: Sequence[Assessment]) -> Iterable[Assessment]:
+    """About as many as a screen can show, the last one among them."""
+    step = max(len(saw) // POINTS, 1)
+    yield from (said for number, said in enumerate(saw) if number % step == 0 or number == len(saw) - 1)
+
+
 def _step(rows: Sequence[StoredRecord]) -> timedelta:
     if not rows:
         return timedelta(0)

@@ -238,6 +238,7 @@ def summed(rows: Iterable[Json]) -> Json:
             continue
         for name in ("equity_usdt", "capital_usdt"):
             found[name] = plain(Decimal(found[name]) + Decimal(row[name]))
+        found["numeraire"] = numeraire_of((found, row))
         net, more = found["net_delta"], row["net_delta"]
         found["net_delta"] = net | {a: plain(Decimal(q) + Decimal(net.get(a, 0))) for a, q in more.items()}
         found |= {name: {**found[name], **row[name]} for name in ("prices", "marks", "bases", "holdings")}
@@ -246,9 +247,15 @@ def summed(rows: Iterable[Json]) -> Json:
     return found
 
 
+def numeraire_of(rows: Iterable[Json]) -> str:
+    """What these valuations are counted in; sums over several share classes say so."""
+    classes = sorted({row.get("numeraire", QUOTE) for row in rows})
+    return "+".join(classes) or QUOTE
+
+
 def underlying(key: PositionKey, bases: Mapping[str, str]) -> str:
     """``BTC`` for ``binance:spot:BTC`` and for ``binanceusdm:perp:BTCUSDT``; ``bases`` are those of a valuation."""
-    return bases.get(key, key.symbol.removesuffix(QUOTE)) if key.kind is Kind.PERP else key.symbol
+    return bases.get(key, key.symbol.removesuffix(QUOTE)) if key.kind is Kind.PERP else key.asset
 
 
 def without_figures(note: str) -> str:

@@ -18,10 +18,11 @@ _NOBODY: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class FreshnessLimits:
-    """Seconds after which a quote or mark, and an account's word, are stale."""
+    """Seconds after which a quote or mark, an account's word, and what was read at a block are stale."""
 
     quote_s: Decimal
     account_s: Decimal
+    head_s: Decimal = Decimal(60)
 
 
 class Freshness:
@@ -49,6 +50,9 @@ class Freshness:
             for key in instruments:
                 if (event := held.get(key)) is not None and (newest is None or event.venue_time > newest):
                     newest = event.venue_time
+        for read in self._mailbox.chain.values():
+            if read.instrument in instruments and (newest is None or read.venue_time > newest):
+                newest = read.venue_time
         return before if newest is None else newest
 
     def is_lagging(self, instruments: Collection[PositionKey]) -> bool:
@@ -63,20 +67,30 @@ class Freshness:
                     stamp = event.venue_time
                     newest = stamp if newest is None or stamp > newest else newest
                     oldest = stamp if oldest is None or stamp < oldest else oldest
-        return newest is not None and oldest is not None and newest - oldest > self._lag_max
+        if newest is not None and oldest is not None and newest - oldest > self._lag_max:
+            return True
+        return bool(self._mailbox.chain) and self._is_head_incomplete(instruments)
+
+    def _is_head_incomplete(self, instruments: Collection[PositionKey]) -> bool:
+        """True while some of what is read of a chain is of the newest head and some is not yet."""
+        stamps = [read.venue_time for read in self._mailbox.chain.values() if read.instrument in instruments]
+        return bool(stamps) and max(stamps) - min(stamps) > timedelta(seconds=float(self._limits.head_s))
 
     def ages(self, instruments: Collection[PositionKey], accounts: Iterable[str], now_ns: int) -> dict[str, Age]:
-        """Age of ``book:KEY``, ``mark:KEY`` and ``account:NAME``; what was never seen has no entry.
+        """Age of ``book:KEY``, ``mark:KEY``, ``account:NAME`` and what is read of a chain; never seen has no entry.
 
         A stamp lags behind the newest stamp of these instruments, of which the caller owns all.
         """
         ages: dict[str, Age] = {}
         down = {account for account, _ in self._down} if self._down else _NOBODY
-        newest = self.newest(instruments)
+        newest, quote_s = self.newest(instruments), self._limits.quote_s
         for key in instruments:
             for name, held in (("book", self._mailbox.books.get(key)), ("mark", self._mailbox.marks.get(key))):
                 if held is not None:
-                    ages[f"{name}:{key}"] = self._age(newest - held.venue_time, held.received_ns, now_ns)
+                    ages[f"{name}:{key}"] = _age(newest - held.venue_time, held.received_ns, now_ns, quote_s)
+        for name, read in self._mailbox.chain.items():
+            if read.instrument in instruments:
+                ages[name] = _age(newest - read.venue_time, read.received_ns, now_ns, self._limits.head_s)
         for account in accounts:
             if (at := self._answered_ns.get(account)) is not None:
                 age_s = Decimal(now_ns - at).scaleb(_NS_EXPONENT)
@@ -84,7 +98,8 @@ class Freshness:
                 ages[f"account:{account}"] = Age(Decimal(0), age_s, is_stale)
         return ages
 
-    def _age(self, behind: timedelta, received_ns: int, now_ns: int) -> Age:
-        lag = Decimal(str(behind.total_seconds())) if behind else _NONE
-        arrival, limit_s = Decimal(now_ns - received_ns).scaleb(_NS_EXPONENT), self._limits.quote_s
-        return Age(lag, arrival, lag > limit_s or arrival > limit_s)
+
+def _age(behind: timedelta, received_ns: int, now_ns: int, limit_s: Decimal) -> Age:
+    lag = Decimal(str(behind.total_seconds())) if behind else _NONE
+    arrival = Decimal(now_ns - received_ns).scaleb(_NS_EXPONENT)
+    return Age(lag, arrival, lag > limit_s or arrival > limit_s)

@@ -119,7 +119,7 @@ def _doubts(living: Sequence[OrderLife], running: Sequence[Assessment]) -> tuple
 
 def _defended(running: Sequence[Assessment]) -> Mapping[str, int]:
     """Accounts where defence is under way, each with its level."""
-    kinds = {Kind.PERP, Kind.SPOT}
+    kinds = {Kind.PERP, Kind.SPOT, Kind.ATOKEN, Kind.VDEBT}
     defence = [(target.key, plan.urgency) for plan in running if plan.urgency for target in plan.targets]
     return MappingProxyType({key.venue: urgency for key, urgency in defence if key.kind in kinds})
 

@@ -118,7 +118,7 @@ class GuardWatch:
         """Told once when a balance falls below its minimum; a coin without a price yet is not judged."""
         least = self._limits.fee_coin_min_usdt
         for key in self._limits.fee_coins:
-            price = exposure.prices.get(key.symbol)
+            price = exposure.prices.get(key.asset)
             if price is None or key not in exposure.holdings:
                 continue
             worth = exposure.holdings.get(key, Decimal(0)) * price
@@ -127,7 +127,7 @@ class GuardWatch:
             elif key not in self._low:
                 self._low.add(key)
                 self._alarm(
-                    "fee coin runs low", {"key": key, "worth_usdt": f"{worth:.2f}", "expected_usdt": str(least)}
+                    "fee coin runs low", {"holding": key, "worth_usdt": f"{worth:.2f}", "expected_usdt": str(least)}
                 )
 
     def _note_sleep(self, now_ns: int) -> None:

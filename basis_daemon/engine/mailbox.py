@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from basis_daemon.domain.chain import ChainEvent
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import BookTick, FundingSettled, MarketEvent, MarkTick
 from basis_daemon.engine.state import EPOCH
@@ -18,6 +19,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.books: dict[PositionKey, BookTick] = {}
         self.marks: dict[PositionKey, MarkTick] = {}
+        self.chain: dict[str, ChainEvent] = {}
         self.newest: datetime = EPOCH
         self.dropped = 0
         self._wakes: dict[PositionKey, tuple[Wake, ...]] = {}
@@ -38,6 +40,8 @@ class Mailbox:
             self.books[instrument] = event
         elif isinstance(event, MarkTick):
             self.marks[instrument] = event
+        elif not isinstance(event, FundingSettled):
+            self.chain[event.name] = event
         for wake in self._wakes.get(instrument, ()):
             wake(event)
 
@@ -45,5 +49,9 @@ class Mailbox:
         """True when a newer value of the same kind is held. Settled funding is news however late it comes."""
         if isinstance(event, FundingSettled):
             return False
-        held = (self.books if isinstance(event, BookTick) else self.marks).get(event.instrument)
+        held: MarketEvent | None
+        if isinstance(event, BookTick | MarkTick):
+            held = (self.books if isinstance(event, BookTick) else self.marks).get(event.instrument)
+        else:
+            held = self.chain.get(event.name)
         return held is not None and event.venue_time < held.venue_time

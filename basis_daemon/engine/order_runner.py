@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 
-from basis_daemon.domain.errors import InvalidOrderError, OrderRejectedError, OutcomeUnknownError, VenueUnreachableError
-from basis_daemon.domain.order import Order
+from basis_daemon.domain.errors import (
+    InvalidOrderError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+    PlanRefusedError,
+    VenueUnreachableError,
+)
+from basis_daemon.domain.order import ExecutionMode, Order
 from basis_daemon.domain.trade import TERMINAL, OrderState, Trade
 from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
@@ -59,6 +66,34 @@ class OrderRunner:
             self.probe(KillPoint.AFTER_FILL)
         return life
 
+    async def run_group(self, orders: Sequence[Order], timestamp: datetime) -> Sequence[OrderLife]:
+        """The lives of an atomic group at their end: what became of one became of all. Raises like ``run``: never."""
+        self.probe(KillPoint.BEFORE_INTENT)
+        await self._recorder.intents(orders)
+        self.probe(KillPoint.AFTER_INTENT)
+        lives = [self._recorder.state.orders[order.order_id] for order in orders]
+        for order in orders:
+            self._recorder.move(order, OrderState.SUBMITTED, at=self._clock.wall())
+        try:
+            trades = await self._interfaces.route_group(orders, timestamp)
+        except OrderRejectedError as error:
+            self._settle_all(lives, OrderState.REJECTED, f"{error.error_class} {error.code}: {error}")
+        except (VenueUnreachableError, InvalidOrderError, PlanRefusedError) as error:
+            self._settle_all(lives, OrderState.NEVER_ACCEPTED, str(error))
+        except OutcomeUnknownError as error:
+            self._settle_all(lives, OrderState.UNKNOWN, str(error))
+            for life in lives:
+                await self.resolve(life)
+        else:
+            self.probe(KillPoint.AFTER_SEND)
+            self._handler.process_trades(trades)
+            self.probe(KillPoint.AFTER_FILL)
+        return lives
+
+    def _settle_all(self, lives: Sequence[OrderLife], state: OrderState, why: str) -> None:
+        for life in lives:
+            self._settle(life, state, why)
+
     async def resolve(self, life: OrderLife) -> None:
         """Ask the venue by id until it gives evidence; nothing is ever sent again under doubt.
 
@@ -92,9 +127,18 @@ class OrderRunner:
 
     async def _ask(self, order: Order, sent_at: datetime) -> Evidence:
         try:
+            if order.execution_mode is ExecutionMode.ATOMIC:
+                return await self._ask_of_group(order, sent_at)
             return await self._interfaces.interface(order).find_order(order, sent_at)
         except VenueUnreachableError:
             return Evidence(Finding.NOT_YET)
+
+    async def _ask_of_group(self, order: Order, sent_at: datetime) -> Evidence:
+        """One transaction answers for all of its legs."""
+        everything = (life.order for life in self._recorder.state.orders.values())
+        legs = [other for other in everything if other.group_id == order.group_id]
+        legs.sort(key=lambda leg: leg.sequence_in_group)
+        return (await self._interfaces.find_group(legs, sent_at))[legs.index(order)]
 
     def _hear(self, life: OrderLife, trade: Trade) -> None:
         """Book the answer. One that tells of another order answers a cancel, whose own life ends with it."""

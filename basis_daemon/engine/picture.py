@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from basis_daemon.domain.chain import ChainEvent, EModeTick, GasTick, LstTick, ReserveTick, RewardTick
 from basis_daemon.domain.decision import Assessment, Exposure, LiquidationSite, RiskView
 from basis_daemon.domain.exposure import build_exposure
 from basis_daemon.domain.instrument import PositionKey
@@ -103,13 +104,14 @@ class PictureMaker:
         coins = frozenset(coin for coin in self._coins if coin.venue in accounts)
         market = self.market(strategy.instruments, accounts, ids, memory, coins)
         book, exposure = self._own(strategy, market)
-        events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values())
+        events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values(), *_read(market))
         return Picture(market, exposure, self._risk_of(exposure, book, running), events)
 
     def survey(self, strategy: Strategy) -> tuple[MarketSnapshot, Exposure, Sequence[LiquidationSite]]:
         """Everything at the strategy's accounts at the market as it is, for valuation."""
         accounts = accounts_of(strategy)
-        instruments = frozenset(key for key in self._recorder.state.instruments if key.venue in accounts)
+        listed = frozenset(key for key in self._recorder.state.instruments if key.venue in accounts)
+        instruments = listed | strategy.instruments
         market = self.market(instruments, accounts, _NO_DECISION, None)
         book, exposure = self._own(strategy, market)
         return market, exposure, self._risk_of(exposure, book, ()).sites
@@ -127,14 +129,15 @@ class PictureMaker:
     def market(
         self,
         wanted: frozenset[PositionKey],
-        accounts: Iterable[str],
+        accounts: frozenset[str],
         ids: DecisionIds,
         memory: object,
         coins: frozenset[PositionKey] = frozenset(),
     ) -> MarketSnapshot:
         """What can be seen of these instruments, and the books of ``coins``, which make nothing else look old."""
         seen = [key for key in wanted | coins if key in self._mailbox.books]
-        return MarketSnapshot(
+        reads = self._reads(wanted, accounts) if self._mailbox.chain else ()
+        market = MarketSnapshot(
             time=self._freshness.newest(wanted, before=self._recorder.state.market_time),
             ids=ids,
             instruments=MappingProxyType(self._recorder.state.instruments),
@@ -143,3 +146,34 @@ class PictureMaker:
             ages=MappingProxyType(dict(self._freshness.ages(wanted, accounts, self._clock.monotonic_ns()))),
             memory=memory,
         )
+        return _with_chain(market, reads) if reads else market
+
+    def _reads(self, wanted: frozenset[PositionKey], accounts: frozenset[str]) -> Sequence[ChainEvent]:
+        """What was read of the chain, for whoever looks at it at all: the reserves with it, which price everything."""
+        reads = self._mailbox.chain.values()
+        if not any(read.instrument in wanted for read in reads):
+            return ()
+        own = (read for read in reads if read.instrument in wanted or read.instrument.venue in accounts)
+        return [*own, *(read for read in reads if isinstance(read, ReserveTick))]
+
+
+def _with_chain(market: MarketSnapshot, reads: Sequence[ChainEvent]) -> MarketSnapshot:
+    """The picture, with what was read of a chain."""
+    return replace(
+        market,
+        reserves=MappingProxyType({read.instrument: read for read in reads if isinstance(read, ReserveTick)}),
+        emodes=MappingProxyType({read.instrument: read for read in reads if isinstance(read, EModeTick)}),
+        rewards=MappingProxyType({read.instrument: read for read in reads if isinstance(read, RewardTick)}),
+        lsts=MappingProxyType({read.instrument: read for read in reads if isinstance(read, LstTick)}),
+        gas=next((read for read in reads if isinstance(read, GasTick)), None),
+    )
+
+
+def _read(market: MarketSnapshot) -> Iterable[MarketEvent]:
+    """What was read of a chain, for a strategy to remember."""
+    if market.gas is not None:
+        yield market.gas
+    yield from market.reserves.values()
+    yield from market.emodes.values()
+    yield from market.lsts.values()
+    yield from market.rewards.values()

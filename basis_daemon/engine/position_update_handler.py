@@ -126,6 +126,8 @@ class PositionUpdateHandler:
 
     def _is_past(self, trade: Trade) -> bool:
         """True for what the opening balance holds already, or what was asked for so long ago that its id is gone."""
+        if not self._state.openings:  # a wallet tells of its transactions before the first start has adopted it
+            return True
         if trade.venue_time < self._state.openings.get(trade.account, EPOCH):
             return True
         if not trade.is_fill or not self._state.is_before_memory(trade) or self._state.ledger.has(trade.trade_id):
@@ -239,7 +241,7 @@ class PositionUpdateHandler:
         is_lasting = miss.times >= MISSES_TO_BREAK and seen_ns - miss.since_ns >= treatment.patience_s * _NS
         if is_lasting and key not in self._state.breaks:
             self._recorder.record(BreakRow(is_open=True, found=item), key)
-            facts = {"key": key, "difference": str(item.difference), "kind": item.kind, "policy": treatment.policy}
+            facts = {"holding": key, "difference": str(item.difference), "kind": item.kind, "policy": treatment.policy}
             self._alarm("book and venue differ", facts)
 
     def _adopt_foreign(self, report: AccountReport) -> None:

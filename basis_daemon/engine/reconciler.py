@@ -131,8 +131,11 @@ class Reconciler:
     async def check(self) -> bool:
         """One report against the book, without asking for history: True when settled and equal. Raises as the port.
 
-        Without history a difference proves nothing: it may be a row that was not asked for yet.
+        Without history a difference proves nothing: it may be a row that was not asked for yet. What has accrued is
+        asked for all the same, for it is different at every instant.
         """
+        if self._source.accrues:
+            await self.catch_up()
         before = self._handler.changes(self.account)
         report = await self._source.fetch_report()
         is_settled = self._is_settled(report, before)

@@ -95,6 +95,13 @@ class Recorder:
         for order in orders:
             self._unspent[order.order_id] = order
 
+    async def keep(self, kind: RecordKind, rows: Sequence[tuple[str, str]]) -> None:
+        """Return once these (payload, correlation) are on disk; they change no book."""
+        state = self.state
+        state.sequence += len(rows)
+        self.rows_since_snapshot += len(rows)
+        await self._journal.append_durable([Record(kind, state.market_time, about, "", text) for text, about in rows])
+
     def spend_intent(self, order_id: str) -> Order | None:
         """The durable intent behind this id, once: an intent is spent by its send. None without one."""
         return self._unspent.pop(order_id, None)

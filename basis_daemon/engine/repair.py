@@ -109,7 +109,7 @@ def _corrections(copy: BookState, report: AccountReport, reports: Sequence[Accou
 
 def _correction(copy: BookState, item: Break, report: AccountReport) -> Correction:
     cause, key = CAUSES.get(item.kind, Cause.CORRECTION), item.key
-    asset = f"perp:{key.symbol}" if key.kind is Kind.PERP else key.symbol
+    asset = f"perp:{key.symbol}" if key.kind is Kind.PERP else key.asset
     lines = [*pair_of(key, asset, item.difference, cause)]
     if key.kind is Kind.PERP and (instrument := copy.instruments.get(key)) is not None:
         cost = report.open_notional.get(key, Decimal(0)) - copy.ledger.open_notional(key, instrument.quote)

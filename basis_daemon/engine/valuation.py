@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from basis_daemon.domain.decision import Exposure, LiquidationSite, MarginState, capital_of
 from basis_daemon.domain.errors import VenueUnreachableError
+from basis_daemon.domain.exposure import prices_in
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.market import MarketSnapshot
 from basis_daemon.domain.valuation import Posted, Shares, Valuation, attribute, shares_after
@@ -41,7 +42,9 @@ class MarginRow:
 
 @dataclass(frozen=True, slots=True)
 class ValuationRow:
-    """One strategy's accounts valued, with the split of the change since the valuation before.
+    """One strategy's accounts valued in its ``numeraire``, with the split of the change since the valuation before.
+
+    Every amount of money is in that numeraire, the budget's too.
 
     ``unit_value`` is the share price of ``capital_usdt``, which is the equity up to the budget. ``latched`` says why
     the strategy has to stay out; empty while it may trade. ``undeclared`` are balances that count in none of this.
@@ -66,18 +69,20 @@ class ValuationRow:
     unit_value_high: Decimal
     latched: str = ""
     undeclared: Mapping[PositionKey, Decimal] = field(default_factory=dict)
+    numeraire: str = "USDT"
 
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
     """What a strategy was given: equity above ``budget_usdt`` is not its to use, and a loss latches it.
 
-    ``drawdown_max`` is a fraction of the highest unit value.
+    ``drawdown_max`` is a fraction of the highest unit value; ``numeraire`` is what its return is measured in.
     """
 
     strategy: str
     drawdown_max: Decimal
     budget_usdt: Decimal | None = None
+    numeraire: str = "USDT"
 
 
 class Valuer:
@@ -171,7 +176,7 @@ class Valuer:
             time=market.time,
             holdings=stated,
             open_notional={k: cost for k, cost in state.ledger.open_notionals().items() if k.venue in accounts},
-            prices=dict(exposure.prices),
+            prices=dict(prices_in(market, self._mandate.numeraire)),
             marks={key: tick.mark for key, tick in market.marks.items()},
             bases={key: i.base for key, i in state.instruments.items() if key.kind is Kind.PERP},
             posted=tuple(
@@ -179,6 +184,7 @@ class Valuer:
                 for (cause, account, asset), amount in state.ledger.totals().items()
                 if PositionKey(account).venue in accounts and account not in exposure.undeclared
             ),
+            numeraire=self._mandate.numeraire,
         )
         self._journal(valuation, exposure, sites)
         self.next_at = market_floor(market.time, self._step) + self._step
@@ -208,7 +214,7 @@ class Valuer:
         """Once for each that appears: an airdrop, dust, a coin that somebody sent. Nothing is done about it."""
         there = frozenset(key for key, amount in found.items() if amount)
         for key in sorted(there - self._strange):
-            facts = {"strategy": self._mandate.strategy, "key": key, "quantity": str(found[key])}
+            facts = {"strategy": self._mandate.strategy, "holding": key, "quantity": str(found[key])}
             self._alarm("balance under an undeclared key", facts)
         self._strange = there
 
@@ -236,6 +242,7 @@ class Valuer:
             unit_value_high=shares.high,
             latched=self.latched or self._drawdown_fault(shares),
             undeclared={key: amount for key, amount in exposure.undeclared.items() if amount},
+            numeraire=self._mandate.numeraire,
         )
         if row.latched and not self.latched:
             self._alarm("strategy latched", {"strategy": row.strategy, "why": row.latched})
@@ -268,10 +275,18 @@ class Valuer:
 
 
 def book_drawdown(valuers: Iterable[Valuer]) -> Decimal:
-    """Fraction that the units of all strategies lie below what they were worth at the high of each; 0 before any."""
+    """Fraction that the units of all strategies lie below what they were worth at the high of each; 0 before any.
+
+    Of several share classes the one that has lost most.
+    """
     rows = [row for valuer in valuers if (row := valuer.last) is not None]
-    peak = sum((row.units * row.unit_value_high for row in rows), Decimal(0))
-    return ONE - sum((row.units * row.unit_value for row in rows), Decimal(0)) / peak if peak > 0 else Decimal(0)
+    return max((_class_drawdown(rows, numeraire) for numeraire in {row.numeraire for row in rows}), default=Decimal(0))
+
+
+def _class_drawdown(rows: Sequence[ValuationRow], numeraire: str) -> Decimal:
+    own = [row for row in rows if row.numeraire == numeraire]
+    peak = sum((row.units * row.unit_value_high for row in own), Decimal(0))
+    return ONE - sum((row.units * row.unit_value for row in own), Decimal(0)) / peak if peak > 0 else Decimal(0)
 
 
 def _is_marked_stale(market: MarketSnapshot, exposure: Exposure) -> bool:
@@ -292,7 +307,8 @@ def _attributed(last: ValuationRow, now: Valuation, undeclared: Container[Positi
 
 
 def _valuation_of(row: ValuationRow) -> Valuation:
-    return Valuation(row.time, row.holdings, row.open_notional, row.prices, row.marks, row.bases, row.posted)
+    kept = row.holdings, row.open_notional, row.prices, row.marks, row.bases, row.posted, row.numeraire
+    return Valuation(row.time, *kept)
 
 
 def _margin_row(state: MarginState, sites: Sequence[LiquidationSite]) -> MarginRow:

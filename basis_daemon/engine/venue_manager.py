@@ -62,7 +62,7 @@ class VenueManager:
 
     def check(self, orders: Sequence[Order]) -> tuple[Batch, ...]:
         """The plan's batches; raises PlanRefusedError before anything is sent for what could not be executed whole."""
-        cut = batches(orders)
+        cut = batches(orders, self._interfaces.chain_by_venue)
         for batch in cut:
             if batch.mode is ExecutionMode.PARALLEL and len(batch.orders) % LEGS_OF_A_PAIR:
                 legs = f"{len(batch.orders)} parallel legs, expected pairs"
@@ -106,6 +106,8 @@ class VenueManager:
             if len(pairs) == 1 or scope is None:
                 return all([await self._run_legs(*pair, timestamp, plan_id) for pair in pairs])
             return await self._run_side_by_side(pairs, timestamp, plan_id, scope)
+        if batch.mode is ExecutionMode.ATOMIC:
+            return await self._run_group(batch.orders, timestamp, plan_id)
         for order in batch.orders:
             if not await self._run_single(order, timestamp, plan_id):
                 return False
@@ -146,6 +148,14 @@ class VenueManager:
 
     def _must_stop(self, order: Order, plan_id: str) -> bool:
         return plan_id in self._stopped or (plan_id not in self._defence and self._is_halted(order))
+
+    async def _run_group(self, orders: Sequence[Order], timestamp: datetime, plan_id: str) -> bool:
+        """One transaction: what it did not do costs its gas and is for the next decision to say again."""
+        market_time = self._recorder.state.market_time
+        if self._must_stop(orders[0], plan_id) or any(order.is_expired(market_time) for order in orders):
+            return False
+        lives = await self._runner.run_group(orders, timestamp)
+        return all(life.state in SETTLED for life in lives)
 
     async def _run_single(self, order: Order, timestamp: datetime, plan_id: str) -> bool:
         """One order, with as many fresh attempts as ``on_fail`` grants after the one before is known dead."""

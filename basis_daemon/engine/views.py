@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.trade import Trade
-from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, Seen, plain, underlying
+from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, Seen, numeraire_of, plain, underlying
 from basis_daemon.engine.codec import TradeRow
 from basis_daemon.engine.order_life import OrderLife
 
@@ -29,6 +29,7 @@ def status(view: BookView) -> Json:
         "guard": {"state": state.guard.state.value, "why": state.guard.why},
         "halted": {str(key): why for key, why in sorted(state.halts.items())},
         "equity_usdt": latest.get("equity_usdt"),
+        "numeraire": latest.get("numeraire", QUOTE),
         "net_delta": latest.get("net_delta", {}),
         "margins": latest.get("margins", []),
         "drawdown": max(
@@ -75,6 +76,7 @@ def _strategy(view: BookView, name: str) -> Json:
         "name": name,
         "accounts": accounts,
         "equity_usdt": valued.get("equity_usdt"),
+        "numeraire": valued.get("numeraire", QUOTE),
         "capital_usdt": valued.get("capital_usdt"),
         "net_delta": valued.get("net_delta", {}),
         "drawdown": _drawdown(valued),
@@ -104,6 +106,7 @@ def positions(view: BookView) -> Json:
     return {
         "as_of": latest.get("time"),
         "equity_usdt": latest.get("equity_usdt"),
+        "numeraire": latest.get("numeraire", QUOTE),
         "net_delta": latest.get("net_delta", {}),
         "margins": latest.get("margins", []),
         "positions": [
@@ -137,7 +140,7 @@ def _price(key: PositionKey, latest: Json) -> Decimal | None:
     if key.kind is Kind.PERP:
         found = latest.get("marks", {}).get(key)
     else:
-        found = "1" if key.symbol == QUOTE else latest.get("prices", {}).get(key.symbol)
+        found = "1" if key.symbol == QUOTE else latest.get("prices", {}).get(key.asset)
     return Decimal(found) if found is not None else None
 
 
@@ -255,6 +258,7 @@ def _change(rows: list[Json]) -> Json:
     return {
         "from": min(row["time"] for row in rows),
         "to": max(row["time"] for row in rows),
+        "numeraire": numeraire_of(rows),
         "equity_start": plain(start),
         "equity_end": plain(end),
         "change": plain(end - start),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from basis_daemon.domain.instrument import Instrument, PositionKey
-from basis_daemon.domain.market import MarketEvent
+from basis_daemon.domain.market import ExchangeEvent, MarketEvent
 from basis_daemon.ports import Clock, Feed, FeedEvent, TaskScope
 from basis_daemon.research.tape import Heard, Tape
 
@@ -45,14 +45,15 @@ class RecordingFeed:
         """As the inner feed; a replay wants the same past."""
         events = await self._inner.history()
         for event in events:
-            self._take(event)
+            if isinstance(event, ExchangeEvent):
+                self._take(event)
         return events
 
     async def run(self, sink: Callable[[FeedEvent], None]) -> None:
         """As the inner feed; every market event is also queued for the disk."""
 
         def heard(event: FeedEvent) -> None:
-            if isinstance(event, MarketEvent):
+            if isinstance(event, ExchangeEvent):
                 self._take(event)
             sink(event)
 
@@ -65,7 +66,7 @@ class RecordingFeed:
         await self._write()
         await self._on_disk(self._tape.close)
 
-    def _take(self, event: MarketEvent) -> None:
+    def _take(self, event: ExchangeEvent) -> None:
         if self.failure:
             return
         if len(self._waiting) < self._queue_max:

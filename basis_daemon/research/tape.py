@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
-from basis_daemon.domain.market import BookTick, Level, MarketEvent, MarkTick
+from basis_daemon.domain.market import BookTick, ExchangeEvent, Level, MarkTick
 
 BOOKS, MARKS, FUNDING = "books", "marks", "funding"
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -37,7 +37,7 @@ _LEVEL = 5
 class Heard:
     """An event and when it arrived, on the wall clock."""
 
-    event: MarketEvent
+    event: ExchangeEvent
     received: datetime
 
 

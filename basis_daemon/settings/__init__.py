@@ -1,6 +1,6 @@
 """YAML, environment and secret files to frozen settings. They end at the wiring: nothing below sees a config object."""
 
-from basis_daemon.settings.families import make_strategies, strategy_parameters
+from basis_daemon.settings.families import make_strategies, strategy_parameters, trades_at_exchanges, weighed
 from basis_daemon.settings.faults import Fault, LiveTradingRefusedError, SettingsError
 from basis_daemon.settings.load import LoadedSettings, load_settings, may_arm
 from basis_daemon.settings.model import Mode, Settings, VenueSettings
@@ -24,4 +24,6 @@ __all__ = [
     "make_strategies",
     "may_arm",
     "strategy_parameters",
+    "trades_at_exchanges",
+    "weighed",
 ]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 
 from basis_daemon.settings.explain import Where, plain
-from basis_daemon.settings.families import strategy_parameters
+from basis_daemon.settings.families import strategy_parameters, trades_at_exchanges, weighed
 from basis_daemon.settings.faults import Fault
-from basis_daemon.settings.model import JournalSettings, Settings
+from basis_daemon.settings.model import JournalSettings, Mode, Settings
 from basis_daemon.settings.paper import paper_faults
 from basis_daemon.strategies.parameters import BasisParameters
+
+REHEARSED = frozenset({"eth_staking_only", "eth_leveraged"})
+"""Kinds that no other mode takes yet."""
 
 
 def contradictions(settings: Settings, where: Where) -> list[Fault]:
@@ -23,10 +26,12 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
         given, missing = ("ca_file", "port") if settings.sandbox.port is None else ("port", "ca_file")
         why = f"a value, because sandbox.{given} is given: the two go together"
         faults.append(_fault(f"sandbox.{missing}", "nothing", why, where))
-    faults += _journal_faults(settings.journal, where)
+    faults += _journal_faults(settings.journal, where) + _chain_faults(settings, where)
     faults += _account_faults(settings, where) + _owner_faults(settings, where)
     for name in settings.enabled_strategies:
         parameters, key = strategy_parameters(settings, name), f"strategies.{name}.params"
+        if not isinstance(parameters, BasisParameters):
+            continue
         band, slip = settings.risk.price_band_bp, parameters.slip_emergency_bp
         if band < slip:
             why = f"{plain(slip)} bp or more, the slip_emergency_bp of {key}: else the gate refuses every defence"
@@ -42,6 +47,25 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
                 needed = plain((1 / parameters.m_star).to_integral_value(rounding="ROUND_CEILING"))
                 why = f"{needed} or more, because m_star of {key} is {plain(parameters.m_star)}"
                 faults.append(_fault(f"venues.{venue.name}.leverage", plain(Decimal(leverage)), why, where))
+    return faults
+
+
+def _chain_faults(settings: Settings, where: Where) -> list[Fault]:
+    """A strategy that lives on the chain needs one, and a wallet belongs to one strategy."""
+    on_chain = [name for name in settings.enabled_strategies if not trades_at_exchanges(settings, name)]
+    faults = []
+    if on_chain and settings.enabled_chain is None:
+        why = f"a chain, because strategies.{on_chain[0]} lives there"
+        faults.append(_fault("chain", "nothing", why, where))
+    for name in on_chain[1:]:
+        why = f"false: a wallet belongs to one strategy, and strategies.{on_chain[0]} has this one"
+        faults.append(_fault(f"strategies.{name}.enabled", "true", why, where))
+    for name in on_chain:
+        if (kind := settings.enabled_strategies[name].kind) in REHEARSED and settings.mode is not Mode.SANDBOX:
+            why = f"sandbox: {kind} has been played on the sandbox chain only"
+            faults.append(_fault("mode", str(settings.mode), why, where))
+    if not settings.enabled_venues and not on_chain:
+        faults.append(_fault("venues", "none that is enabled", "one that a strategy weighs", where))
     return faults
 
 
@@ -111,7 +135,7 @@ def _owner_faults(settings: Settings, where: Where) -> list[Fault]:
     owners: dict[str, str] = {}
     faults: list[Fault] = []
     for name in settings.enabled_strategies:
-        for venue in strategy_parameters(settings, name).venues:
+        for venue in weighed(settings, name):
             key = f"strategies.{name}.params.w.{venue.name}"
             if (owner := owners.setdefault(venue.name, name)) != name:
                 found = f"{plain(venue.weight)} at {venue.name}, where strategies.{owner} trades"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.settings.document import Tree
@@ -14,22 +15,68 @@ from basis_daemon.settings.explain import Node, Where, explain, found_text, plai
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Settings
 from basis_daemon.strategies import STRATEGIES
-from basis_daemon.strategies.basis import BasisStrategy
+from basis_daemon.strategies.charter import BookStrategy
+from basis_daemon.strategies.onchain_parameters import (
+    LENDING_RANGES,
+    LEVERAGED_RANGES,
+    STAKING_RANGES,
+    LendingParameters,
+    LeveragedParameters,
+    StakingParameters,
+)
+from basis_daemon.strategies.onchain_parameters import RANGES as ONCHAIN_RANGES
 from basis_daemon.strategies.parameters import QUOTE, RANGES, SHOCKS, BasisParameters, BasisVenue
 
-FAMILIES: Mapping[str, Mapping[str, object]] = {"btc_basis": {"asset": "BTC"}, "eth_basis": {"asset": "ETH"}}
-"""Parameters that make the kind what it is; the file cannot change them."""
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The parameters of one kind. ``fixed`` make it what it is, and the file cannot change them.
+
+    A kind that ``weighs`` trades at exchanges, by the weights in ``w``; any other lives on the chain.
+    """
+
+    parameters: type[BaseModel]
+    ranges: Mapping[str, tuple[str, str]]
+    fixed: Mapping[str, object] = field(default_factory=dict)
+    weighs: bool = False
+
+    def shown(self) -> Mapping[str, Node]:
+        """The JSON schema of what the file may say, with ranges and units."""
+        whole = self.parameters.model_json_schema()
+        hidden = self.fixed.keys() | _MADE_HERE
+        properties: dict[str, dict[str, Any]] = {
+            name: dict(node) for name, node in whole["properties"].items() if name not in hidden
+        }
+        for name, (low, high) in self.ranges.items():
+            shape = "integer" if properties[name].get("type") == "integer" else "number"
+            properties[name] = {"type": shape, "default": properties[name]["default"], "minimum": Decimal(low),
+                                "maximum": Decimal(high), "unit": unit_of(name)}  # fmt: skip
+        if not self.weighs:
+            return properties
+        each = ", ".join(f"{plain(move)} for {asset}" for asset, move in SHOCKS.items())
+        properties["shock"]["description"] = f"the adverse move that distances are counted in, by default {each}"
+        weight = {"type": "number", "minimum": 0, "maximum": 1, "unit": "of the book"}
+        weights = {"type": "object", "additionalProperties": weight, "description": "share of each enabled venue"}
+        return {WEIGHTS: weights, **properties}
+
+
+FAMILIES: Mapping[str, Family] = {
+    "btc_basis": Family(BasisParameters, RANGES, {"asset": "BTC"}, weighs=True),
+    "eth_basis": Family(BasisParameters, RANGES, {"asset": "ETH"}, weighs=True),
+    "pure_lending": Family(LendingParameters, {**ONCHAIN_RANGES, **LENDING_RANGES}),
+    "eth_staking_only": Family(StakingParameters, {**ONCHAIN_RANGES, **STAKING_RANGES}),
+    "eth_leveraged": Family(LeveragedParameters, {**ONCHAIN_RANGES, **STAKING_RANGES, **LEVERAGED_RANGES}),
+}
 WEIGHTS, CLASS = "w", "share_class"
-_MADE_HERE = frozenset({"asset", "venues"})
+_MADE_HERE = frozenset({"venues"})
 _UNITS = {
     "_s": "s", "_h": "h", "_bp": "bp", "_usdt": "USDT", "_apr": "per year on equity", "_funding": "days",
     "shock": "move", "m_star": "of the notional", "k_confirm": "settlements of 8 h",
 }  # fmt: skip
 
 
-def strategy_parameters(settings: Settings, name: str) -> BasisParameters:
-    """The parameters of one strategy instance, over the accounts of the venues that it weighs."""
+def strategy_parameters(settings: Settings, name: str) -> BaseModel:
+    """The parameters of one strategy instance; one that weighs venues, over their accounts."""
     strategy = settings.strategies[name]
     accounts = {
         venue_name: (venue.accounts.spot, venue.accounts.derivatives) for venue_name, venue in settings.venues.items()
@@ -37,7 +84,7 @@ def strategy_parameters(settings: Settings, name: str) -> BasisParameters:
     return _build(strategy.kind, strategy.params, accounts)
 
 
-def make_strategies(settings: Settings) -> list[BasisStrategy]:
+def make_strategies(settings: Settings) -> list[BookStrategy]:
     """Every enabled strategy instance of the file, in its order."""
     return [
         STRATEGIES[instance.kind](strategy_parameters(settings, name), name)
@@ -45,11 +92,24 @@ def make_strategies(settings: Settings) -> list[BasisStrategy]:
     ]
 
 
+def weighed(settings: Settings, name: str) -> tuple[BasisVenue, ...]:
+    """The venues that one strategy instance weighs; none for one that lives on the chain."""
+    parameters = strategy_parameters(settings, name)
+    return parameters.venues if isinstance(parameters, BasisParameters) else ()
+
+
+def trades_at_exchanges(settings: Settings, name: str) -> bool:
+    """True for an instance that trades at exchanges, False for one that lives on the chain."""
+    return FAMILIES[settings.strategies[name].kind].weighs
+
+
 def all_parameters(settings: Settings, name: str) -> dict[str, object]:
     """What one instance runs with, defaults included, under the names that the file uses."""
-    parameters = strategy_parameters(settings, name)
-    values = {key: value for key, value in parameters.model_dump().items() if key not in _MADE_HERE}
-    return {WEIGHTS: {venue.name: venue.weight for venue in parameters.venues}, **values}
+    hidden = FAMILIES[settings.strategies[name].kind].fixed.keys() | _MADE_HERE
+    dumped = strategy_parameters(settings, name).model_dump()
+    values = {key: value for key, value in dumped.items() if key not in hidden}
+    weights = {venue.name: venue.weight for venue in weighed(settings, name)}
+    return {WEIGHTS: weights, **values} if weights else values
 
 
 def family_faults(tree: Tree, where: Where) -> list[Fault]:
@@ -80,19 +140,11 @@ def _weighable(venues: Tree, *, is_enabled: bool) -> dict[str, bool]:
     }
 
 
-def parameters_schema() -> Node:
-    """The JSON schema of ``params``, with the ranges and units of strategies.md 1.4."""
-    whole = BasisParameters.model_json_schema()
-    properties = {name: dict(node) for name, node in whole["properties"].items() if name not in _MADE_HERE}
-    for name, (low, high) in RANGES.items():
-        shape = "integer" if properties[name].get("type") == "integer" else "number"
-        properties[name] = {"type": shape, "default": properties[name]["default"], "minimum": Decimal(low),
-                            "maximum": Decimal(high), "unit": unit_of(name)}  # fmt: skip
-    each = ", ".join(f"{plain(move)} for {asset}" for asset, move in SHOCKS.items())
-    properties["shock"]["description"] = f"the adverse move that distances are counted in, by default {each}"
-    weight = {"type": "number", "minimum": 0, "maximum": 1, "unit": "of the book"}
-    weights = {"type": "object", "additionalProperties": weight, "description": "share of each enabled venue"}
-    return {"type": "object", "additionalProperties": False, "properties": {WEIGHTS: weights, **properties}}
+def parameters_schema(kind: str | None = None) -> Node:
+    """The JSON schema of ``params`` of one kind, or of all of them together, with ranges and units."""
+    kinds = FAMILIES if kind is None else {kind: FAMILIES[kind]}
+    properties = {name: node for family in kinds.values() for name, node in family.shown().items()}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def unit_of(name: str) -> str:
@@ -101,14 +153,15 @@ def unit_of(name: str) -> str:
 
 
 def _parameter_faults(key: str, kind: str, params: Tree, venues: Mapping[str, bool], where: Where) -> list[Fault]:
-    schema = parameters_schema()
+    family, schema = FAMILIES[kind], parameters_schema(kind)
     known = schema["properties"]
     faults = [
         unknown_key(f"{key}.{name}", known, where(f"{key}.{name}"), schema) for name in params if name not in known
     ]
-    faults += _weight_faults(f"{key}.{WEIGHTS}", params.get(WEIGHTS), venues, where)
-    faults += _class_faults(f"{key}.{CLASS}", params.get(CLASS, QUOTE), where)
-    for name, (low, high) in RANGES.items():
+    if family.weighs:
+        faults += _weight_faults(f"{key}.{WEIGHTS}", params.get(WEIGHTS), venues, where)
+        faults += _class_faults(f"{key}.{CLASS}", params.get(CLASS, QUOTE), where)
+    for name, (low, high) in family.ranges.items():
         value = params.get(name)
         if (
             isinstance(value, int | Decimal)
@@ -120,7 +173,7 @@ def _parameter_faults(key: str, kind: str, params: Tree, venues: Mapping[str, bo
             faults.append(Fault(f"{key}.{name}", found_text(value), expected, remedy, where(f"{key}.{name}")))
     if faults:
         return faults
-    accounts = {name: (name, name) for name in params[WEIGHTS]}
+    accounts = {name: (name, name) for name in params.get(WEIGHTS, ())}
     try:
         _build(kind, params, accounts)
     except ValidationError as error:
@@ -163,12 +216,14 @@ def _weight_faults(key: str, weights: object, venues: Mapping[str, bool], where:
     return faults
 
 
-def _build(kind: str, params: Mapping[str, Any], accounts: Mapping[str, tuple[str, str]]) -> BasisParameters:
-    weights = params[WEIGHTS]
-    venues = tuple(
-        BasisVenue(name=name, spot_account=spot, perp_account=perp, weight=Decimal(weights[name]))
-        for name, (spot, perp) in accounts.items()
-        if weights.get(name)
-    )
+def _build(kind: str, params: Mapping[str, Any], accounts: Mapping[str, tuple[str, str]]) -> BaseModel:
+    family = FAMILIES[kind]
     values = {name: value for name, value in params.items() if name != WEIGHTS}
-    return BasisParameters.model_validate({**FAMILIES[kind], **values, "venues": venues})
+    if family.weighs:
+        weights = params[WEIGHTS]
+        values["venues"] = tuple(
+            BasisVenue(name=name, spot_account=spot, perp_account=perp, weight=Decimal(weights[name]))
+            for name, (spot, perp) in accounts.items()
+            if weights.get(name)
+        )
+    return family.parameters.model_validate({**values, **family.fixed})

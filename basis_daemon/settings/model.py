@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from basis_daemon.ports import KillPoint
+from basis_daemon.settings.chain import ChainSettings
 from basis_daemon.settings.section import Name, Number, Section, count, given, number
 from basis_daemon.telemetry import LogFormat, LogLevel
 
@@ -142,6 +143,8 @@ class SandboxSettings(Section):
     """Where tests and demos steer it; instead of the ready file."""
     ca_file: Path | None = Field(default=None, strict=False)
     """The certificate authority that vouches for it; instead of the ready file, together with port."""
+    chain_ready_file: Path | None = Field(default=None, strict=False)
+    """Written by `basis-daemon sandbox chain` when it answers; holds its endpoints, its address book and a wallet."""
     kill_at: str | None = Field(
         default=None,
         pattern=rf"^({'|'.join(KillPoint)})(:[1-9][0-9]{{0,4}})?$",
@@ -311,8 +314,10 @@ class Settings(BaseSettings):
     """The sandbox exchange."""
     paper: PaperSettings | None = None
     """The simulated accounts; paper mode needs them."""
-    venues: Mapping[Name, VenueSettings] = Field(min_length=1)
+    venues: Mapping[Name, VenueSettings] = Field(default_factory=dict)
     """Exchanges and sub-accounts by the name that strategies know them by; each belongs to one strategy."""
+    chain: ChainSettings | None = None
+    """The wallet on the chain; strategies that lend, stake or borrow need it."""
     strategies: Mapping[Name, StrategySettings] = Field(min_length=1)
     """Strategy instances by name."""
     risk: RiskSettings = RiskSettings()
@@ -359,6 +364,11 @@ class Settings(BaseSettings):
         return {name: venue for name, venue in self.venues.items() if venue.enabled}
 
     @property
+    def enabled_chain(self) -> ChainSettings | None:
+        """The chain, when it is connected."""
+        return self.chain if self.chain is not None and self.chain.enabled else None
+
+    @property
     def enabled_strategies(self) -> dict[str, StrategySettings]:
         """Strategies that trade."""
         return {name: strategy for name, strategy in self.strategies.items() if strategy.enabled}
@@ -367,4 +377,6 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[SecretStr, ...]:
         """Every secret, for the redactor."""
         found = [secret for venue in self.venues.values() for secret in (venue.key, venue.secret)]
+        if self.chain is not None:
+            found += self.chain.secrets
         return tuple(secret for secret in found if secret is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from basis_daemon.telemetry import MASK
 DOCKER_SECRETS = Path("/run/secrets")
 SYSTEMD_VARIABLE = "CREDENTIALS_DIRECTORY"
 _SECRETS_OF_A_VENUE = ("key", "secret")
+_SECRETS_OF_A_CHAIN = ("key", "password", "relay", "rpc", "rpc_second")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +46,39 @@ def fill_in_secrets(
     Where they are not needed, only those that the file names are read.
     """
     faults: list[Fault] = []
-    venues = tree.get("venues")
-    for name, venue in venues.items() if isinstance(venues, dict) else ():
-        if not isinstance(venue, dict):
-            continue
-        for secret in _SECRETS_OF_A_VENUE:
-            key = f"venues.{name}.{secret}"
-            if are_needed or venue.get(f"{secret}_file") is not None:
-                faults += _fill_in(venue, secret, key, sources, places, where)
+    for name, holder, secrets in _holders(tree):
+        for secret in secrets:
+            is_asked = holder.get(f"{secret}_file") is not None
+            if is_asked or (are_needed and _is_needed(holder, secret)):
+                faults += _fill_in(holder, secret, f"{name}.{secret}", sources, places, where)
     return faults
+
+
+def _holders(tree: Tree) -> Iterator[tuple[str, Tree, tuple[str, ...]]]:
+    """Every section that has secrets: its place, itself, and their names."""
+    venues, chain = tree.get("venues"), tree.get("chain")
+    for name, venue in venues.items() if isinstance(venues, dict) else ():
+        if isinstance(venue, dict):
+            yield f"venues.{name}", venue, _SECRETS_OF_A_VENUE
+    if isinstance(chain, dict):
+        yield "chain", chain, _SECRETS_OF_A_CHAIN
+
+
+def _is_needed(holder: Tree, secret: str) -> bool:
+    """Whether a section cannot do without it: of a chain one endpoint, and the key unless a keystore holds it."""
+    is_chain = "keystore_file" in holder or "rpc_file" in holder or "rpc" in holder
+    needed = {"rpc"} | ({"password"} if holder.get("keystore_file") is not None else {"key"})
+    return secret in (needed if is_chain else _SECRETS_OF_A_VENUE)
 
 
 def refuse_secrets_in_file(tree: Tree, sources: Mapping[str, str], where: Where) -> list[Fault]:
     """Takes secrets that stand in the file out of ``tree`` and returns a fault for each."""
     faults = []
-    venues = tree.get("venues")
-    for name, venue in venues.items() if isinstance(venues, dict) else ():
-        for secret in _SECRETS_OF_A_VENUE if isinstance(venue, dict) else ():
-            key = f"venues.{name}.{secret}"
-            if venue.get(secret) is not None and not sources.get(key, "").startswith(PREFIX):
-                del venue[secret]
+    for name, holder, secrets in _holders(tree):
+        for secret in secrets:
+            key = f"{name}.{secret}"
+            if holder.get(secret) is not None and not sources.get(key, "").startswith(PREFIX):
+                del holder[secret]
                 remedy = f"move it there, set {secret}_file, and change the key at the exchange: this one was readable"
                 faults.append(Fault(key, MASK, "a secret in a file of its own", remedy, where(key)))
     return faults

@@ -17,6 +17,8 @@ from structlog.typing import EventDict, Processor
 
 from basis_daemon.telemetry.redaction import Redactor
 
+TALKATIVE = ("web3", "websockets")
+"""Libraries that tell of every connection; what goes wrong there is told all the same."""
 _FIRST = ("timestamp", "level", "event", "logger")
 
 
@@ -88,6 +90,8 @@ def configure_logging(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,  # loggers are made at import, before anyone has configured anything
     )
+    for talkative in TALKATIVE:
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     root = logging.getLogger()
     configured = Logging(handler, (list(root.handlers), root.level))
     root.handlers[:] = [handler]

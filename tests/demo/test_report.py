@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 import pytest
 
-from basis_daemon.demo.chapters import chapters, rows_of
+from basis_daemon.demo.chapters import rows_of
 from basis_daemon.demo.charts import timeline, waterfall
+from basis_daemon.demo.exchange_report import EXCHANGE
 from basis_daemon.demo.report import render, write_report
 from basis_daemon.demo.tape import record, seen
 from basis_daemon.domain.errors import ConfigError
@@ -36,8 +37,7 @@ async def story() -> Story:
 
 def page(story: Story, **books: object) -> str:
     outcome = judged(story, venue_books(story.view, **books))
-    told_by = chapters(story.view, story.journal.read(), [BOOK])
-    return render(outcome, story.view, told_by, "/* plotly */")
+    return render(outcome, story.view, story.journal.read(), EXCHANGE, "/* plotly */")
 
 
 def traces(story: Story) -> list[Json]:
@@ -47,7 +47,7 @@ def traces(story: Story) -> list[Json]:
 
 async def test_the_page_loads_nothing_from_anywhere(story: Story, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    write_report(file, judged(story), story.view, story.journal.read())
+    write_report(file, judged(story), story.view, story.journal.read(), EXCHANGE)
     text = file.read_text(encoding="utf-8")
     assert "default-src 'none'" in text
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", text)
@@ -73,7 +73,7 @@ async def test_figures_of_the_run_are_in_the_page(story: Story) -> None:
 
 async def test_a_recorded_market_names_its_reference_series(story: Story) -> None:
     outcome = judged(story, facts=replace(FACTS, seed=None, history=True, window="2024-03_funding_boom"))
-    text = render(outcome, story.view, chapters(story.view, story.journal.read(), [BOOK]), "")
+    text = render(outcome, story.view, story.journal.read(), EXCHANGE, "")
     assert "one reference spot series per asset (Bybit spot)" in text
     assert "recorded market 2024-03_funding_boom" in text
 
@@ -156,7 +156,7 @@ async def test_a_run_without_a_trade_is_drawn_and_says_why() -> None:
     quiet.value(NOW, D(60_000), D(60_000))
     quiet.decide(1, idle(rates={"binance": (D("0.00004"),) * 30}))
     books = venue_books(quiet.view, income={})
-    text = render(judged(quiet, books), quiet.view, chapters(quiet.view, quiet.journal.read(), [BOOK]), "")
+    text = render(judged(quiet, books), quiet.view, quiet.journal.read(), EXCHANGE, "")
     assert "Nothing was traded. The reason given most often: <b>ENTRY not taken" in text
 
 
@@ -166,7 +166,7 @@ async def test_an_empty_journal_is_drawn_too() -> None:
 
 async def test_a_file_that_cannot_be_written_is_named(story: Story, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name another file with --report"):
-        write_report(tmp_path / "none" / "r.html", judged(story), story.view, story.journal.read())
+        write_report(tmp_path / "none" / "r.html", judged(story), story.view, story.journal.read(), EXCHANGE)
 
 
 async def test_a_chapter_holds_the_rows_of_its_strategy_and_of_its_accounts_alone(story: Story) -> None:

@@ -212,7 +212,7 @@ def test_a_difference_is_a_break_when_it_is_read_twice_and_closes_when_it_is_gon
     (found,) = rig.monitor.book.breaks
     assert (found.key, found.expected, found.actual, found.difference) == (CASH, D(100_000), D(99_990), D(-10))
     assert rig.alarms == [
-        ("book and venue differ", {"key": CASH, "difference": "-10", "kind": "unknown", "policy": "halt"})
+        ("book and venue differ", {"holding": CASH, "difference": "-10", "kind": "unknown", "policy": "halt"})
     ]
     assert rig.handler.observe(right, is_settled=True) == ()
     assert rig.handler.has_breaks(WALLET)

@@ -29,6 +29,10 @@ class Record:
     def account(self) -> str:
         return self._inner.account
 
+    @property
+    def accrues(self) -> bool:
+        return False
+
     async def fetch_report(self) -> AccountReport:
         return await self._inner.fetch_report()
 

@@ -66,6 +66,10 @@ class Source:
             self.was_asked.set()
             await asyncio.Event().wait()
 
+    @property
+    def accrues(self) -> bool:
+        return False
+
     async def fetch_report(self) -> AccountReport:
         await self._answer()
         return await self._inner.fetch_report()

@@ -8,8 +8,13 @@ from decimal import Decimal
 from basis_daemon.strategies import STRATEGIES
 from basis_daemon.strategies.basis import BtcBasis, EthBasis
 from basis_daemon.strategies.parameters import BasisParameters, BasisVenue
+from tests.quality_gates.chain_pictures import chain_pictures
 from tests.quality_gates.pictures import basis_pictures
 from tests.quality_gates.strategy import Subject
+from tests.strategies.chain_scenes import Run
+from tests.strategies.levered_scenes import candidate, levered
+from tests.strategies.staking_scenes import holder, staker
+from tests.strategies.test_pure_lending import lender
 
 ONE = Decimal(1)
 
@@ -20,9 +25,19 @@ def basis_parameters(asset: str) -> BasisParameters:
     return BasisParameters(asset=asset, venues=(venue,), venue_cap=ONE)
 
 
+def lent() -> Run:
+    """A dollar book the day after its entry."""
+    run = lender()
+    run.live(days=1)
+    return run
+
+
 SUBJECTS: tuple[Subject, ...] = (
     Subject("btc_basis", lambda: BtcBasis(basis_parameters("BTC")), basis_pictures),
     Subject("eth_basis", lambda: EthBasis(basis_parameters("ETH")), basis_pictures),
+    Subject("pure_lending", lambda: lender().strategy, chain_pictures(lender, lent)),
+    Subject("eth_staking_only", lambda: staker().strategy, chain_pictures(staker, holder)),
+    Subject("eth_leveraged", lambda: candidate().strategy, chain_pictures(candidate, levered)),
 )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.instrument import Instrument, PositionKey
-from basis_daemon.domain.market import BookTick, FundingSettled, MarketEvent, MarkTick
+from basis_daemon.domain.market import BookTick, ExchangeEvent, FundingSettled, MarkTick
 from basis_daemon.ports import FeedEvent
 from basis_daemon.research.recording import RecordingFeed
 from basis_daemon.research.tape import Heard, Retention, Tape
@@ -50,14 +50,14 @@ def tape(directory: Path, retention: Retention = AMPLE) -> Tape:
     return made
 
 
-def heard(*events: MarketEvent) -> list[Heard]:
+def heard(*events: ExchangeEvent) -> list[Heard]:
     return [Heard(event, NOW) for event in events]
 
 
-def hour_of_market() -> list[MarketEvent]:
+def hour_of_market() -> list[ExchangeEvent]:
     """A price a minute on both legs, and the settlements before."""
     minutes = [timedelta(minutes=n) for n in range(61)]
-    events: list[MarketEvent] = [settled(hours) for hours in (-16, -8, 0)]
+    events: list[ExchangeEvent] = [settled(hours) for hours in (-16, -8, 0)]
     for number, at in enumerate(minutes):
         events += [book(at, D("60000.5") + number), mark(at, D("60001.12345678") + number)]
     return events
@@ -153,7 +153,7 @@ def test_an_empty_or_damaged_recording_is_refused_by_name(tmp_path: Path) -> Non
 class Spoken:
     """A feed that says what it is told to say."""
 
-    def __init__(self, past: Sequence[MarketEvent]) -> None:
+    def __init__(self, past: Sequence[ExchangeEvent]) -> None:
         self._past = past
         self.sink: Callable[[FeedEvent], None] = lambda _: None
         self.is_running = asyncio.Event()
@@ -161,7 +161,7 @@ class Spoken:
     async def start(self) -> Mapping[PositionKey, Instrument]:
         return INSTRUMENTS
 
-    async def history(self) -> Sequence[MarketEvent]:
+    async def history(self) -> Sequence[ExchangeEvent]:
         return self._past
 
     async def run(self, sink: Callable[[FeedEvent], None]) -> None:
@@ -174,7 +174,7 @@ class Spoken:
 
 
 async def recorded(
-    directory: Path, events: Sequence[MarketEvent], *, queue_max: int
+    directory: Path, events: Sequence[ExchangeEvent], *, queue_max: int
 ) -> tuple[RecordingFeed, list[str]]:
     """A feed that spoke these events in one breath, and what an operator was told; all of it closed."""
     told: list[str] = []

@@ -16,6 +16,7 @@ from basis_daemon.settings import (
     may_arm,
     strategy_parameters,
 )
+from basis_daemon.strategies.parameters import BasisParameters
 from tests.settings.files import CONFIG, MODES, edited, load
 
 
@@ -44,6 +45,7 @@ def test_each_file_is_complete_so_that_nothing_is_left_to_defaults(mode: str) ->
 def test_with_one_exchange_the_whole_book_stands_there(mode: str) -> None:
     settings = load_settings(CONFIG / f"{mode}.yaml", {}, with_secrets=False).settings
     parameters = strategy_parameters(settings, "btc_basis")
+    assert isinstance(parameters, BasisParameters)
     assert [(venue.name, venue.weight) for venue in parameters.venues] == [("binance", Decimal(1))]
     assert parameters.initial_weights == {"binance": Decimal(1)}
 

@@ -37,7 +37,8 @@ def settings_of(folder: Path, text: str) -> Settings:
 @pytest.mark.feature("S10")
 def test_two_strategies_trade_two_sub_accounts_of_one_exchange(tmp_path: Path) -> None:
     books = make_strategies(settings_of(tmp_path, two()))
-    assert [(book.name, book.asset) for book in books] == [("btc", "BTC"), ("eth", "ETH")]
+    traded = [(book.name, dict(book.charter.traded_at)) for book in books]
+    assert traded == [("btc", {"binance": frozenset({"BTC"})}), ("eth", {"second": frozenset({"ETH"})})]
     accounts = [{key.venue for key in book.declared_keys} for book in books]
     assert accounts == [{"binance", "binanceusdm"}, {"binance_2", "binanceusdm_2"}]
 

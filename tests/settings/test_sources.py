@@ -18,6 +18,7 @@ from basis_daemon.settings import (
 )
 from basis_daemon.settings.families import FAMILIES
 from basis_daemon.strategies import STRATEGIES
+from basis_daemon.strategies.parameters import BasisParameters
 from tests.settings.files import SMALL, edited, fault, load
 
 
@@ -50,6 +51,7 @@ def test_a_whole_section_can_come_from_one_variable_and_a_part_of_it_from_anothe
     }
     loaded = load(tmp_path, SMALL, environ)
     parameters = strategy_parameters(loaded.settings, "btc")
+    assert isinstance(parameters, BasisParameters)
     assert [(venue.name, venue.weight) for venue in parameters.venues] == [("binance", Decimal("0.75"))]
     found = {row.key: row for row in effective(loaded)}
     assert found["strategies.btc.params.venue_cap"].source == "env BASIS_DAEMON__STRATEGIES__BTC__PARAMS"
@@ -103,6 +105,7 @@ def test_parameters_are_built_over_the_accounts_of_the_venues_that_are_weighed(t
         ("binance:spot:USDT", "one:spot:USDT"),
     )
     parameters = strategy_parameters(load(tmp_path, text).settings, "btc")
+    assert isinstance(parameters, BasisParameters)
     assert parameters.asset == "BTC"
     assert [(v.name, v.spot_account, v.perp_account, v.weight) for v in parameters.venues] == [
         ("binance", "one", "two", Decimal("0.6"))

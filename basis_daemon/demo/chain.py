@@ -1,0 +1,194 @@
+"""A demo on the sandbox chain: its time is moved step by step, and a story happens on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from basis_daemon.demo.chain_outcome import ChainFacts, judge_chain, transactions_of
+from basis_daemon.demo.chain_report import CHAIN
+from basis_daemon.demo.chain_story import Scene, Story, story_of
+from basis_daemon.demo.processes import DemoFailedError
+from basis_daemon.demo.stage import (
+    STOP_S,
+    Counterparty,
+    DemoOptions,
+    Moment,
+    Played,
+    Spectator,
+    Stage,
+    book_of,
+    configured,
+    staged,
+    switches,
+)
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.engine.state import EPOCH
+from basis_daemon.journal.reader import JournalReader
+from basis_daemon.settings import LoadedSettings, Settings, load_settings, strategy_parameters
+from basis_daemon.strategies.onchain_parameters import LeveragedParameters
+
+Json = dict[str, Any]
+READY_FILE = "chain/ready.json"
+BUILD_S = 900.0
+"""The first start on a machine installs and compiles; that takes minutes where the network or the machine is slow."""
+STEP, REACTION = timedelta(hours=1), timedelta(minutes=1)
+"""Market time between two looks, and between something that happens and the next look."""
+CATCH_UP_S, LOOK_S = 60.0, 0.02
+SECOND = timedelta(seconds=1)
+
+
+def refuse_what_it_has_not(options: DemoOptions) -> None:
+    """Raises ConfigError for what only the sandbox exchange has."""
+    if options.faults is not None:
+        raise ConfigError("--faults are those of the sandbox exchange: a strategy on the chain is played without")
+    if options.history is not None:
+        raise ConfigError("--history is of exchanges: what happens on the sandbox chain is the strategy's story")
+    if len(options.strategies) > 1:
+        names = ", ".join(options.strategies)
+        raise ConfigError(f"{names} live on the chain, and a wallet belongs to one strategy: play them one by one")
+
+
+async def perform(config: Path, directory: Path, options: DemoOptions, spectator: Spectator) -> Played:
+    """Until the days are over. Raises DemoFailedError when it could not be played to its end."""
+    settings = load_settings(config, {}, with_secrets=False).settings
+    story = story_of(settings.strategies[options.strategies[0]].kind)
+    configure = partial(_configure, config, directory, options)
+    async with staged(options, directory, spectator, configure, partial(_sandbox, options, story)) as stage:
+        film = Film(stage, story, spectator)
+        await film.run()
+        spectator.say("the days are over: the daemon drains")
+        exit_code = await stage.daemon.stop(STOP_S)
+        books = await stage.control.get("/books")
+    spectator.say("reading the journal")
+    return _judge(stage, film, books, exit_code)
+
+
+def _configure(config: Path, directory: Path, options: DemoOptions, changes: Mapping[str, str]) -> LoadedSettings:
+    settings = load_settings(config, {}, with_secrets=False).settings
+    chosen = switches(settings, options.strategies)
+    return configured(config, directory, {"sandbox.chain_ready_file": READY_FILE, **changes, **chosen})
+
+
+def _sandbox(options: DemoOptions, story: Story, settings: Settings) -> Counterparty:
+    del settings
+    arguments = ["sandbox", "chain", "--json", "--directory", "chain", "--seed", str(options.seed), "--block-time", "0"]
+    arguments += [word for symbol, amount in story.funds.items() for word in ("--fund", f"{symbol}={amount}")]
+    return Counterparty("chain", tuple(arguments), READY_FILE, {}, BUILD_S, is_talkative=True)
+
+
+class Film:
+    """The running demo: market time, what happened when, and the least health factor that the chain ever showed."""
+
+    def __init__(self, stage: Stage, story: Story, spectator: Spectator) -> None:
+        self._stage, self._spectator = stage, spectator
+        self._waiting = list(story.scenes)
+        self._days = stage.options.days or 0
+        self._began_ns = 0
+        self.told: list[Json] = []
+        self.start = self.now = EPOCH
+        self.health_factor: Decimal | None = None
+        self.seconds = 0.0
+
+    @property
+    def clock(self) -> Json:
+        """Market time as a spectator and the judgement take it."""
+        gone = self.now - self.start
+        return {
+            "start": self.start.isoformat(),
+            "market_time": self.now.isoformat(),
+            "days": self._days,
+            "days_done": gone / timedelta(days=1),
+            "done": gone >= timedelta(days=self._days),
+            "effective_speed": f"{gone / SECOND / self.seconds:.1f}" if self.seconds else "0",
+        }
+
+    async def run(self) -> None:
+        """All the days. Raises DemoFailedError when the daemon does not keep up."""
+        self._spectator.say("market time runs")
+        self._began_ns = self._stage.clock.monotonic_ns()
+        self.start = self.now = await self._head_time()
+        end = self.start + timedelta(days=self._days)
+        step = REACTION
+        while self.now < end:
+            seconds = max(int(min(step, end - self.now) / SECOND), 1)
+            await self._stage.control.post("/time", {"advance_s": seconds})
+            await self._catch_up(await self._head_time())
+            step = REACTION if await self._play_what_is_due() else STEP
+        self.seconds = (self._stage.clock.monotonic_ns() - self._began_ns) / 1_000_000_000
+
+    async def _play_what_is_due(self) -> bool:
+        """True when something happened."""
+        gone = Decimal(str((self.now - self.start) / timedelta(days=self._days)))
+        due = [scene for scene in self._waiting if scene.at <= gone]
+        for scene in due:
+            await self._play(scene)
+        self._waiting = self._waiting[len(due) :]
+        return bool(due)
+
+    async def _play(self, scene: Scene) -> None:
+        await self._stage.control.post(f"/{scene.action}", scene.body)
+        at = await self._head_time()
+        self.told.append({"time": at.isoformat(), "action": scene.action, **scene.body, "says": scene.says})
+        self._spectator.say(f"{at:%e %b %H:%M}  {scene.says}")
+
+    async def _head_time(self) -> datetime:
+        """Of the newest block; its health factor is noted."""
+        status = await self._stage.control.get("/status")
+        if status["health_factor"] is not None:
+            found = Decimal(status["health_factor"])
+            self.health_factor = min(found, self.health_factor or found)
+        return datetime.fromisoformat(status["time"])
+
+    async def _catch_up(self, until: datetime) -> None:
+        """Return once the daemon has decided on this block and nothing of it is in flight."""
+        stage = self._stage
+        give_up_ns = stage.clock.monotonic_ns() + int(CATCH_UP_S * 1_000_000_000)
+        while True:
+            stage.sandbox.check()
+            stage.daemon.check()
+            book = await stage.operator.get("/status")
+            if _is_caught_up(book, until):
+                break
+            if stage.clock.monotonic_ns() > give_up_ns:
+                raise DemoFailedError(
+                    f"the daemon has not caught up with {until.isoformat()} after {CATCH_UP_S:g} s: it stands at "
+                    f"{book['market_time']}, plans {book['plans_running']}, in doubt {book['in_doubt']}\n"
+                    f"{stage.daemon.tail()}"
+                )
+            await stage.clock.sleep(LOOK_S)
+        self.now = await self._head_time()
+        self._spectator.see(Moment(self.clock, book))
+
+
+def _is_caught_up(book: Json, until: datetime) -> bool:
+    decided = all(datetime.fromisoformat(row["time"]) >= until for row in book["strategies"])
+    return decided and not (book["plans_running"] or book["in_doubt"])
+
+
+def _judge(stage: Stage, film: Film, books: Json, exit_code: int) -> Played:
+    file, options = stage.settings.settings.journal_file, stage.options
+    view = book_of(file)
+    facts = ChainFacts(
+        strategy=options.strategies[0],
+        seed=options.seed,
+        clock=film.clock,
+        daemon_exit_code=exit_code,
+        story=tuple(film.told),
+        health_factor=film.health_factor,
+        health_factor_floor=_floor(stage.settings.settings, options.strategies[0]),
+        report=str(options.report) if options.report is not None else None,
+    )
+    with JournalReader.open(file) as journal:
+        signed = transactions_of(journal.rows())
+    return Played(judge_chain(view, signed, books, facts), view, file, CHAIN)
+
+
+def _floor(settings: Settings, strategy: str) -> Decimal | None:
+    """Below it nothing may ever stand; None for a strategy that borrows nothing."""
+    parameters = strategy_parameters(settings, strategy)
+    return parameters.hf_emergency if isinstance(parameters, LeveragedParameters) else None

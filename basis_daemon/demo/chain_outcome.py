@@ -1,0 +1,150 @@
+"""The judgement on a run on the chain: the daemon's journal against what the chain itself says of the address."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import orjson
+
+from basis_daemon.demo.outcome import (
+    Check,
+    Outcome,
+    common_checks,
+    end_of,
+    judged,
+    money_of,
+    never_denied,
+    part_of,
+    risk_of,
+    run_of,
+    same_positions,
+    same_set,
+)
+from basis_daemon.domain.ledger import Cause
+from basis_daemon.domain.order import ExecutionMode
+from basis_daemon.domain.trade import OrderState
+from basis_daemon.engine.book_view import BookView, plain
+from basis_daemon.ports import RecordKind, StoredRecord
+from basis_daemon.venues.chain.names import APPROVAL, reversal_id
+from basis_daemon.venues.chain.transactions import Attempt, TxRow
+
+Json = dict[str, Any]
+GAS_ASSET = "ETH"
+_DONE = frozenset({OrderState.FILLED, OrderState.SETTLED})
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFacts:
+    """What was played: ``health_factor`` is the least that the chain showed, None without debt.
+
+    ``story`` is what happened, in order.
+    """
+
+    strategy: str
+    seed: int
+    clock: Json
+    daemon_exit_code: int
+    story: tuple[Json, ...]
+    health_factor: Decimal | None
+    health_factor_floor: Decimal | None = None
+    report: str | None = None
+
+
+def transactions_of(rows: Iterable[StoredRecord]) -> list[TxRow]:
+    """The last word of a journal on every transaction that it tells of, in the order of their signing."""
+    last: dict[str, TxRow] = {}
+    for row in rows:
+        if row.record.kind is RecordKind.TRANSACTION and "order_id" in orjson.loads(row.record.payload):
+            step = msgspec.json.decode(row.record.payload, type=TxRow)
+            last[step.hash] = step
+    return list(last.values())
+
+
+def judge_chain(view: BookView, signed: Sequence[TxRow], books: Json, facts: ChainFacts) -> Outcome:
+    """The run's figures, and what must hold between journal and chain."""
+    counts = _counts(view, signed, books)
+    part = part_of(view, facts.strategy, trades=counts["trades"], orders_sent=counts["orders_sent"])
+    document = run_of(facts.strategy, facts.seed, facts.clock) | {"window": None}
+    document |= counts | money_of(view) | risk_of(view) | end_of(view, (facts.strategy,), facts.report)
+    document |= {
+        "venue_positions": books["balances"],
+        "effective_speed": str(facts.clock["effective_speed"]),
+        "faults_injected": {},
+        "strategies": {facts.strategy: part},
+        "min_health_factor": None if facts.health_factor is None else plain(facts.health_factor),
+        "story": list(facts.story),
+    }
+    return judged(document, _checks(document, view, signed, books, facts))
+
+
+def _counts(view: BookView, signed: Sequence[TxRow], books: Json) -> Json:
+    """Of orders, those of a group each; allowances and cancels are transactions, and no orders."""
+    mined = {row["hash"] for row in books["transactions"]}
+    own = [row for row in signed if APPROVAL not in row.order_id and row.attempt is not Attempt.CANCEL]
+    left = {order_id for row in own if row.state is not OrderState.SIGNED for order_id in _carried(view, row)}
+    arrived = [order_id for row in own if row.hash in mined for order_id in _carried(view, row)]
+    state = view.state
+    return {
+        "trades": sum(1 for life in view.history.lives.values() if life.state in _DONE),
+        "orders_sent": len(left),
+        "venue_orders": len(set(arrived)),
+        "foreign_orders": len(mined - {row.hash for row in signed}),
+        "forced_reductions": 0,
+        "duplicate_orders": len(arrived) - len(set(arrived)),
+        "in_doubt": len(state.in_doubt()),
+        "breaks": len(state.breaks),
+        "breaks_opened": state.breaks_opened,
+        "transactions": len(mined),
+        "group_transactions": sum(1 for row in own if row.hash in mined and _is_group(view, row)),
+        "gas_eth": books["gas_eth"],
+    }
+
+
+def _carried(view: BookView, row: TxRow) -> tuple[str, ...]:
+    """The orders that a transaction carries out: its own, or all of the group that its own is the first of."""
+    if not _is_group(view, row):
+        return (row.order_id,)
+    lives = view.history.lives
+    group = lives[row.order_id].order.group_id
+    return tuple(order_id for order_id, life in lives.items() if life.order.group_id == group)
+
+
+def _is_group(view: BookView, row: TxRow) -> bool:
+    life = view.history.lives.get(row.order_id)
+    return life is not None and life.order.execution_mode is ExecutionMode.ATOMIC
+
+
+def _checks(document: Json, view: BookView, signed: Sequence[TxRow], books: Json, facts: ChainFacts) -> Iterable[Check]:
+    yield from common_checks(document, facts.daemon_exit_code)
+    ours = {row.hash for row in signed if row.is_in_chain}
+    theirs = [str(row["hash"]) for row in books["transactions"]]
+    yield same_set("transactions", ours, set(theirs), "the chain holds exactly the transactions that were journalled")
+    booked = Counter(_booked(view))
+    once = sum(1 for tx_hash in theirs if booked[tx_hash] == 1)
+    yield Check("booked", f"{once} once", f"{len(theirs)} once", "every transaction is booked, once")
+    yield same_positions(document["positions"], document["venue_positions"])
+    gas = plain(-view.state.ledger.total(Cause.GAS, GAS_ASSET))
+    yield Check("gas", gas, document["gas_eth"], "gas as booked is gas as the chain took it")
+    yield never_denied(document, view)
+    if facts.health_factor is not None and facts.health_factor_floor is not None:
+        is_above = facts.health_factor >= facts.health_factor_floor
+        found = f">= {facts.health_factor_floor}" if is_above else document["min_health_factor"]
+        yield Check("health_factor", found, f">= {facts.health_factor_floor}", "never below the emergency floor")
+
+
+def _booked(view: BookView) -> Iterable[str]:
+    """The hash of every booking that stands; one that a reorganisation took back does not.
+
+    Of a group the first order's booking holds the money of all.
+    """
+    trades = {trade_id: seen.row.trade for trade_id, seen in view.history.trades.items()}
+    undone = {trade_id for trade_id in trades if reversal_id(trade_id) in trades}
+    undone |= {reversal_id(trade_id) for trade_id in undone}
+    for trade_id, trade in trades.items():
+        if trade.tx is not None and trade.deltas and trade_id not in undone:
+            yield trade.tx.hash

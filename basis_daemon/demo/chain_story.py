@@ -1,0 +1,57 @@
+"""What happens on the sandbox chain while a strategy lives there: one story per kind of strategy, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from basis_daemon.domain.errors import ConfigError
+
+D = Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """At ``at`` of the days, 0 to 1, ``action`` of the sandbox's control port is asked for with ``body``."""
+
+    at: Decimal
+    action: str
+    body: Mapping[str, Any]
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What the user begins with, whole tokens by symbol, and what then happens, in order."""
+
+    funds: Mapping[str, str]
+    scenes: tuple[Scene, ...]
+
+
+_RUSH = {"asset": "USDT", "borrow_apr": "0.30"}
+_CALM = {"asset": "USDT", "borrow_apr": "0.062"}
+
+LENDING = Story(
+    funds={"USDT": "1000000", "ETH": "1"},
+    scenes=(
+        Scene(D("0.20"), "rates", _RUSH, "borrowers pay 30 % a year for USDT"),
+        Scene(D("0.30"), "rates", _CALM, "the rush for USDT is over"),
+        Scene(D("0.40"), "price", {"token": "weETH", "factor": "0.96"}, "the oracle marks weETH 4 % down: no matter"),
+        Scene(D("0.50"), "price", {"token": "weETH", "factor": "1"}, "weETH is at par again"),
+        Scene(D("0.60"), "rebase", {"protocol": "lido", "factor": "0.99"}, "a slashing takes 1 % of stETH: no matter"),
+        Scene(D("0.80"), "price", {"token": "USDT", "usd": "0.98"}, "the oracle has USDT at 0.98 USD, below the floor"),
+    ),
+)
+"""Rates and the peg of USDT are its affair; what happens to staking tokens is not."""
+
+STORIES: Mapping[str, Story] = {"pure_lending": LENDING}
+"""By kind."""
+
+
+def story_of(kind: str) -> Story:
+    """Raises ConfigError for a kind that nobody has written one for."""
+    if kind not in STORIES:
+        raise ConfigError(f"no demo of kind {kind}: stories are written for {', '.join(STORIES)}")
+    return STORIES[kind]
