@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
 
 from basis_daemon.domain.deny import Denial, DenyReason
+from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import CEX_TRADES, Order, OrderOperation
 from basis_daemon.domain.risk import ZERO, Approved, Effect, GateInput, Refused, RiskLimits, effect_of
 from basis_daemon.domain.risk_money import BP, balance_denials, margin_denials, price_bound, venue_cap_denials
@@ -90,7 +91,8 @@ def form_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -
             if token is not None and token not in seen.declared_keys:
                 undeclared.add(token)
         for key in sorted(undeclared) if undeclared else ():
-            yield Denial(DenyReason.UNDECLARED_KEY, order.order_id, None, None, "", key)
+            if not _is_claim_of_declared(key, seen.declared_keys):
+                yield Denial(DenyReason.UNDECLARED_KEY, order.order_id, None, None, "", key)
         if order.operation not in seen.operations.get(order.venue, frozenset()):
             detail = f"{order.operation} at {order.venue}"
             yield Denial(DenyReason.UNSUPPORTED_OPERATION, order.order_id, None, None, "", detail)
@@ -98,6 +100,11 @@ def form_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -
             yield Denial(DenyReason.RECIPIENT_NOT_ALLOWED, order.order_id, None, None, "", str(order.recipient))
         if order.is_expired(seen.market.time):
             yield Denial(DenyReason.EXPIRED, order.order_id, None, None, "", f"{order.expires_at}")
+
+
+def _is_claim_of_declared(key: PositionKey, declared: Container[PositionKey]) -> bool:
+    """Claims get their numbers when they are asked for: whoever declared any claim of an issuer declared each."""
+    return key.kind is Kind.CLAIM and PositionKey.of(key.venue, Kind.CLAIM, "*") in declared
 
 
 def freshness_denials(orders: Sequence[Order], _: RiskLimits, seen: GateInput) -> Iterator[Denial]:

@@ -168,6 +168,15 @@ def test_one_wrong_order_refuses_the_whole_plan(reason: DenyReason, place: int, 
     assert reason in reasons(changed(idle().orders(), place, **fields), gate_of(idle()))
 
 
+@pytest.mark.parametrize(("declared", "is_denied"), [("lido:claim:*", False), ("etherfi:claim:*", True)])
+def test_a_claim_is_declared_with_its_issuer_for_its_number_comes_later(declared: str, *, is_denied: bool) -> None:
+    claim = PositionKey("lido:claim:48211")
+    orders = changed(idle().orders(), 0, expected_deltas={CASH: D(-1), claim: D(1)})
+    seen = gate_of(idle())
+    seen = told(seen, declared_keys=seen.declared_keys | {PositionKey(declared)})
+    assert (DenyReason.UNDECLARED_KEY in reasons(orders, seen)) is is_denied
+
+
 @pytest.mark.feature("O09")
 def test_a_denial_says_which_order_what_was_found_and_what_was_allowed() -> None:
     orders = changed(idle().orders(), 1, ref_price=D(60_600))
