@@ -23,7 +23,6 @@ from basis_daemon.demo.run import play
 from basis_daemon.demo.stage import DemoOptions
 
 app = typer.Typer()
-GENERATED_DAYS = 10
 WIDTH_OF_A_LOG = 160
 
 
@@ -38,7 +37,8 @@ def demo(  # noqa: PLR0913 - one parameter per option of the command
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the generated market; equal seeds, equal markets.")] = 7,
     days: Annotated[
-        int | None, typer.Option(min=1, max=3650, help=f"Market days; {GENERATED_DAYS}, or all that was recorded.")
+        int | None,
+        typer.Option(min=1, max=3650, help="Market days; else those of the story, or all that was recorded."),
     ] = None,
     history: Annotated[Path | None, typer.Option(help="Recorded hours instead of a generated market.")] = None,
     window: Annotated[str | None, typer.Option(help="A window of --history, with its dates.")] = None,
@@ -61,7 +61,7 @@ def demo(  # noqa: PLR0913 - one parameter per option of the command
         raise typer.BadParameter("--window names a part of --history, and that is not given")
     options = DemoOptions(
         strategies=tuple(strategy or ("btc_basis",)), seed=seed, history=history, window=window, config=config,
-        days=days if history is not None else days or GENERATED_DAYS, keep=keep, report=report, faults=faults,
+        days=days, keep=keep, report=report, faults=faults,
     )  # fmt: skip
     try:
         with RichSpectator(_progress_console(), options.days) as spectator:

@@ -42,8 +42,8 @@ CATCH_UP_S, LOOK_S = 60.0, 0.02
 SECOND = timedelta(seconds=1)
 
 
-def refuse_what_it_has_not(options: DemoOptions) -> None:
-    """Raises ConfigError for what only the sandbox exchange has."""
+def story_for(options: DemoOptions, settings: Settings) -> Story:
+    """What would be played. Raises ConfigError for what only the sandbox exchange has, and for too few days."""
     if options.faults is not None:
         raise ConfigError("--faults are those of the sandbox exchange: a strategy on the chain is played without")
     if options.history is not None:
@@ -51,12 +51,15 @@ def refuse_what_it_has_not(options: DemoOptions) -> None:
     if len(options.strategies) > 1:
         names = ", ".join(options.strategies)
         raise ConfigError(f"{names} live on the chain, and a wallet belongs to one strategy: play them one by one")
+    story = story_of(settings.strategies[options.strategies[0]].kind)
+    if (options.days or story.days) < story.days_min:
+        raise ConfigError(f"--days {options.days}, expected at least {story.days_min}: it enters only after some days")
+    return story
 
 
 async def perform(config: Path, directory: Path, options: DemoOptions, spectator: Spectator) -> Played:
     """Until the days are over. Raises DemoFailedError when it could not be played to its end."""
-    settings = load_settings(config, {}, with_secrets=False).settings
-    story = story_of(settings.strategies[options.strategies[0]].kind)
+    story = story_for(options, load_settings(config, {}, with_secrets=False).settings)
     configure = partial(_configure, config, directory, options)
     async with staged(options, directory, spectator, configure, partial(_sandbox, options, story)) as stage:
         film = Film(stage, story, spectator)
@@ -78,7 +81,7 @@ def _sandbox(options: DemoOptions, story: Story, settings: Settings) -> Counterp
     del settings
     arguments = ["sandbox", "chain", "--json", "--directory", "chain", "--seed", str(options.seed), "--block-time", "0"]
     arguments += [word for symbol, amount in story.funds.items() for word in ("--fund", f"{symbol}={amount}")]
-    return Counterparty("chain", tuple(arguments), READY_FILE, {}, BUILD_S, is_talkative=True)
+    return Counterparty("chain", tuple(arguments), READY_FILE, {}, story.setup, BUILD_S, is_talkative=True)
 
 
 class Film:
@@ -86,8 +89,9 @@ class Film:
 
     def __init__(self, stage: Stage, story: Story, spectator: Spectator) -> None:
         self._stage, self._spectator = stage, spectator
-        self._waiting = list(story.scenes)
-        self._days = stage.options.days or 0
+        self._waiting, self._daily = list(story.scenes), story.daily
+        self._days = stage.options.days or story.days
+        self._day = 0
         self._began_ns = 0
         self.told: list[Json] = []
         self.start = self.now = EPOCH
@@ -116,10 +120,18 @@ class Film:
         step = REACTION
         while self.now < end:
             seconds = max(int(min(step, end - self.now) / SECOND), 1)
+            await self._live_daily()
             await self._stage.control.post("/time", {"advance_s": seconds})
             await self._catch_up(await self._head_time())
             step = REACTION if await self._play_what_is_due() else STEP
         self.seconds = (self._stage.clock.monotonic_ns() - self._began_ns) / 1_000_000_000
+
+    async def _live_daily(self) -> None:
+        """What every day brings, once a day."""
+        if (self.now - self.start).days > self._day:
+            self._day = (self.now - self.start).days
+            for action, body in self._daily:
+                await self._stage.control.post(f"/{action}", body)
 
     async def _play_what_is_due(self) -> bool:
         """True when something happened."""

@@ -24,10 +24,18 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What the user begins with, whole tokens by symbol, and what then happens, in order."""
+    """What the user begins with, whole tokens by symbol, and what then happens, in order.
+
+    ``daily`` are actions of every market day that nobody mentions; ``setup`` are commands that run before the daemon
+    starts. In fewer than ``days_min`` days the strategy would not get to its part.
+    """
 
     funds: Mapping[str, str]
     scenes: tuple[Scene, ...]
+    days: int = 10
+    days_min: int = 1
+    daily: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    setup: tuple[tuple[str, ...], ...] = ()
 
 
 _RUSH = {"asset": "USDT", "borrow_apr": "0.30"}
@@ -46,7 +54,36 @@ LENDING = Story(
 )
 """Rates and the peg of USDT are its affair; what happens to staking tokens is not."""
 
-STORIES: Mapping[str, Story] = {"pure_lending": LENDING}
+_REWARDS = (("rebase", {"protocol": "etherfi", "factor": "1.000105"}),)
+"""3.9 % a year, as the issuer's oracle reports it."""
+_PAR = {"pool": "weETH/WETH", "factor": "1"}
+
+STAKING = Story(
+    funds={"ETH": "400"},
+    daily=_REWARDS,
+    scenes=(
+        Scene(D("0.20"), "rates", {"asset": "WETH", "borrow_apr": "0.30"}, "borrowers pay 30 % a year for WETH"),
+        Scene(D("0.30"), "rates", {"asset": "WETH", "borrow_apr": "0.026"}, "the rush for WETH is over"),
+        Scene(D("0.35"), "price", {"token": "weETH", "factor": "0.96"}, "the oracle marks weETH 4 % down: no loss"),
+        Scene(D("0.40"), "price", {"token": "weETH", "factor": "1"}, "weETH is at par again"),
+        Scene(D("0.50"), "rebase", {"protocol": "etherfi", "factor": "0.99"}, "a slashing takes 1 %: a human decides"),
+        Scene(D("0.51"), "pool_price", _PAR, "the pool follows"),
+        Scene(D("0.65"), "rebase", {"protocol": "etherfi", "factor": "0.985"}, "another 1.5 %: too much"),
+        Scene(D("0.85"), "finalize", {"protocol": "etherfi"}, "the issuer pays what was handed back"),
+    ),
+)
+"""Only the token's own rate is its affair: what the oracle and the lender say is not."""
+
+LEVERAGED = Story(
+    funds={"ETH": "400"},
+    days=16,
+    days_min=16,
+    daily=_REWARDS,
+    setup=(("wallet", "deploy", "--config", "daemon.yaml"),),
+    scenes=(),
+)
+
+STORIES: Mapping[str, Story] = {"pure_lending": LENDING, "eth_staking_only": STAKING, "eth_leveraged": LEVERAGED}
 """By kind."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -35,10 +36,13 @@ Json = dict[str, Any]
 STANDSTILL_S, HEAL_S = 60.0, 90.0
 LOOK_S, LOOK_AT_BOOK_S = 0.1, 1.0
 READY_FILE = "exchange/ready.json"
+GENERATED_DAYS = 10
 
 
 async def perform(config: Path, directory: Path, options: DemoOptions, spectator: Spectator) -> Played:
     """Until the market is over. Raises DemoFailedError when it could not be played to its end."""
+    if options.history is None and options.days is None:
+        options = replace(options, days=GENERATED_DAYS)
     configure = partial(_configure, config, directory, options)
     async with staged(options, directory, spectator, configure, partial(_sandbox, options)) as stage:
         await _let_time_run(stage, spectator)

@@ -52,7 +52,7 @@ def house_of(options: DemoOptions) -> tuple[Path, Perform]:
     config = homes[options.strategies[0]]
     if not on_chain:
         return config, exchange.perform
-    chain.refuse_what_it_has_not(options)
+    chain.story_for(options, known[config])
     return config, chain.perform
 
 

@@ -34,7 +34,7 @@ class DemoOptions:
     """What to play: one strategy of the configuration, or several side by side on accounts of their own.
 
     Without ``config`` it is the one of the sandbox where the strategies live, without ``history`` a generated market
-    of ``seed``; with it ``days`` None is all of it.
+    of ``seed``; ``days`` None is all that was recorded, else as long as the market or the story is made for.
     """
 
     strategies: tuple[str, ...]
@@ -82,13 +82,15 @@ class Spectator(Protocol):
 class Counterparty:
     """The sandbox of a demo: how it is started, where it says that it listens, and what it is told first.
 
-    Its first start may take ``start_s``; what it says meanwhile is shown when it is ``is_talkative``.
+    ``setup`` are commands that run before the daemon. Its first start may take ``start_s``; what it says meanwhile is
+    shown when it is ``is_talkative``.
     """
 
     name: str
     arguments: tuple[str, ...]
     ready_file: str
     first: Mapping[str, Mapping[str, object]]
+    setup: tuple[tuple[str, ...], ...] = ()
     start_s: float = START_S
     is_talkative: bool = False
 
@@ -126,6 +128,8 @@ async def staged(
         control = await stack.enter_async_context(await _listening(sandbox, counterparty, directory, spectator))
         for action, body in counterparty.first.items():
             await control.post(action, body)
+        for command in counterparty.setup:
+            await _set_up(command, directory, spectator, clock)
         spectator.say("starting the daemon")
         daemon = await Child.start("daemon", ("run", "--config", "daemon.yaml", "--arm"), directory, clock)
         stack.push_async_callback(daemon.stop, STOP_S)
@@ -151,6 +155,16 @@ async def _listening(sandbox: Child, who: Counterparty, directory: Path, spectat
             raise
         raise DemoFailedError(why) from failure
     return LocalClient.at_port(orjson.loads(ready.read_bytes())["control_port"])
+
+
+async def _set_up(command: tuple[str, ...], directory: Path, spectator: Spectator, clock: SystemClock) -> None:
+    spectator.say(f"basis-daemon {' '.join(command)}")
+    child = await Child.start("setup", command, directory, clock)
+    try:
+        if await child.ended(START_S):
+            child.check()
+    finally:
+        await child.stop(STOP_S)
 
 
 def _socket(directory: Path, stack: AsyncExitStack) -> str:
