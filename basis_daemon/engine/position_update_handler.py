@@ -126,15 +126,23 @@ class PositionUpdateHandler:
 
     def _is_past(self, trade: Trade) -> bool:
         """True for what the opening balance holds already, or what was asked for so long ago that its id is gone."""
-        if not self._state.openings:  # a wallet tells of its transactions before the first start has adopted it
-            return True
-        if trade.venue_time < self._state.openings.get(trade.account, EPOCH):
+        if self._is_in_opening(trade):
             return True
         if not trade.is_fill or not self._state.is_before_memory(trade) or self._state.ledger.has(trade.trade_id):
             return False
         facts = {"trade_id": trade.trade_id, "order_id": trade.order_id, "venue_time": trade.venue_time.isoformat()}
         self._alarm("fill from before memory ignored", facts)
         return True
+
+    def _is_in_opening(self, trade: Trade) -> bool:
+        """True for what the account's opening balance holds; before it is adopted that is everything.
+
+        A balance read at a block holds all transactions of that block.
+        """
+        opened_at = self._state.openings.get(trade.account)
+        if opened_at is None or trade.venue_time < opened_at:
+            return True
+        return trade.tx is not None and trade.venue_time == opened_at
 
     def process_cash_flows(self, flows: Iterable[CashFlow]) -> PositionBook:
         """Book funding and other money that moved without an order, each row of the venue once."""

@@ -13,7 +13,7 @@ from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.position import AccountReport, BreakKind
-from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus
+from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus, TxInfo
 from basis_daemon.ports import RecordKind
 from basis_daemon.venues.paper.faults import Fault, FaultKind
 from tests.engine.support import Rig, agrees, folded
@@ -318,6 +318,18 @@ def test_what_others_did_before_the_account_was_adopted_is_in_its_opening_alread
     again = Rig(stage=rig.stage, journal=rig.journal)
     again.handler.process_trades([fill(venue_time=stamp(10))])
     assert again.held(COIN) == D("0.5")
+
+
+def test_a_transaction_of_the_block_that_an_account_was_adopted_at_is_in_its_opening_already() -> None:
+    """What an operator sent before the first start is told again until it is final, also before anything is adopted."""
+    tx = TxInfo(hash="0x1", block=7, gas_used=1, gas_price=1, nonce=0)
+    rig = Rig()
+    rig.handler.process_trades([fill(venue_time=stamp(60), tx=tx)])
+    rig.handler.adopt(holding((CASH, "70000"), (COIN, "0.5"), at_s=60))
+    rig.handler.process_trades([fill(venue_time=stamp(60), tx=tx)])
+    assert (rig.held(COIN), rig.held(CASH)) == (D("0.5"), D(70_000))
+    rig.handler.process_trades([fill(venue_time=stamp(61), tx=tx)])
+    assert rig.held(COIN) == 1
 
 
 def test_two_different_differences_in_a_row_are_two_delays_and_no_break() -> None:
