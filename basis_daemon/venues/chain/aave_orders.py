@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from basis_daemon.domain.chain import SECONDS_PER_YEAR, ReserveTick
+from basis_daemon.domain.chain import SECONDS_PER_YEAR
 from basis_daemon.domain.errors import ErrorClass
 from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.venues.chain import aave
-from basis_daemon.venues.chain.aave_reads import EMODE_CONFIG, USER_EMODE, read_emode, read_reserves
+from basis_daemon.venues.chain.aave_reads import EMODE_CONFIG, USER_EMODE, ReserveAsked, ask_reserve, read_emode
 from basis_daemon.venues.chain.abi import MAX
 from basis_daemon.venues.chain.erc20 import BALANCE_OF
 from basis_daemon.venues.chain.prepared import (
@@ -37,13 +37,14 @@ async def _supply(order: Order, at: Situation) -> Prepared:
     symbol = symbol_of(order, order.token_in, "token_in")
     token = at.book.token(symbol)
     units = units_for(order, token.decimals)
-    reserve = await _reserve(order, at, symbol)
-    if reserve.is_frozen:
-        refuse(order, f"reserve {symbol} is frozen, expected not", ErrorClass.MARKET_CLOSED, "frozen")
+    questions = Questions()
+    reserve, held = ask_reserve(questions, at.book, symbol), ask_balance(questions, at, symbol)
+    await questions.put(at.reader, at.block)
+    _check_open(order, reserve, is_new_risk=True)
     if reserve.supply_cap:
         room = reserve.supply_cap - reserve.supplied
         at_most(order, f"supplies {symbol}", token.amount(units), room, ErrorClass.MARKET_CLOSED, "supply_cap")
-    await _check_wallet(order, at, symbol, units)
+    check_balance(order, at, symbol, units, held.value)
     need = allowance(at, symbol, at.book.aave.pool, units)
     return Prepared(aave.supply(at.book, symbol, units, at.owner), need)
 
@@ -51,13 +52,16 @@ async def _supply(order: Order, at: Situation) -> Prepared:
 async def _withdraw(order: Order, at: Situation) -> Prepared:
     symbol = symbol_of(order, order.token_out, "token_out")
     token = at.book.token(symbol)
-    reserve = await _reserve(order, at, symbol)
-    supplied = await _balance(at, at.book.reserve(symbol).atoken)
-    units = supplied if order.amount == "MAX" else units_for(order, token.decimals)
-    if not supplied:
+    questions = Questions()
+    reserve = ask_reserve(questions, at.book, symbol)
+    supplied = questions.ask(BALANCE_OF, at.book.reserve(symbol).atoken, at.owner)
+    await questions.put(at.reader, at.block)
+    _check_open(order, reserve, is_new_risk=False)
+    units = supplied.value if order.amount == "MAX" else units_for(order, token.decimals)
+    if not supplied.value:
         refuse(order, f"supplied {symbol} 0, expected more", ErrorClass.INSUFFICIENT, "balance")
-    wanted = token.amount(units)
-    at_most(order, f"withdraws {symbol}", wanted, token.amount(supplied), ErrorClass.INSUFFICIENT, "balance")
+    wanted, most = token.amount(units), token.amount(supplied.value)
+    at_most(order, f"withdraws {symbol}", wanted, most, ErrorClass.INSUFFICIENT, "balance")
     at_most(order, f"withdraws {symbol} of idle", wanted, reserve.idle, ErrorClass.MARKET_CLOSED, "idle")
     return Prepared(aave.withdraw(at.book, symbol, MAX if order.amount == "MAX" else units, at.owner))
 
@@ -66,10 +70,12 @@ async def _borrow(order: Order, at: Situation) -> Prepared:
     symbol = symbol_of(order, order.token_out, "token_out")
     token = at.book.token(symbol)
     units = units_for(order, token.decimals)
-    reserve = await _reserve(order, at, symbol)
-    if reserve.is_frozen:
-        refuse(order, f"reserve {symbol} is frozen, expected not", ErrorClass.MARKET_CLOSED, "frozen")
-    await _check_borrowable(order, at, symbol, reserve)
+    questions = Questions()
+    reserve = ask_reserve(questions, at.book, symbol)
+    mode = questions.ask(USER_EMODE, at.book.aave.pool, at.owner)
+    await questions.put(at.reader, at.block)
+    _check_open(order, reserve, is_new_risk=True)
+    await _check_borrowable(order, at, reserve, mode.value)
     wanted = token.amount(units)
     if reserve.borrow_cap:
         room = reserve.borrow_cap - reserve.debt
@@ -81,20 +87,24 @@ async def _borrow(order: Order, at: Situation) -> Prepared:
 async def _repay(order: Order, at: Situation) -> Prepared:
     symbol = symbol_of(order, order.token_in, "token_in")
     token = at.book.token(symbol)
-    reserve = await _reserve(order, at, symbol)
-    owed = await _balance(at, at.book.reserve(symbol).vdebt)
+    questions = Questions()
+    reserve, held = ask_reserve(questions, at.book, symbol), ask_balance(questions, at, symbol)
+    debt = questions.ask(BALANCE_OF, at.book.reserve(symbol).vdebt, at.owner)
+    await questions.put(at.reader, at.block)
+    _check_open(order, reserve, is_new_risk=False)
+    owed = debt.value
     if not owed:
         refuse(order, f"debt of {symbol} 0, expected more", ErrorClass.INSUFFICIENT, "debt")
     is_all = order.amount == "MAX"
-    units = owed + _accrual(owed, reserve, token.decimals) if is_all else min(units_for(order, token.decimals), owed)
-    await _check_wallet(order, at, symbol, owed if is_all else units)
+    units = owed + _accrual(owed, reserve) if is_all else min(units_for(order, token.decimals), owed)
+    check_balance(order, at, symbol, owed if is_all else units, held.value)
     need = allowance(at, symbol, at.book.aave.pool, units)
     return Prepared(aave.repay(at.book, symbol, MAX if is_all else units, at.owner), need)
 
 
-def _accrual(owed: int, reserve: ReserveTick, decimals: int) -> int:
-    interest = amount_of(owed, decimals) * reserve.borrow_rate * ACCRUAL_S / SECONDS_PER_YEAR
-    return units_owed(interest, decimals) + ROUNDING_UNITS
+def _accrual(owed: int, reserve: ReserveAsked) -> int:
+    interest = amount_of(owed, reserve.decimals) * reserve.borrow_rate * ACCRUAL_S / SECONDS_PER_YEAR
+    return units_owed(interest, reserve.decimals) + ROUNDING_UNITS
 
 
 async def _set_emode(order: Order, at: Situation) -> Prepared:
@@ -116,27 +126,28 @@ async def _set_collateral(order: Order, at: Situation) -> Prepared:
     wish = order.memo or ON
     if wish not in {ON, OFF}:
         misfit(order, f"memo {order.memo!r}, expected {ON} or {OFF}")
-    await _reserve(order, at, symbol)
+    questions = Questions()
+    reserve = ask_reserve(questions, at.book, symbol)
+    await questions.put(at.reader, at.block)
+    _check_open(order, reserve, is_new_risk=False)
     return Prepared(aave.set_collateral(at.book, symbol, is_collateral=wish == ON))
 
 
-async def _reserve(order: Order, at: Situation, symbol: str) -> ReserveTick:
-    """The reserve at the block; refused when it is not active or paused, for whatever it is asked."""
-    at.book.reserve(symbol)
-    (tick,) = await read_reserves(at.reader, at.block, at.book, [symbol], 0)
-    if not tick.is_active:
-        refuse(order, f"reserve {symbol} is not active, expected active", ErrorClass.MARKET_CLOSED, "inactive")
-    if tick.is_paused:
-        refuse(order, f"reserve {symbol} is paused, expected not", ErrorClass.MARKET_CLOSED, "paused")
-    return tick
+def _check_open(order: Order, reserve: ReserveAsked, *, is_new_risk: bool) -> None:
+    """Refuse when the reserve is not active or paused; a frozen one still lets out what is in."""
+    faults = {
+        "inactive": (not reserve.is_active, "is not active, expected active"),
+        "paused": (reserve.is_paused, "is paused, expected not"),
+        "frozen": (reserve.is_frozen and is_new_risk, "is frozen, expected not"),
+    }
+    for code, (is_so, why) in faults.items():
+        if is_so:
+            refuse(order, f"reserve {reserve.symbol} {why}", ErrorClass.MARKET_CLOSED, code)
 
 
-async def _check_borrowable(order: Order, at: Situation, symbol: str, reserve: ReserveTick) -> None:
+async def _check_borrowable(order: Order, at: Situation, reserve: ReserveAsked, category: int) -> None:
     """In an e-mode its own list says what may be borrowed, outside the reserve's flag."""
-    questions = Questions()
-    mode = questions.ask(USER_EMODE, at.book.aave.pool, at.owner)
-    await questions.put(at.reader, at.block)
-    category = mode.value
+    symbol = reserve.symbol
     if category:
         terms = await read_emode(at.reader, at.block, at.book, category, symbol, 0)
         if symbol not in terms.borrowables:
@@ -144,20 +155,6 @@ async def _check_borrowable(order: Order, at: Situation, symbol: str, reserve: R
             refuse(order, why, ErrorClass.BAD_PARAMS, "emode")
     elif not reserve.is_borrowable:
         refuse(order, f"reserve {symbol} lends nothing, expected it to", ErrorClass.MARKET_CLOSED, "not_borrowable")
-
-
-async def _check_wallet(order: Order, at: Situation, symbol: str, units: int) -> None:
-    questions = Questions()
-    held = ask_balance(questions, at, symbol)
-    await questions.put(at.reader, at.block)
-    check_balance(order, at, symbol, units, held.value)
-
-
-async def _balance(at: Situation, token: str) -> int:
-    questions = Questions()
-    held = questions.ask(BALANCE_OF, token, at.owner)
-    await questions.put(at.reader, at.block)
-    return int(held.value)
 
 
 AAVE_ORDERS: Mapping[OrderOperation, Preparation] = {

@@ -18,7 +18,7 @@ from basis_daemon.venues.chain.seams import PinnedReader, Questions, Slot
 from basis_daemon.venues.chain.tokens import amount_of, atoken, vdebt
 
 RESERVE_DATA = function(
-    "getReserveData(address) -> ((uint256,uint128,uint128,uint128,uint128,uint128,uint40,uint16,"
+    "getReserveData(address) -> (((uint256),uint128,uint128,uint128,uint128,uint128,uint40,uint16,"
     "address,address,address,address,uint128,uint128,uint128))"
 )
 NORMALIZED_INCOME = function("getReserveNormalizedIncome(address) -> (uint256)")
@@ -57,88 +57,138 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """The open questions about one reserve."""
+class ReserveAsked:
+    """The questions about one reserve; what they tell once they are answered. Amounts are whole tokens."""
 
     symbol: str
+    decimals: int
     data: Slot
     income: Slot
     debt_index: Slot
-    idle: Slot
+    reach: Slot
     held: Slot
-    supplied: Slot
+    made: Slot
     owed: Slot
     price: Slot
     strategy: Slot
+
+    @property
+    def config(self) -> Configuration:
+        """Flags, caps and terms."""
+        return Configuration(self.data.value[0][0])
+
+    @property
+    def idle(self) -> Decimal:
+        """What can be withdrawn or borrowed now: what the pool accounts for, and what is there."""
+        return amount_of(min(self.reach.value, self.held.value), self.decimals)
+
+    @property
+    def debt(self) -> Decimal:
+        """All that is owed."""
+        return amount_of(self.owed.value, self.decimals)
+
+    @property
+    def supplied(self) -> Decimal:
+        """What counts against the cap: all aTokens, and what the treasury has not minted yet."""
+        return amount_of(self.made.value + self.data.value[12] * self.income.value // RAY, self.decimals)
+
+    @property
+    def borrow_rate(self) -> Decimal:
+        """Per year."""
+        return amount_of(self.data.value[4], RAY_DIGITS)
+
+    @property
+    def supply_cap(self) -> Decimal:
+        """0 for none."""
+        return Decimal(self.config.field(116, 36))
+
+    @property
+    def borrow_cap(self) -> Decimal:
+        """0 for none."""
+        return Decimal(self.config.field(80, 36))
+
+    @property
+    def is_active(self) -> bool:
+        """False for a reserve that is not in use."""
+        return self.config.has(56)
+
+    @property
+    def is_frozen(self) -> bool:
+        """True while nothing new is supplied or borrowed."""
+        return self.config.has(57)
+
+    @property
+    def is_paused(self) -> bool:
+        """True while nothing goes in or out."""
+        return self.config.has(60)
+
+    @property
+    def is_borrowable(self) -> bool:
+        """True where it is lent outside every e-mode."""
+        return self.config.has(58)
 
 
 async def read_reserves(
     reader: PinnedReader, block: BlockRef, book: AddressBook, symbols: Iterable[str], received_ns: int
 ) -> tuple[ReserveTick, ...]:
-    """One tick per reserve, all at ``block``. Raises VenueUnreachableError; a part of the picture is no picture.
-
-    ``supplied`` is what counts against the cap: all aTokens and what the treasury has not minted yet.
-    """
+    """One tick per reserve, all at ``block``. Raises VenueUnreachableError; a part of the picture is no picture."""
     questions = Questions()
-    asked = [_ask_reserve(questions, book, symbol) for symbol in symbols]
+    asked = [ask_reserve(questions, book, symbol) for symbol in symbols]
     premium = questions.ask(FLASH_PREMIUM, book.aave.pool)
     await questions.put(reader, block)
     more = Questions()
     curves = [more.ask(RATE_DATA, one.strategy.value, book.token(one.symbol).address) for one in asked]
     await more.put(reader, block)
     fee = amount_of(premium.value, BPS_DIGITS)
-    return tuple(
-        _reserve_tick(one, curve, book.token(one.symbol).decimals, fee, block, received_ns)
-        for one, curve in zip(asked, curves, strict=True)
-    )
+    return tuple(_reserve_tick(one, curve, fee, block, received_ns) for one, curve in zip(asked, curves, strict=True))
 
 
-def _ask_reserve(questions: Questions, book: AddressBook, symbol: str) -> _Asked:
-    asset, reserve, pool = book.token(symbol).address, book.reserve(symbol), book.aave.pool
-    return _Asked(
+def ask_reserve(questions: Questions, book: AddressBook, symbol: str) -> ReserveAsked:
+    """Everything about a reserve but its rate curve; raises ConfigError for an asset that the market does not list."""
+    token, reserve, pool = book.token(symbol), book.reserve(symbol), book.aave.pool
+    return ReserveAsked(
         symbol,
-        data=questions.ask(RESERVE_DATA, pool, asset),
-        income=questions.ask(NORMALIZED_INCOME, pool, asset),
-        debt_index=questions.ask(NORMALIZED_DEBT, pool, asset),
-        idle=questions.ask(VIRTUAL_BALANCE, pool, asset),
-        held=questions.ask(BALANCE_OF, asset, reserve.atoken),
-        supplied=questions.ask(TOTAL_SUPPLY, reserve.atoken),
+        token.decimals,
+        data=questions.ask(RESERVE_DATA, pool, token.address),
+        income=questions.ask(NORMALIZED_INCOME, pool, token.address),
+        debt_index=questions.ask(NORMALIZED_DEBT, pool, token.address),
+        reach=questions.ask(VIRTUAL_BALANCE, pool, token.address),
+        held=questions.ask(BALANCE_OF, token.address, reserve.atoken),
+        made=questions.ask(TOTAL_SUPPLY, reserve.atoken),
         owed=questions.ask(TOTAL_SUPPLY, reserve.vdebt),
-        price=questions.ask(ASSET_PRICE, book.aave.oracle, asset),
-        strategy=questions.ask(RATE_STRATEGY, book.aave.data_provider, asset),
+        price=questions.ask(ASSET_PRICE, book.aave.oracle, token.address),
+        strategy=questions.ask(RATE_STRATEGY, book.aave.data_provider, token.address),
     )
 
 
 def _reserve_tick(
-    asked: _Asked, curve: Slot, decimals: int, flash_fee: Decimal, block: BlockRef, received_ns: int
+    asked: ReserveAsked, curve: Slot, flash_fee: Decimal, block: BlockRef, received_ns: int
 ) -> ReserveTick:
-    row = asked.data.value
-    config = Configuration(row[0])
-    bonus = config.field(32, 16)
+    config = asked.config
     return ReserveTick(
         instrument=atoken(asked.symbol),
         block=block,
         received_ns=received_ns,
-        supply_rate=amount_of(row[2], RAY_DIGITS),
-        borrow_rate=amount_of(row[4], RAY_DIGITS),
+        supply_rate=amount_of(asked.data.value[2], RAY_DIGITS),
+        borrow_rate=asked.borrow_rate,
         liquidity_index=amount_of(asked.income.value, RAY_DIGITS),
         debt_index=amount_of(asked.debt_index.value, RAY_DIGITS),
-        idle=amount_of(min(asked.idle.value, asked.held.value), decimals),
-        debt=amount_of(asked.owed.value, decimals),
-        supplied=amount_of(asked.supplied.value + row[12] * asked.income.value // RAY, decimals),
+        idle=asked.idle,
+        debt=asked.debt,
+        supplied=asked.supplied,
         reserve_factor=amount_of(config.field(64, 16), BPS_DIGITS),
         curve=_curve(curve.value),
-        supply_cap=Decimal(config.field(116, 36)),
-        borrow_cap=Decimal(config.field(80, 36)),
+        supply_cap=asked.supply_cap,
+        borrow_cap=asked.borrow_cap,
         price=amount_of(asked.price.value, BASE_DIGITS),
         ltv=amount_of(config.field(0, 16), BPS_DIGITS),
         liquidation_threshold=amount_of(config.field(16, 16), BPS_DIGITS),
-        liquidation_bonus=_bonus(bonus),
+        liquidation_bonus=_bonus(config.field(32, 16)),
         flash_fee=flash_fee,
-        is_active=config.has(56),
-        is_frozen=config.has(57),
-        is_paused=config.has(60),
-        is_borrowable=config.has(58),
+        is_active=asked.is_active,
+        is_frozen=asked.is_frozen,
+        is_paused=asked.is_paused,
+        is_borrowable=asked.is_borrowable,
         is_flashable=config.has(63),
     )
 

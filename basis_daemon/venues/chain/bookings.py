@@ -40,14 +40,18 @@ class Bookings:
         self._receipts: dict[str, Receipt] = {}
         self._trades: dict[str, Trade] = {}
         self._again: set[str] = set()
+        self._awaited: set[str] = set()
         self.undone: deque[Receipt] = deque(maxlen=UNDONE_REMEMBERED)
         """Inclusions that a reorganisation took back in this run, newest last."""
 
     def expect(self, order: Order) -> None:
-        """The next transaction of this id is this order's."""
+        """The next transaction of this id is this order's, and somebody waits for what becomes of it."""
         self._orders[order.order_id] = order
+        self._awaited.add(order.order_id)
         while len(self._orders) > ORDERS_REMEMBERED:
-            self._orders.pop(next(iter(self._orders)))
+            oldest = next(iter(self._orders))
+            del self._orders[oldest]
+            self._awaited.discard(oldest)
 
     def __call__(self, event: TxEvent) -> None:
         """A ``TxSink``: books, or takes back."""
@@ -83,6 +87,7 @@ class Bookings:
         trade = self._trade(row, receipt, why).model_copy(update={"trade_id": self._name(row)})
         if row.order_id in self._again:  # what was filled once is not filled twice, wherever it stands now
             trade = trade.model_copy(update={"qty_base": Decimal(0)})
+        self._awaited.discard(row.order_id)
         self._tell(trade)
         return trade
 
@@ -91,8 +96,8 @@ class Bookings:
         return moved(receipt, self._book, self._owner)
 
     def _is_awaited(self, row: TxRow, receipt: Receipt) -> bool:
-        """A revert of a known order waits for whoever asks for its reason; everything else is booked at once."""
-        return not receipt.is_success and row.order_id in self._orders
+        """A revert that somebody waits for is booked by him, with its reason; everything else at once."""
+        return not receipt.is_success and row.order_id in self._awaited
 
     def _trade(self, row: TxRow, receipt: Receipt, why: Revert | None) -> Trade:
         now, order = self._clock.wall(), self._orders.get(row.order_id)

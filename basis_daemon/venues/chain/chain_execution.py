@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NoReturn
 
@@ -60,6 +60,11 @@ class ChainDesk:
     rpc: RpcPool
     bookings: Bookings
     gas: GasCaps = GasCaps()
+    _spending: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+
+    def spending(self, need: Allowance) -> asyncio.Lock:
+        """Held by who needs this allowance: it is exact, so two orders cannot have it at once."""
+        return self._spending.setdefault((need.token, need.spender), asyncio.Lock())
 
 
 class ChainExecution:
@@ -92,13 +97,10 @@ class ChainExecution:
         """
         if order.operation not in self._preparations or order.venue != self._venue:
             misfit(order, f"{self._venue} cannot, it does {', '.join(sorted(self.operations))}")
+        if order.on_behalf_of not in {None, self._desk.account.address}:
+            misfit(order, f"on_behalf_of {order.on_behalf_of}, expected {self._desk.account.address} or nobody")
         self._desk.bookings.expect(order)
-        handle = self._desk.account.find(order.order_id)
-        if handle is None:
-            prepared = await self._preparations[order.operation](order, await self._situation())
-            await self._allow(order, prepared.allowance)
-            handle = await self._submit(order, order.order_id, prepared.call)
-        row = await self._in_chain(order, handle)
+        row = await self._run(order)
         if not row.is_in_chain:
             raise OrderRejectedError(
                 f"order {order.order_id}: transaction {row.hash} was given up: {row.why or 'not included in time'}",
@@ -109,6 +111,28 @@ class ChainExecution:
             return self._desk.bookings.trade(row) or await self._booked(row)
         except VenueUnreachableError as silence:  # it has left: the same order must not go again
             raise OutcomeUnknownError(f"order {order.order_id} is in block {row.block}, then: {silence}") from silence
+
+    async def _run(self, order: Order) -> TxRow:
+        """From the order to its transaction in a block, or given up; raises as ``execute_order`` does."""
+        handle = self._desk.account.find(order.order_id)
+        if handle is not None:
+            return await self._in_chain(order, handle)
+        prepared = await self._preparations[order.operation](order, await self._situation())
+        need = prepared.allowance
+        if need is None:
+            return await self._in_chain(order, await self._submit(order, order.order_id, prepared.call))
+        lock = self._desk.spending(need)
+        try:
+            async with asyncio.timeout(float(order.timeout_s)):
+                await lock.acquire()
+        except TimeoutError:
+            why = f"order {order.order_id}: another order needs {need.symbol} for {need.spender} longer than this waits"
+            raise OrderRejectedError(why, ErrorClass.RETRYABLE, "allowance") from None
+        try:
+            await self._allow(order, need)
+            return await self._in_chain(order, await self._submit(order, order.order_id, prepared.call))
+        finally:
+            lock.release()
 
     async def find_order(self, order: Order, sent_at: datetime) -> Evidence:
         """As the port says: what was never signed was never sent, so absence needs no waiting."""
@@ -129,10 +153,8 @@ class ChainExecution:
         newest = await self._desk.rpc.ask("newest block", newest_header)
         return Situation(self._desk.book, self._desk.account.address, self._desk.rpc, newest.block)
 
-    async def _allow(self, order: Order, need: Allowance | None) -> None:
+    async def _allow(self, order: Order, need: Allowance) -> None:
         """Have the allowance be exactly what is needed, one transaction after the other."""
-        if need is None:
-            return
         at, questions = await self._situation(), Questions()
         allowed = questions.ask(ALLOWANCE, need.token, at.owner, need.spender)
         await questions.put(at.reader, at.block)

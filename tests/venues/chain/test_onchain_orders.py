@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from basis_daemon.domain.errors import ErrorClass, InvalidOrderError, OrderRejectedError
+from basis_daemon.domain.errors import ErrorClass, InvalidOrderError, OrderRejectedError, OutcomeUnknownError
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.trade import OrderState, TradeStatus
@@ -215,4 +215,49 @@ async def test_a_transaction_that_reverts_in_its_block_costs_its_gas_and_tells_w
     assert trade.error is not None
     assert trade.error.code == "CollateralCannotCoverNewBorrow"
     assert trade.error.error_class is ErrorClass.INSUFFICIENT
+    await trader.assert_exact()
+
+
+@pytest.mark.feature("X08")
+async def test_two_orders_that_need_the_same_allowance_take_turns(trader: Trader) -> None:
+    """An allowance is exact, so the second may not overwrite the first one's."""
+    first, second = (trader.order("supply", "aave_v3", token_in=WETH, amount=Decimal(n)) for n in (3, 5))
+    done = await trader.execute_both(first, second)
+    assert sorted(trade.deltas[atoken("WETH")] for trade in done) == [3, 5]
+    assert await trader.actor.allowed(trader.book.token("WETH").address, trader.book.aave.pool) == 0
+    await trader.assert_exact()
+
+
+async def test_an_order_for_somebody_else_is_no_order_of_ours(trader: Trader) -> None:
+    with pytest.raises(InvalidOrderError, match="on_behalf_of 0x1234"):
+        await trader.do("supply", "aave_v3", token_in=WETH, on_behalf_of="0x1234")
+
+
+async def test_a_transaction_that_is_not_included_in_time_is_in_doubt_and_found_later(trader: Trader) -> None:
+    wish = trader.order("wrap", "wallet", token_in=ETH, token_out=WETH, timeout_s=Decimal("0.3"))
+    interface = trader.interfaces[wish.operation, wish.venue]
+    async with trader.without_blocks():
+        with pytest.raises(OutcomeUnknownError, match=r"is BROADCAST after 0\.3 s"):
+            await trader.execute(wish)
+        assert (await interface.find_order(wish, wish.created_at)).finding is Finding.NOT_YET
+    await trader.until(lambda: bool(trader.trades))
+    evidence = await interface.find_order(wish, wish.created_at)
+    assert evidence.finding is Finding.FOUND
+    assert evidence.trade is not None
+    assert evidence.trade.deltas[WETH] == 1
+    await trader.assert_exact()
+
+
+async def test_a_cancelled_order_leaves_its_gas_and_nothing_else(trader: Trader) -> None:
+    wish = trader.order("wrap", "wallet", token_in=ETH, token_out=WETH, timeout_s=Decimal("0.3"))
+    interface = trader.interfaces[wish.operation, wish.venue]
+    async with trader.without_blocks():
+        with pytest.raises(OutcomeUnknownError):
+            await trader.execute(wish)
+        assert (await interface.cancel_order(wish)).finding is Finding.NOT_YET
+    await trader.until(lambda: bool(trader.trades))
+    evidence = await interface.find_order(wish, wish.created_at)
+    assert evidence.trade is not None
+    assert evidence.trade.order_state is OrderState.CANCELLED
+    assert set(evidence.trade.deltas) == {ETH}
     await trader.assert_exact()

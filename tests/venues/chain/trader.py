@@ -163,6 +163,27 @@ class Trader:
     async def execute(self, wish: Order) -> Trade:
         return await self.interfaces[wish.operation, wish.venue].execute_order(wish, wish.created_at)
 
+    @asynccontextmanager
+    async def without_blocks(self) -> AsyncIterator[None]:
+        """Nothing is mined meanwhile, but by an order of the test."""
+        await self.chain.rpc("evm_setAutomine", OFF)
+        try:
+            yield
+        finally:
+            await self.chain.rpc("evm_setAutomine", ON)
+
+    async def execute_both(self, *wishes: Order) -> list[Trade]:
+        """At the same time; what came of each."""
+        done: list[Trade] = []
+
+        async def run(wish: Order) -> None:
+            done.append(await self.execute(wish))
+
+        async with TaskTree("both") as tree:
+            for wish in wishes:
+                tree.spawn(wish.order_id, run(wish))
+        return done
+
     async def execute_while(self, wish: Order, meanwhile: Coroutine[Any, Any, None]) -> Trade:
         """What happens ``meanwhile`` happens between the simulation of an order and its inclusion."""
         outcome: asyncio.Future[Trade] = asyncio.get_running_loop().create_future()
