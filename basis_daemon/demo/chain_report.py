@@ -46,8 +46,9 @@ def _lead(said: Json, view: BookView) -> str:
 
 def _tiles(said: Json, view: BookView) -> Iterable[Tile]:
     yield from growth_tiles(said)
-    yield "Interest", money(said["pnl"].get("lending", 0), signed=True), f"paid on debt {money(said['pnl'].get('borrow', 0))}"
-    yield "Gas", money(said["pnl"].get("gas", 0), signed=True), f"{Decimal(said['gas_eth']):.6f} ETH"
+    pnl = said["pnl"]
+    yield "Interest", money(pnl.get("lending", 0), signed=True), f"paid on debt {money(pnl.get('borrow', 0))}"
+    yield "Gas", money(pnl.get("gas", 0), signed=True), f"{Decimal(said['gas_eth']):.6f} ETH"
     groups = said["group_transactions"]
     yield "Transactions", str(said["transactions"]), f"{said['trades']} orders, {groups or 'no'} groups"
     least = said["min_health_factor"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from basis_daemon.domain.position import AccountReport, PositionBook
@@ -27,8 +28,15 @@ class PositionMonitor:
             time=state.market_time,
             holdings=MappingProxyType(state.ledger.holdings()),
             open_notional=MappingProxyType(state.ledger.open_notionals()),
-            reports=MappingProxyType(dict(reports)),
+            reports=MappingProxyType({name: _as_it_stands(report, state) for name, report in reports.items()}),
             in_doubt=state.in_doubt(),
             breaks=tuple(state.breaks.values()),
         )
         return self._book
+
+
+def _as_it_stands(report: AccountReport, state: BookState) -> AccountReport:
+    """A lender's figures from before our last transaction there are of another position: nobody knows them now."""
+    if report.lending is None or report.observed_at >= state.last_trade_time.get(report.account, EPOCH):
+        return report
+    return replace(report, lending=None)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from basis_daemon.domain.breaks import TREATMENTS
+from basis_daemon.domain.chain import LendingReport
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause
@@ -330,6 +331,19 @@ def test_a_transaction_of_the_block_that_an_account_was_adopted_at_is_in_its_ope
     assert (rig.held(COIN), rig.held(CASH)) == (D("0.5"), D(70_000))
     rig.handler.process_trades([fill(venue_time=stamp(61), tx=tx)])
     assert rig.held(COIN) == 1
+
+
+def test_a_lenders_figures_from_before_our_last_transaction_there_are_not_known_any_more() -> None:
+    """A health factor of the position before it was levered, or of its terms then, is a false alarm."""
+    tx = TxInfo(hash="0x1", block=7, gas_used=1, gas_price=1, nonce=0)
+    lending = LendingReport(WALLET, D(100), D(0), D("0.78"), D("0.78"), None, 0)
+    rig = Rig()
+    rig.handler.adopt(replace(holding((CASH, "70000"), at_s=60), lending=lending))
+    assert rig.monitor.book.reports[WALLET].lending is lending
+    rig.handler.process_trades([fill(venue_time=stamp(61), deltas={MARGIN: D(-1)}, qty_base=D(0), price=None, tx=tx)])
+    assert rig.monitor.book.reports[WALLET].lending is None
+    rig.handler.observe(replace(holding((CASH, "70000"), at_s=61), lending=lending), is_settled=True)
+    assert rig.monitor.book.reports[WALLET].lending is lending
 
 
 def test_two_different_differences_in_a_row_are_two_delays_and_no_break() -> None:

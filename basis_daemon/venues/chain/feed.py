@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import MarketEvent, StreamChanged
-from basis_daemon.ports import Clock, FeedEvent, TaskScope
+from basis_daemon.ports import AccountChanged, Clock, FeedEvent, TaskScope
 from basis_daemon.venues.chain.account import ChainAccount
 from basis_daemon.venues.chain.eye import ChainEye
 from basis_daemon.venues.chain.heads import Head, HeadStream
@@ -36,7 +36,7 @@ class ChainFeed:
         self._accounts, self._rpc, self._eye, self._account = accounts, rpc, eye, account
         self._scope, self._clock, self._note = scope, clock, note
         self._news = asyncio.Event()
-        self._is_up = False
+        self._is_up = self._has_moved = False
 
     async def start(self) -> Mapping[PositionKey, Instrument]:
         """Connect, compare the transactions journalled with the chain, and follow it from here.
@@ -62,6 +62,7 @@ class ChainFeed:
                 async with asyncio.timeout(SILENT_S):
                     await self._news.wait()
                 self._news.clear()
+                self._tell_moves(sink)
                 events = await self._eye.market()
             except (TimeoutError, VenueUnreachableError) as error:
                 self._turn(sink, is_up=False, why=str(error) or f"no head for {SILENT_S:g} s")
@@ -73,6 +74,17 @@ class ChainFeed:
     async def close(self) -> None:
         """Leave nothing open."""
         await self._rpc.close()
+
+    def look_again(self) -> None:
+        """A transaction of ours was booked: what the accounts said before it says nothing any more."""
+        self._has_moved = True
+        self._news.set()
+
+    def _tell_moves(self, sink: Callable[[FeedEvent], None]) -> None:
+        if self._has_moved:
+            self._has_moved = False
+            for account in self._accounts:
+                sink(AccountChanged(account, self._clock.wall(), "our transaction"))
 
     def _on_head(self, head: Head) -> None:
         self._eye.on_head(head)

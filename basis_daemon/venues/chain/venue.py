@@ -84,6 +84,7 @@ class ChainWallet:
         keys = tuple(keys)
         self._chain, self._around = chain, around
         self._on_trade: Callable[[Trade], None] | None = None
+        self._feed: ChainFeed | None = None
         self.accounts = accounts_in(keys)
         self.bookings = GroupBookings(chain.book, signer.address, around.clock, self._tell, around.recall)
         self.account = ChainAccount(
@@ -121,13 +122,16 @@ class ChainWallet:
     def feed(self) -> ChainFeed:
         """Its heads and what they change."""
         around = self._around
-        return ChainFeed(
+        self._feed = ChainFeed(
             self.accounts, self._chain.rpc, self.eye, self.account, around.scope, around.clock, around.note
         )
+        return self._feed
 
     def _tell(self, trade: Trade) -> None:
         if self._on_trade is not None:
             self._on_trade(trade)
+        if self._feed is not None:
+            self._feed.look_again()
 
 
 QUOTED = Decimal(100)
