@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from basis_daemon.demo.chain_outcome import ChainFacts, judge_chain, transactions_of
+from basis_daemon.demo.chain_outcome import ChainFacts, Loan, judge_chain, transactions_of
 from basis_daemon.demo.chain_report import CHAIN
 from basis_daemon.demo.chain_story import Scene, Story, story_of
 from basis_daemon.demo.processes import DemoFailedError
@@ -85,7 +85,7 @@ def _sandbox(options: DemoOptions, story: Story, settings: Settings) -> Counterp
 
 
 class Film:
-    """The running demo: market time, what happened when, and the least health factor that the chain ever showed."""
+    """The running demo: market time, what happened when, and what the chain said of the debt at every look."""
 
     def __init__(self, stage: Stage, story: Story, spectator: Spectator) -> None:
         self._stage, self._spectator = stage, spectator
@@ -95,7 +95,7 @@ class Film:
         self._began_ns = 0
         self.told: list[Json] = []
         self.start = self.now = EPOCH
-        self.health_factor: Decimal | None = None
+        self.loans: list[Loan] = []
         self.seconds = 0.0
 
     @property
@@ -121,8 +121,8 @@ class Film:
         while self.now < end:
             seconds = max(int(min(step, end - self.now) / SECOND), 1)
             await self._live_daily()
-            await self._stage.control.post("/time", {"advance_s": seconds})
-            await self._catch_up(await self._head_time())
+            mined = await self._stage.control.post("/time", {"advance_s": seconds})
+            await self._catch_up(datetime.fromisoformat(mined["time"]))
             step = REACTION if await self._play_what_is_due() else STEP
         self.seconds = (self._stage.clock.monotonic_ns() - self._began_ns) / 1_000_000_000
 
@@ -149,12 +149,12 @@ class Film:
         self._spectator.say(f"{at:%e %b %H:%M}  {scene.says}")
 
     async def _head_time(self) -> datetime:
-        """Of the newest block; its health factor is noted."""
+        """Of the newest block; what the chain says of the debt then is noted."""
         status = await self._stage.control.get("/status")
+        at = datetime.fromisoformat(status["time"])
         if status["health_factor"] is not None:
-            found = Decimal(status["health_factor"])
-            self.health_factor = min(found, self.health_factor or found)
-        return datetime.fromisoformat(status["time"])
+            self.loans.append(Loan(at, Decimal(status["health_factor"]), Decimal(status["loan_to_value"])))
+        return at
 
     async def _catch_up(self, until: datetime) -> None:
         """Return once the daemon has decided on this block and nothing of it is in flight."""
@@ -191,7 +191,7 @@ def _judge(stage: Stage, film: Film, books: Json, exit_code: int) -> Played:
         clock=film.clock,
         daemon_exit_code=exit_code,
         story=tuple(film.told),
-        health_factor=film.health_factor,
+        loans=tuple(film.loans),
         health_factor_floor=_floor(stage.settings.settings, options.strategies[0]),
         report=str(options.report) if options.report is not None else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -26,33 +27,46 @@ from basis_daemon.demo.outcome import (
     same_set,
 )
 from basis_daemon.domain.ledger import Cause
-from basis_daemon.domain.order import ExecutionMode
+from basis_daemon.domain.order import ExecutionMode, Order, OrderOperation
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.book_view import BookView, plain
 from basis_daemon.ports import RecordKind, StoredRecord
-from basis_daemon.venues.chain.names import APPROVAL, reversal_id
+from basis_daemon.venues.chain.names import reversal_id
+from basis_daemon.venues.chain.tokens import WALLET
 from basis_daemon.venues.chain.transactions import Attempt, TxRow
 
 Json = dict[str, Any]
 GAS_ASSET = "ETH"
+LTV_MISS_MAX = Decimal("0.0001")
 _DONE = frozenset({OrderState.FILLED, OrderState.SETTLED})
 
 
 @dataclass(frozen=True, slots=True)
-class ChainFacts:
-    """What was played: ``health_factor`` is the least that the chain showed, None without debt.
+class Loan:
+    """What the lender said of the debt at one block."""
 
-    ``story`` is what happened, in order.
-    """
+    time: datetime
+    health_factor: Decimal
+    loan_to_value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFacts:
+    """What was played: ``loans`` is what the chain showed of the debt, look by look, ``story`` what happened."""
 
     strategy: str
     seed: int
     clock: Json
     daemon_exit_code: int
     story: tuple[Json, ...]
-    health_factor: Decimal | None
+    loans: tuple[Loan, ...] = ()
     health_factor_floor: Decimal | None = None
     report: str | None = None
+
+    @property
+    def health_factor(self) -> Decimal | None:
+        """The least that the chain showed; None without debt."""
+        return min((loan.health_factor for loan in self.loans), default=None)
 
 
 def transactions_of(rows: Iterable[StoredRecord]) -> list[TxRow]:
@@ -83,9 +97,9 @@ def judge_chain(view: BookView, signed: Sequence[TxRow], books: Json, facts: Cha
 
 
 def _counts(view: BookView, signed: Sequence[TxRow], books: Json) -> Json:
-    """Of orders, those of a group each; allowances and cancels are transactions, and no orders."""
+    """Of orders, those of a group each; allowances, cancels and what an operator sent are transactions, and no orders."""
     mined = {row["hash"] for row in books["transactions"]}
-    own = [row for row in signed if APPROVAL not in row.order_id and row.attempt is not Attempt.CANCEL]
+    own = [row for row in signed if row.order_id in view.history.lives and row.attempt is not Attempt.CANCEL]
     left = {order_id for row in own if row.state is not OrderState.SIGNED for order_id in _carried(view, row)}
     arrived = [order_id for row in own if row.hash in mined for order_id in _carried(view, row)]
     state = view.state
@@ -115,8 +129,7 @@ def _carried(view: BookView, row: TxRow) -> tuple[str, ...]:
 
 
 def _is_group(view: BookView, row: TxRow) -> bool:
-    life = view.history.lives.get(row.order_id)
-    return life is not None and life.order.execution_mode is ExecutionMode.ATOMIC
+    return view.history.lives[row.order_id].order.execution_mode is ExecutionMode.ATOMIC
 
 
 def _checks(document: Json, view: BookView, signed: Sequence[TxRow], books: Json, facts: ChainFacts) -> Iterable[Check]:
@@ -124,17 +137,58 @@ def _checks(document: Json, view: BookView, signed: Sequence[TxRow], books: Json
     ours = {row.hash for row in signed if row.is_in_chain}
     theirs = [str(row["hash"]) for row in books["transactions"]]
     yield same_set("transactions", ours, set(theirs), "the chain holds exactly the transactions that were journalled")
+    before = _before_opening(view, signed)
+    expected = [tx_hash for tx_hash in theirs if tx_hash not in before]
     booked = Counter(_booked(view))
-    once = sum(1 for tx_hash in theirs if booked[tx_hash] == 1)
-    yield Check("booked", f"{once} once", f"{len(theirs)} once", "every transaction is booked, once")
+    once = sum(1 for tx_hash in expected if booked[tx_hash] == 1)
+    yield Check("booked", f"{once} once", f"{len(expected)} once", "every transaction is booked, once")
     yield same_positions(document["positions"], document["venue_positions"])
+    taken = sum((Decimal(row["gas_eth"]) for row in books["transactions"] if row["hash"] not in before), Decimal(0))
     gas = plain(-view.state.ledger.total(Cause.GAS, GAS_ASSET))
-    yield Check("gas", gas, document["gas_eth"], "gas as booked is gas as the chain took it")
+    yield Check("gas", gas, plain(taken), "gas as booked is gas as the chain took it")
     yield never_denied(document, view)
-    if facts.health_factor is not None and facts.health_factor_floor is not None:
-        is_above = facts.health_factor >= facts.health_factor_floor
-        found = f">= {facts.health_factor_floor}" if is_above else document["min_health_factor"]
-        yield Check("health_factor", found, f">= {facts.health_factor_floor}", "never below the emergency floor")
+    yield from _debt_checks(document, view, facts)
+
+
+def _debt_checks(document: Json, view: BookView, facts: ChainFacts) -> Iterable[Check]:
+    floor = facts.health_factor_floor
+    if facts.health_factor is not None and floor is not None:
+        found = f">= {floor}" if facts.health_factor >= floor else document["min_health_factor"]
+        yield Check("health_factor", found, f">= {floor}", "never below the emergency floor")
+    misses = [abs(loan - target) for loan, target in levered(view, facts.loans)]
+    if misses:
+        worst = max(misses)
+        found = f"<= {LTV_MISS_MAX}" if worst <= LTV_MISS_MAX else plain(worst)
+        yield Check("target_ltv", found, f"<= {LTV_MISS_MAX}", "every time it levered up it landed at its target")
+
+
+def levered(view: BookView, loans: Sequence[Loan]) -> Iterable[tuple[Decimal, Decimal]]:
+    """(loan to value as the chain showed it first, target) of every group that borrowed."""
+    trades = {seen.row.trade.order_id: seen.row.trade for seen in view.history.trades.values()}
+    for seen in view.history.acted.values():
+        target = seen.row.assessment.thresholds.get("lambda_target")
+        orders = [
+            view.history.lives[order_id].order for order_id in seen.row.order_ids if order_id in view.history.lives
+        ]
+        first = next((order for order in orders if order.execution_mode is ExecutionMode.ATOMIC), None)
+        if target is None or first is None or first.order_id not in trades or not _borrows(orders):
+            continue
+        mined_at = trades[first.order_id].venue_time
+        shown = next((loan.loan_to_value for loan in loans if loan.time >= mined_at), None)
+        if shown is not None:
+            yield shown, target
+
+
+def _borrows(orders: Sequence[Order]) -> bool:
+    return any(order.operation is OrderOperation.BORROW for order in orders)
+
+
+def _before_opening(view: BookView, signed: Sequence[TxRow]) -> set[str]:
+    """What was sent before the first start is in the opening balance: nobody books it."""
+    opened_at = view.state.openings.get(WALLET)
+    if opened_at is None:
+        return set()
+    return {row.hash for row in signed if row.is_in_chain and row.block_time <= opened_at.timestamp()}
 
 
 def _booked(view: BookView) -> Iterable[str]:

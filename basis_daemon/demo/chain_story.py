@@ -54,34 +54,56 @@ LENDING = Story(
 )
 """Rates and the peg of USDT are its affair; what happens to staking tokens is not."""
 
-_REWARDS = (("rebase", {"protocol": "etherfi", "factor": "1.000105"}),)
-"""3.9 % a year, as the issuer's oracle reports it."""
-_PAR = {"pool": "weETH/WETH", "factor": "1"}
+_PAR, _NEAR_PAR = {"pool": "weETH/WETH", "factor": "1"}, {"pool": "weETH/WETH", "factor": "1.006"}
+"""The pool's liquidity lies within 2 % of where it began."""
+_REWARDS = (("rebase", {"protocol": "etherfi", "factor": "1.00012"}), ("pool_price", _PAR))
+"""4.5 % a year, as the issuer's oracle reports it, and a pool that knows."""
+_WETH_RUSH, _WETH_CALM = {"asset": "WETH", "borrow_apr": "0.30"}, {"asset": "WETH", "borrow_apr": "0.026"}
+_MARKED_DOWN, _AT_PAR = {"token": "weETH", "factor": "0.96"}, {"token": "weETH", "factor": "1"}
+_SLASHED = {"protocol": "etherfi", "factor": "0.99"}
 
 STAKING = Story(
     funds={"ETH": "400"},
     daily=_REWARDS,
     scenes=(
-        Scene(D("0.20"), "rates", {"asset": "WETH", "borrow_apr": "0.30"}, "borrowers pay 30 % a year for WETH"),
-        Scene(D("0.30"), "rates", {"asset": "WETH", "borrow_apr": "0.026"}, "the rush for WETH is over"),
-        Scene(D("0.35"), "price", {"token": "weETH", "factor": "0.96"}, "the oracle marks weETH 4 % down: no loss"),
-        Scene(D("0.40"), "price", {"token": "weETH", "factor": "1"}, "weETH is at par again"),
-        Scene(D("0.50"), "rebase", {"protocol": "etherfi", "factor": "0.99"}, "a slashing takes 1 %: a human decides"),
-        Scene(D("0.51"), "pool_price", _PAR, "the pool follows"),
-        Scene(D("0.65"), "rebase", {"protocol": "etherfi", "factor": "0.985"}, "another 1.5 %: too much"),
+        Scene(D("0.20"), "rates", _WETH_RUSH, "borrowers pay 30 % a year for WETH: no matter without debt"),
+        Scene(D("0.30"), "rates", _WETH_CALM, "the rush for WETH is over"),
+        Scene(D("0.35"), "price", _MARKED_DOWN, "the oracle marks weETH 4 % down: no loss, it is worth its rate"),
+        Scene(D("0.40"), "price", _AT_PAR, "weETH is at par again"),
+        Scene(D("0.50"), "rebase", _SLASHED, "a slashing takes 1 %: a human decides"),
+        Scene(D("0.50"), "pool_price", _PAR, "the pool follows"),
+        Scene(D("0.65"), "rebase", {"protocol": "etherfi", "factor": "0.985"}, "another 1.5 %: it leaves"),
+        Scene(D("0.65"), "pool_price", _NEAR_PAR, "the pool follows"),
         Scene(D("0.85"), "finalize", {"protocol": "etherfi"}, "the issuer pays what was handed back"),
     ),
 )
 """Only the token's own rate is its affair: what the oracle and the lender say is not."""
 
+_LEVERAGED_DAYS = 17
+
+
+def _on(day: str) -> Decimal:
+    return D(day) / _LEVERAGED_DAYS
+
+
 LEVERAGED = Story(
-    funds={"ETH": "400"},
-    days=16,
-    days_min=16,
+    funds={"ETH": "15"},
+    days=_LEVERAGED_DAYS,
+    days_min=_LEVERAGED_DAYS,
     daily=_REWARDS,
     setup=(("wallet", "deploy", "--config", "daemon.yaml"),),
-    scenes=(),
+    scenes=(
+        Scene(_on("9.5"), "rates", _WETH_RUSH, "borrowers pay 30 % a year for WETH: leverage is left within hours"),
+        Scene(_on("9.6"), "rates", _WETH_CALM, "the rush for WETH is over"),
+        Scene(_on("14"), "price", _MARKED_DOWN, "the oracle marks weETH 4 % down: debt is repaid"),
+        Scene(_on("14.5"), "price", _AT_PAR, "weETH is at par again"),
+        Scene(_on("15.2"), "rebase", _SLASHED, "a slashing takes 1 %: nothing is added, a human decides"),
+        Scene(_on("15.2"), "pool_price", _PAR, "the pool follows"),
+        Scene(_on("15.6"), "rebase", {"protocol": "etherfi", "factor": "0.993"}, "another 0.7 %: beyond its drawdown"),
+        Scene(_on("15.6"), "pool_price", _PAR, "the pool follows"),
+    ),
 )
+"""A week until the token's yield is known and two days until the carry is; then it levers up, leaves, comes back."""
 
 STORIES: Mapping[str, Story] = {"pure_lending": LENDING, "eth_staking_only": STAKING, "eth_leveraged": LEVERAGED}
 """By kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -9,19 +10,20 @@ from typing import Any
 
 import msgspec
 
+from basis_daemon.domain.decision import Assessment, ReasonCode
 from basis_daemon.domain.instrument import Kind
 from basis_daemon.domain.ledger import entry_of_opening
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus, TxInfo
 from basis_daemon.engine.book_view import BookView, plain
-from basis_daemon.engine.codec import TradeRow
+from basis_daemon.engine.codec import DecisionRow, TradeRow
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import BookState
 from basis_daemon.journal.memory import MemoryJournal
 from basis_daemon.ports import Journal, RecordKind
 from basis_daemon.venues.chain.names import APPROVAL, reversal_id
-from basis_daemon.venues.chain.tokens import AAVE, ETH, WALLET, atoken, held_at
+from basis_daemon.venues.chain.tokens import AAVE, ETH, WALLET, atoken, held_at, vdebt
 from basis_daemon.venues.chain.transactions import Attempt, TxRow
 from tests.builders import NOW, D
 from tests.journal.builders import StandingClock
@@ -31,6 +33,7 @@ Json = dict[str, Any]
 USDT, LENT = held_at("USDT"), atoken("USDT")
 GAS = D("0.0001")
 BOOK = "pure_lending"
+BEFORE = NOW - timedelta(hours=1)
 
 
 @dataclass
@@ -59,12 +62,22 @@ class ChainRun:
         if is_booked:
             self.book(row, first, OrderState.FILLED, {USDT: D(-980_000), LENT: D(980_000)})
 
-    def mine(self, order_id: str, attempt: Attempt = Attempt.ORIGINAL) -> TxRow:
-        """Signed and included, as the daemon journals it and the chain tells it."""
+    def decide(self, orders: Sequence[Order], thresholds: Mapping[str, Decimal]) -> None:
+        """What the strategy wanted, and what it held that against."""
+        said = Assessment(
+            time=NOW, strategy=BOOK, trigger="market", reason=ReasonCode.ENTRY, note="", urgency=0, inputs={},
+            thresholds=thresholds, rejected=(), targets=(),
+        )  # fmt: skip
+        row = DecisionRow(BOOK, 1, said, tuple(order.order_id for order in orders))
+        self.recorder.record(row, f"{BOOK}:1:1", "market")
+
+    def mine(self, order_id: str, attempt: Attempt = Attempt.ORIGINAL, before_s: int = 0) -> TxRow:
+        """Signed and included, as the daemon journals it and the chain tells it; ``before_s`` the opening."""
         nonce = len(self.sent)
         row = TxRow(
             order_id=order_id, address="0xME", nonce=nonce, hash=f"0x{nonce:064x}", state=OrderState.SIGNED,
             attempt=attempt, max_fee_wei=1, tip_wei=1, fee_cap_wei=1, deadline=None, is_private=False,
+            block_time=int(NOW.timestamp()) + (-before_s or 1 + nonce),
         )  # fmt: skip
         for state in (OrderState.SIGNED, OrderState.INCLUDED):
             row = msgspec.structs.replace(row, state=state)
@@ -113,6 +126,14 @@ def supplying(number: int = 1, **fields: object) -> Order:
     return order(
         "supply", AAVE, order_id=f"{number:032x}", strategy=BOOK, instrument=LENT, token_in=USDT, leg=number,
         amount=D(980_000), created_at=NOW - timedelta(days=1), **fields,
+    )  # fmt: skip
+
+
+def borrowing(number: int, **fields: object) -> Order:
+    """Its loan."""
+    return order(
+        "borrow", AAVE, order_id=f"{number:032x}", strategy=BOOK, instrument=vdebt("WETH"), token_out=held_at("WETH"),
+        leg=number, amount=D(10), created_at=NOW - timedelta(days=1), **fields,
     )  # fmt: skip
 
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from basis_daemon.demo.chain_outcome import ChainFacts, judge_chain, transactions_of
+from basis_daemon.demo.chain_outcome import ChainFacts, Loan, judge_chain, transactions_of
 from basis_daemon.demo.outcome import Outcome
 from basis_daemon.domain.order import ExecutionMode
 from basis_daemon.venues.chain.transactions import Attempt
-from tests.demo.chain_run import BOOK, ChainRun, begun, supplying
+from tests.builders import NOW
+from tests.demo.chain_run import BEFORE, BOOK, ChainRun, begun, borrowing, supplying
 
 Json = dict[str, Any]
 CLOCK = {"start": "2026-11-22T00:00:00Z", "market_time": "2026-11-24T00:00:00Z", "effective_speed": "9000.1"}
 STORY = ({"time": "2026-11-23T00:00:00Z", "action": "rates", "says": "a rush"},)
-FACTS = ChainFacts(strategy=BOOK, seed=7, clock=CLOCK, daemon_exit_code=0, story=STORY, health_factor=None)
+FACTS = ChainFacts(strategy=BOOK, seed=7, clock=CLOCK, daemon_exit_code=0, story=STORY)
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ async def test_a_transaction_of_another_hand_is_named(run: ChainRun) -> None:
 
 async def test_a_transaction_that_only_the_journal_knows_is_named(run: ChainRun) -> None:
     outcome = judged(run, transactions=run.sent[:1])
-    assert failed(outcome) == ["transactions"]
+    assert failed(outcome) == ["transactions", "gas"]
     assert f"unknown to the venue: {run.sent[1]['hash']}" in outcome.failed[0].found
 
 
@@ -81,7 +82,8 @@ async def test_a_cancel_is_a_transaction_and_no_order(run: ChainRun) -> None:
 
 async def test_balances_and_gas_that_differ_in_the_last_wei_stand_out(run: ChainRun) -> None:
     balances = run.books()["balances"] | {"aave_v3:atoken:USDT": "980000.000001"}
-    outcome = judged(run, balances=balances, gas_eth="0.000200000000000001")
+    dearer = [run.sent[0], run.sent[1] | {"gas_eth": "0.000100000000000001"}]
+    outcome = judged(run, balances=balances, transactions=dearer)
     assert failed(outcome) == ["positions", "gas"]
 
 
@@ -104,6 +106,28 @@ async def test_a_health_factor_below_the_emergency_floor_fails_the_run(
     run: ChainRun, least: str, *, is_good: bool
 ) -> None:
     floor = Decimal("1.04")
-    outcome = judged(run, replace(FACTS, health_factor=Decimal(least), health_factor_floor=floor))
+    loans = tuple(Loan(NOW, Decimal(found), Decimal("0.85")) for found in ("1.2", least, "1.1"))
+    outcome = judged(run, replace(FACTS, loans=loans, health_factor_floor=floor))
     assert (failed(outcome) == []) is is_good
     assert Decimal(outcome.document["min_health_factor"]) == Decimal(least)
+
+
+async def test_what_was_sent_before_the_first_start_is_in_the_opening_and_booked_by_nobody(run: ChainRun) -> None:
+    row = run.mine("deploy:0xRECEIVER", before_s=1)
+    outcome = judged(run)
+    assert failed(outcome) == []
+    assert (outcome.document["transactions"], outcome.document["orders_sent"]) == (3, 1)
+    run.sent[row.nonce]["gas_eth"] = "5"
+    assert failed(judged(run)) == []
+
+
+@pytest.mark.parametrize(("shown", "is_good"), [("0.8500", True), ("0.8499", True), ("0.8498", False)])
+async def test_a_group_that_borrows_lands_within_a_basis_point_of_its_target(shown: str, *, is_good: bool) -> None:
+    run, group = begun(), {"group_id": "g", "execution_mode": ExecutionMode.ATOMIC}
+    orders = (supplying(1, sequence_in_group=0, **group), borrowing(2, sequence_in_group=1, **group))
+    run.decide(orders, {"lambda_target": Decimal("0.85")})
+    await run.supply(*orders)
+    early, late = (Loan(at, Decimal("1.1"), Decimal(found)) for at, found in ((BEFORE, "0.2"), (NOW, shown)))
+    outcome = judged(run, replace(FACTS, loans=(early, late)))
+    assert ("target_ltv" in failed(outcome)) is not is_good
+    assert "target_ltv" in outcome.document["checks"]

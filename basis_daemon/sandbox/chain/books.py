@@ -14,8 +14,6 @@ from basis_daemon.sandbox.chain.steering import WAD, Contracts
 Json = dict[str, Any]
 ETHER_DECIMALS = 18
 STAKED = ("wstETH", "weETH")
-HEALTH_FACTOR, NO_DEBT = 5, 2**256 - 1
-"""Its place in the pool's answer about an account, and what it says of one that owes nothing."""
 _EXACT = Context(prec=110)
 
 
@@ -37,14 +35,16 @@ class Books:
             "balances": {key: text for key, text in sorted((await self._balances()).items()) if text != "0"},
             "transactions": sent,
             "gas_eth": plain(sum((Decimal(row["gas_eth"]) for row in sent), Decimal(0))),
-            "health_factor": await self.health_factor(),
+            **await self.lending(),
         }
 
-    async def health_factor(self) -> str | None:
-        """At the lender; None without debt."""
+    async def lending(self) -> Json:
+        """What the lender says of the account's debt against its collateral; None without debt."""
         pool = self.contracts.at("PoolInstance", "aave_v3", "pool")
-        wad = (await pool.functions.getUserAccountData(self.account).call())[HEALTH_FACTOR]
-        return None if wad == NO_DEBT else str(Decimal(wad) / WAD)
+        collateral, debt, *_, wad = await pool.functions.getUserAccountData(self.account).call()
+        if not debt:
+            return {"health_factor": None, "loan_to_value": None}
+        return {"health_factor": str(Decimal(wad) / WAD), "loan_to_value": str(Decimal(debt) / collateral)}
 
     async def _nonce(self) -> int:
         checked = self.contracts.client.to_checksum_address(self.account)

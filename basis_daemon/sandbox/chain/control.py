@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
@@ -115,7 +116,9 @@ async def _mine(controls: ChainControls, body: Json) -> Json:
 
 
 async def _time(controls: ChainControls, body: Json) -> Json:
-    return {"block": await controls.advance(int(_decimal(body, "advance_s")))}
+    block = await controls.advance(int(_decimal(body, "advance_s")))
+    seconds = (await controls.client.eth.get_block(block))["timestamp"]
+    return {"block": block, "time": datetime.fromtimestamp(seconds, UTC).isoformat()}
 
 
 async def _pool_price(controls: ChainControls, body: Json) -> Json:

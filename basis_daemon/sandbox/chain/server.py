@@ -181,7 +181,7 @@ class SandboxChain:
             "time": datetime.fromtimestamp(head["timestamp"], UTC).isoformat(),
             "base_fee_gwei": f"{Decimal(head['baseFeePerGas']) / 10**9:f}",
             "user": self._user.address,
-            "health_factor": await self._books.health_factor(),
+            **await self._books.lending(),
             "user_transactions": await client.eth.get_transaction_count(self._user.address),
             "rates": {protocol: str(Decimal(await self.controls.rate_wad(protocol)).scaleb(-18)) for protocol in RATED},
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -23,10 +23,14 @@ class Contracts:
 
     client: Web3
     prepared: Prepared
+    _made: dict[tuple[str, str], AsyncContract] = field(default_factory=dict)
 
     def named(self, abi: str, address: str) -> AsyncContract:
-        checked = self.client.to_checksum_address(address)
-        return self.client.eth.contract(address=checked, abi=self.prepared.abis[abi])
+        """Made once each: that takes web3 ten milliseconds and more."""
+        if (abi, address) not in self._made:
+            checked = self.client.to_checksum_address(address)
+            self._made[abi, address] = self.client.eth.contract(address=checked, abi=self.prepared.abis[abi])
+        return self._made[abi, address]
 
     def token(self, symbol: str) -> AsyncContract:
         abi = {"USDT": "Usdt", "WETH": "WETH9", "stETH": "StEth", "eETH": "EEth"}.get(symbol, "MintableToken")
