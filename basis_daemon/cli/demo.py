@@ -21,6 +21,7 @@ from basis_daemon.demo.processes import tail_of
 from basis_daemon.demo.progress import RichSpectator
 from basis_daemon.demo.run import play
 from basis_daemon.demo.stage import DemoOptions
+from basis_daemon.demo.units import digits_of
 
 app = typer.Typer()
 WIDTH_OF_A_LOG = 160
@@ -126,14 +127,16 @@ def _part(part: dict[str, Any]) -> list[str]:
 def _money(said: dict[str, Any]) -> list[tuple[str, str]]:
     start, end = Decimal(said["equity_start"] or 0), Decimal(said["equity_end"] or 0)
     share = f" ({(end - start) / start:+.3%})" if start else ""
+    digits = digits_of(said["numeraire"])
     moved = [("funding received", f"{Decimal(said['funding']):+,.2f}"), ("fees paid", f"{Decimal(said['fees']):,.2f}")]
     if "transactions" in said:
         earned = sum(Decimal(said["pnl"].get(cause, 0)) for cause in ("lending", "staking", "borrow"))
-        moved = [("interest and staking", f"{earned:+,.2f}"), ("gas", f"{Decimal(said['pnl'].get('gas', 0)):+,.2f}")]
+        gas = Decimal(said["pnl"].get("gas", 0))
+        moved = [("interest and staking", f"{earned:+,.{digits}f}"), ("gas", f"{gas:+,.{digits}f}")]
     return [
-        ("equity at start", f"{start:,.2f} USDT"),
-        ("equity at end", f"{end:,.2f} USDT"),
-        ("change", f"{end - start:+,.2f}{share}"),
+        ("equity at start", f"{start:,.{digits}f} {said['numeraire']}"),
+        ("equity at end", f"{end:,.{digits}f} {said['numeraire']}"),
+        ("change", f"{end - start:+,.{digits}f}{share}"),
         *moved,
         ("unexplained", said["unexplained"]),
     ]

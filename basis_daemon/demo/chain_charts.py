@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from basis_daemon.demo.charts import causes_panel, equity_line, legend, markers, plans
 from basis_daemon.demo.panels import AMBER, BLUE, GREEN, RED, SLATE, VIOLET, Stack, coloured, numbers
 from basis_daemon.demo.tape import HUNDRED, Tape, record, thinned
+from basis_daemon.demo.units import unit_of
 from basis_daemon.domain.decision import Assessment
 from basis_daemon.engine.book_view import BookView, Json
 from basis_daemon.engine.codec import DecisionRow, load
@@ -30,13 +31,17 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Inputs and the thresholds that they are compared with, on one scale; ``factor`` turns them into ``unit``."""
+    """Inputs and the thresholds that they are compared with, on one scale; ``factor`` turns them into ``unit``.
+
+    What lies below ``least`` is not shown: a yield after a slashing would hide all others.
+    """
 
     title: str
     curves: tuple[Curve, ...]
     levels: Mapping[str, str] = field(default_factory=dict)
     unit: str = ""
     factor: Decimal = ONE
+    least: Decimal | None = None
     px: int = 170
 
 
@@ -49,7 +54,7 @@ PANELS = (
             Curve("reserve:", BLUE, "now"), Curve("rate_smoothed", AMBER, "smoothed"),
             Curve("b_smoothed", AMBER, "borrowing, smoothed"), Curve("y_eff", GREEN, "staking"),
         ),
-        {"lend_min_apr": "hurdle"}, " %", HUNDRED,
+        {"lend_min_apr": "hurdle"}, " %", HUNDRED, Decimal(-3),
     ),
     Panel("Loan to value", (Curve("lambda", BLUE, "lambda"),), {"lambda_target": "target"}, " %", HUNDRED),
     Panel(
@@ -66,17 +71,20 @@ PANELS = (
 )  # fmt: skip
 """From the top; one that no decision had an input for is left out."""
 
+ROOM_OF_A_NUMBER = 0.012
+"""Share of the time axis."""
 LEVEL_COLOURS = (GREEN, AMBER, RED)
 
 
 def timeline(view: BookView, rows: Sequence[StoredRecord], story: Iterable[Json]) -> Json:
     """Everything that has a time, panel below panel."""
+    unit = unit_of(view)
     tape, saw = record(rows), list(thinned(decisions(rows)))
     drawn = [(panel, curves) for panel in PANELS if (curves := _seen(panel, saw))]
     stack = Stack([
-        (f"<b>Equity</b>  USDT, every transaction marked  {coloured('| what happened', AMBER)}", 230),
+        (f"<b>Equity</b>  {unit}, every transaction marked  {coloured('| what happened', AMBER)}", 230),
         *((f"<b>{panel.title}</b>  {_legend(curves)}", panel.px) for panel, curves in drawn),
-        (f"<b>Profit and loss by cause</b>  USDT, cumulative  {legend(view)}", 230),
+        (f"<b>Profit and loss by cause</b>  {unit}, cumulative  {legend(view)}", 230),
     ])  # fmt: skip
     if tape.samples:
         stack.span(tape.samples[0].time, tape.samples[-1].time)
@@ -85,9 +93,19 @@ def timeline(view: BookView, rows: Sequence[StoredRecord], story: Iterable[Json]
         _panel(stack, panel, curves, saw)
     causes_panel(stack, view)
     plans(stack, view, tape)
-    for number, scene in enumerate(story, 1):
-        stack.moment(datetime.fromisoformat(scene["time"]), f"<b>{number}</b>", AMBER, line=1)
+    _scenes(stack, tape, story)
     return stack.figure()
+
+
+def _scenes(stack: Stack, tape: Tape, story: Iterable[Json]) -> None:
+    """When each thing happened, by its number in the table; numbers that would overlap are left out."""
+    times = [datetime.fromisoformat(scene["time"]) for scene in story]
+    room = (tape.samples[-1].time - tape.samples[0].time) * ROOM_OF_A_NUMBER if tape.samples else timedelta(0)
+    last: datetime | None = None
+    for number, at in enumerate(times, 1):
+        is_named = last is None or at - last >= room
+        stack.moment(at, f"<b>{number}</b>" if is_named else "", AMBER, line=1)
+        last = at if is_named else last
 
 
 def decisions(rows: Iterable[StoredRecord]) -> list[Assessment]:
@@ -97,7 +115,7 @@ def decisions(rows: Iterable[StoredRecord]) -> list[Assessment]:
 
 
 def _equity(stack: Stack, view: BookView, tape: Tape) -> None:
-    equity_line(stack, tape)
+    equity_line(stack, view, tape)
     rows = [trade_row(view, seen) for seen in view.history.trades.values() if seen.row.trade.tx is not None]
     at = [tape.equity_at(datetime.fromisoformat(row["time"])) for row in rows]
     markers(stack, rows, numbers(at), [10.0] * len(rows))
@@ -118,13 +136,23 @@ def _legend(curves: Seen) -> str:
 
 
 def _panel(stack: Stack, panel: Panel, curves: Seen, saw: Sequence[Assessment]) -> None:
-    stack.panel(ticksuffix=panel.unit, nticks=5)
-    for curve, name in curves:
-        known = [(said.time, said.inputs[name].value * panel.factor) for said in saw if name in said.inputs]
+    known = {
+        curve: [(said.time, said.inputs[name].value * panel.factor) for said in saw if name in said.inputs]
+        for curve, name in curves
+    }
+    stack.panel(ticksuffix=panel.unit, nticks=5, **_scale(panel, [v for points in known.values() for _, v in points]))
+    for curve, points in known.items():
         hover = f"%{{x|%e %b %H:%M}}<br>{curve.says} %{{y:,.6~g}}{panel.unit}"
-        stack.line([time for time, _ in known], [value for _, value in known], curve.colour, hover, shape="hv")
+        stack.line([time for time, _ in points], [value for _, value in points], curve.colour, hover, shape="hv")
     bounds = next((said.thresholds for said in reversed(saw) if said.thresholds), {})
     for (name, says), colour in zip(panel.levels.items(), LEVEL_COLOURS, strict=False):
         if name in bounds:
             value = bounds[name] * panel.factor
             stack.level(value, SLATE if len(panel.levels) == 1 else colour, f"{says} {value.normalize():f}{panel.unit}")
+
+
+def _scale(panel: Panel, values: Sequence[Decimal]) -> dict[str, list[float]]:
+    """The range of a panel whose values fall below what it shows; its own otherwise."""
+    if panel.least is None or min(values) >= panel.least:
+        return {}
+    return {"range": [float(panel.least), float(max(values)) * 1.08]}

@@ -97,7 +97,7 @@ def judge_chain(view: BookView, signed: Sequence[TxRow], books: Json, facts: Cha
 
 
 def _counts(view: BookView, signed: Sequence[TxRow], books: Json) -> Json:
-    """Of orders, those of a group each; allowances, cancels and what an operator sent are transactions, and no orders."""
+    """Of orders, those of a group each; allowances, cancels, an operator's transactions are no orders."""
     mined = {row["hash"] for row in books["transactions"]}
     own = [row for row in signed if row.order_id in view.history.lives and row.attempt is not Attempt.CANCEL]
     left = {order_id for row in own if row.state is not OrderState.SIGNED for order_id in _carried(view, row)}

@@ -18,9 +18,9 @@ from basis_daemon.demo.report import (
     table,
     unexplained_tile,
 )
+from basis_daemon.domain.order import ExecutionMode
 from basis_daemon.domain.trade import Trade, TradeStatus
 from basis_daemon.engine.book_view import BookView, Json, plain
-from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.ports import StoredRecord
 
 GWEI = Decimal(10) ** 9
@@ -40,15 +40,17 @@ def _lead(said: Json, view: BookView) -> str:
     return (
         f"{earned(said, view)} It carried out {said['trades']} orders in {said['transactions']} transactions, which "
         f"are all that the chain knows of the address; {said['in_doubt'] or 'none'} are in doubt, gas was "
-        f"{escape(said['gas_eth'])} ETH, and {escape(said['unexplained'])} USDT are unexplained."
+        f"{escape(said['gas_eth'])} ETH, and {escape(said['unexplained'])} {said['numeraire']} are unexplained."
     )
 
 
 def _tiles(said: Json, view: BookView) -> Iterable[Tile]:
     yield from growth_tiles(said)
-    pnl = said["pnl"]
-    yield "Interest", money(pnl.get("lending", 0), signed=True), f"paid on debt {money(pnl.get('borrow', 0))}"
-    yield "Gas", money(pnl.get("gas", 0), signed=True), f"{Decimal(said['gas_eth']):.6f} ETH"
+    pnl, unit = said["pnl"], said["numeraire"]
+    earned_by = {name: Decimal(pnl.get(name, 0)) for name in ("lending", "staking", "rewards")}
+    owed = f"paid on debt {money(-Decimal(pnl.get('borrow', 0)), unit)}"
+    yield "Interest and staking", money(sum(earned_by.values(), Decimal(0)), unit, signed=True), owed
+    yield "Gas", money(pnl.get("gas", 0), unit, signed=True), f"{Decimal(said['gas_eth']):.6f} ETH"
     groups = said["group_transactions"]
     yield "Transactions", str(said["transactions"]), f"{said['trades']} orders, {groups or 'no'} groups"
     least = said["min_health_factor"]
@@ -86,7 +88,7 @@ def _transactions(view: BookView) -> str:
 
 
 def _cells(view: BookView, trade: Trade) -> tuple[str, ...]:
-    tx, life = trade.tx, view.history.lives.get(trade.order_id)
+    tx = trade.tx
     if tx is None:
         return ()
     gas = sum((fee.quantity for fee in trade.fees), Decimal(0))
@@ -94,7 +96,7 @@ def _cells(view: BookView, trade: Trade) -> tuple[str, ...]:
     return (
         f"{tx.block:,}",
         _time(trade.venue_time.isoformat()),
-        escape(_operation(trade, life)),
+        _operation(view, trade),
         "<br>".join(f"<code>{escape(key)}</code> {escape(plain(amount))}" for key, amount in moved.items())
         or "nothing",
         f"{tx.gas_used:,}",
@@ -105,16 +107,22 @@ def _cells(view: BookView, trade: Trade) -> tuple[str, ...]:
     )
 
 
-def _operation(trade: Trade, life: OrderLife | None) -> str:
-    """What the transaction was for; one that is not its order's own gave the allowance before it."""
-    if life is None:
+def _operation(view: BookView, trade: Trade) -> str:
+    """What the transaction was for, all of it for a group; one that is not its order's own gave the allowance."""
+    lives = view.history.lives
+    if trade.order_id not in lives:
         return "of another hand"
-    return "allowance" if trade.status is TradeStatus.PENDING else life.order.operation.value
+    order = lives[trade.order_id].order
+    if order.execution_mode is ExecutionMode.ATOMIC and trade.status is not TradeStatus.PENDING:
+        group = [life.order.operation.value for life in lives.values() if life.order.group_id == order.group_id]
+        return "<br>".join(("<b>group</b>", *map(escape, group)))
+    return "allowance" if trade.status is TradeStatus.PENDING else escape(order.operation.value)
 
 
 def _footer(said: Json) -> list[str]:
     del said
-    return ["all times UTC, of blocks; money in USDT at the lender's oracle, balances as the contracts tell them"]
+    prices = "money at the lender's oracle, staking tokens at their issuer's rate, balances as the contracts tell them"
+    return ["all times UTC, of blocks", prices]
 
 
 CHAIN = Look(

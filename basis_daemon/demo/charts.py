@@ -23,6 +23,7 @@ from basis_daemon.demo.panels import (
     stamp,
 )
 from basis_daemon.demo.tape import HUNDRED, Sample, Tape
+from basis_daemon.demo.units import axis_format, digits_of, hover, least_shown, unit_of
 from basis_daemon.domain.margin import Ladder
 from basis_daemon.engine.book_view import ZERO, BookView, Json, plain
 from basis_daemon.engine.views import totals_by_cause, trade_row
@@ -31,9 +32,6 @@ CAUSE_COLOURS = {
     "funding": GREEN, "fees": RED, "basis": VIOLET, "delta": AMBER, "trading": SLATE, "total": BLUE,
     "liquidation": RED, "flows": SLATE, "lending": GREEN, "borrow": RED, "staking": VIOLET, "gas": RED,
 }  # fmt: skip
-CENT = Decimal("0.005")
-"""USDT below which a cause is not drawn; the sum is of all of them."""
-
 ROOM_OF_MARKERS = Decimal("0.03")
 """Of the reach of the line: buys stand below it, sells above."""
 
@@ -96,15 +94,15 @@ def _times(samples: Sequence[Sample]) -> list[datetime]:
     return [sample.time for sample in samples]
 
 
-def equity_line(stack: Stack, tape: Tape) -> None:
+def equity_line(stack: Stack, view: BookView, tape: Tape) -> None:
     """Equity over time, in a panel of its own."""
-    stack.panel(tickformat=",.0f")
+    stack.panel(tickformat=axis_format(unit_of(view)))
     known = [sample for sample in tape.samples if sample.equity is not None]
-    stack.line(_times(known), [s.equity for s in known], BLUE, "%{x|%e %b %H:%M}<br>equity %{y:,.2f} USDT")
+    stack.line(_times(known), [s.equity for s in known], BLUE, f"%{{x|%e %b %H:%M}}<br>equity {hover(unit_of(view))}")
 
 
 def _equity(stack: Stack, view: BookView, tape: Tape) -> None:
-    equity_line(stack, tape)
+    equity_line(stack, view, tape)
     known = [sample for sample in tape.samples if sample.equity is not None]
     rows = [row for row in map(partial(trade_row, view), view.history.trades.values()) if row["price"]]
     at = [tape.equity_at(datetime.fromisoformat(row["time"])) for row in rows]
@@ -241,9 +239,9 @@ def _m_of_z(known: Sequence[Sample]) -> tuple[Decimal, Decimal] | None:
 
 
 def shown_causes(view: BookView) -> dict[str, Decimal]:
-    """Causes that moved a cent or more, largest first."""
-    causes = totals_by_cause(_rows(view))
-    return dict(sorted(((c, a) for c, a in causes.items() if abs(a) >= CENT), key=lambda item: -abs(item[1])))
+    """Causes that moved what is written as more than nothing, largest first; the sum is of all of them."""
+    causes, least = totals_by_cause(_rows(view)), least_shown(unit_of(view))
+    return dict(sorted(((c, a) for c, a in causes.items() if abs(a) >= least), key=lambda item: -abs(item[1])))
 
 
 def _colour(cause: str) -> str:
@@ -259,7 +257,8 @@ def causes_panel(stack: Stack, view: BookView) -> None:
     """Profit and loss by cause, cumulative, in a panel of its own."""
     rows = _rows(view)
     times = [datetime.fromisoformat(row["time"]) for row in rows]
-    stack.panel(tickformat=",.0f")
+    unit = unit_of(view)
+    stack.panel(tickformat=axis_format(unit))
     stack.level(ZERO, SLATE, "")
     total = [ZERO] * len(rows)
     for cause in shown_causes(view):
@@ -268,24 +267,24 @@ def causes_panel(stack: Stack, view: BookView) -> None:
             so_far += Decimal(row["components"].get(cause, 0)) if number else ZERO
             amounts.append(so_far)
         total = [one + other for one, other in zip(total, amounts, strict=True)]
-        stack.line(times, amounts, _colour(cause), f"%{{x|%e %b %H:%M}}<br>{cause} %{{y:,.2f}} USDT", width=1.5)
-    stack.line(times, total, BLUE, "%{x|%e %b %H:%M}<br>change of equity %{y:,.2f} USDT", width=2.5)
+        stack.line(times, amounts, _colour(cause), f"%{{x|%e %b %H:%M}}<br>{cause} {hover(unit)}", width=1.5)
+    stack.line(times, total, BLUE, f"%{{x|%e %b %H:%M}}<br>change of equity {hover(unit)}", width=2.5)
 
 
 def waterfall(view: BookView) -> Json:
     """The change of equity by cause; the last bar is the sum."""
     causes = shown_causes(view)
-    total = sum(causes.values(), ZERO)
+    total, unit = sum(causes.values(), ZERO), unit_of(view)
     trace: dict[str, Any] = {
         "type": "waterfall", "orientation": "v", "x": [*causes, "change"], "y": numbers([*causes.values(), total]),
         "measure": ["relative"] * len(causes) + ["total"], "cliponaxis": False, "textposition": "outside",
-        "text": [f"{amount:+,.2f}" for amount in (*causes.values(), total)],
-        "hovertemplate": "%{x} %{text} USDT<extra></extra>", "connector": {"line": {"color": SLATE, "width": 1}},
+        "text": [f"{amount:+,.{digits_of(unit)}f}" for amount in (*causes.values(), total)],
+        "hovertemplate": f"%{{x}} %{{text}} {unit}<extra></extra>", "connector": {"line": {"color": SLATE, "width": 1}},
         "increasing": {"marker": {"color": GREEN}}, "decreasing": {"marker": {"color": RED}},
         "totals": {"marker": {"color": BLUE}},
     }  # fmt: skip
     layout = {
         "height": 430, "margin": {"l": 72, "r": 24, "t": 24, "b": 40}, "showlegend": False,
-        "yaxis": {"tickformat": ",.0f", "zeroline": True}, "xaxis": {"type": "category", "showgrid": False},
+        "yaxis": {"tickformat": axis_format(unit), "zeroline": True}, "xaxis": {"type": "category", "showgrid": False},
     }  # fmt: skip
     return {"data": [trace], "layout": layout}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.order import CEX_TRADES, PROTECTIVE
 from basis_daemon.domain.trade import FORCED, OrderState
-from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, plain
+from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, numeraire_of, plain
 from basis_daemon.engine.views import equity_between, totals_by_cause
 from basis_daemon.engine.why import blocking_sentence
 from basis_daemon.venues.cex.binance_forced import origin_of
@@ -213,6 +213,7 @@ def money_of(view: BookView, strategy: str | None = None) -> Json:
     start, end = equity_between(rows)
     unexplained = sum((abs(Decimal(row["components"].get("unexplained", 0))) for row in rows), ZERO)
     return {
+        "numeraire": numeraire_of(rows),
         "equity_start": plain(start) if rows else None,
         "equity_end": plain(end) if rows else None,
         "funding": plain(causes.get("funding", ZERO)),

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from basis_daemon.demo.stage import Moment
+from basis_daemon.demo.units import digits_of
 
 Json = dict[str, Any]
 STEPS = 1000
@@ -61,7 +62,8 @@ def _book(book: Json) -> str:
     """Equity, short, z, fills and the last reason, as far as the daemon has told."""
     if not book or book.get("equity_usdt") is None:
         return "no valuation yet"
-    said = [f"equity {Decimal(book['equity_usdt']):,.2f} USDT"]
+    unit = book["numeraire"]
+    said = [f"equity {Decimal(book['equity_usdt']):,.{digits_of(unit)}f} {unit}"]
     said += [f"net {asset} {Decimal(quantity):+.4f}" for asset, quantity in book["net_delta"].items()]
     said += [f"z {Decimal(margin['z']):.2f}" for margin in book["margins"] if margin.get("z") is not None]
     said.append(f"{book['trades']} fills")

@@ -15,9 +15,10 @@ import orjson
 from basis_daemon import __version__
 from basis_daemon.demo.charts import shown_causes, waterfall
 from basis_daemon.demo.outcome import Outcome
+from basis_daemon.demo.units import digits_of
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.engine.book_view import ZERO, BookView, Json
+from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json
 from basis_daemon.engine.views import pnl, status
 from basis_daemon.ports import StoredRecord
 
@@ -81,6 +82,7 @@ def render(outcome: Outcome, view: BookView, rows: Sequence[StoredRecord], look:
         "tiles": "".join(_tile(*tile) for tile in look.tiles(said, view)),
         "chapters": "".join(_chapter(name, said, look) for name in said["strategies"]),
         "venue": look.venue,
+        "unit": escape(said["numeraire"]),
         "checks": _checks(outcome),
         "decisions": _decisions(view, said),
         "positions": _positions(said, look),
@@ -94,10 +96,10 @@ def render(outcome: Outcome, view: BookView, rows: Sequence[StoredRecord], look:
 
 
 # ------------------------------------------------------------------------------------------------------------- words
-def money(amount: Decimal | str, *, signed: bool = False) -> str:
-    """Two digits, thousands apart, a real minus sign."""
-    value = Decimal(amount)
-    text = f"{value:+,.2f}" if signed else f"{value:,.2f}"
+def money(amount: Decimal | str, unit: str = QUOTE, *, signed: bool = False) -> str:
+    """The unit's digits, thousands apart, a real minus sign."""
+    value, digits = Decimal(amount), digits_of(unit)
+    text = f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
     return text.replace("-", MINUS)
 
 
@@ -124,16 +126,19 @@ def _idle(said: Json) -> str:
 def earned(said: Json, view: BookView) -> str:
     """What a book earned, cause by cause."""
     change = Decimal(said["equity_end"] or 0) - Decimal(said["equity_start"] or 0)
-    parts = (f"{escape(cause)} {money(amount, signed=True)}" for cause, amount in shown_causes(view).items())
+    unit = said["numeraire"]
+    parts = (f"{escape(cause)} {money(amount, unit, signed=True)}" for cause, amount in shown_causes(view).items())
     verb = "earned" if change >= 0 else "lost"
-    return f"The book {verb} <b>{money(abs(change))} USDT</b>: {', '.join(parts)}."
+    return f"The book {verb} <b>{money(abs(change), unit)} {unit}</b>: {', '.join(parts)}."
 
 
 def growth_tiles(said: Json) -> Iterable[Tile]:
     """Equity, and what it grew by in a year at this pace."""
     start, end = Decimal(said["equity_start"] or 0), Decimal(said["equity_end"] or 0)
     rate, days = (end - start) / start if start else ZERO, Decimal(max(said["days"], 1))
-    yield "Equity at the end", f"{money(end)}", f"{money(end - start, signed=True)} USDT since {money(start)}"
+    unit = said["numeraire"]
+    since = f"{money(end - start, unit, signed=True)} {unit} since {money(start, unit)}"
+    yield "Equity at the end", money(end, unit), since
     yield "Return", f"{rate:+.3%}".replace("-", MINUS), f"{rate * 365 / days:+.1%} a year".replace("-", MINUS)
 
 
@@ -145,7 +150,7 @@ def drawdown_tile(view: BookView) -> Tile:
 
 def unexplained_tile(said: Json) -> Tile:
     """What no cause explains."""
-    return "Unexplained", said["unexplained"], "USDT of the change of equity"
+    return "Unexplained", said["unexplained"], f"{said['numeraire']} of the change of equity"
 
 
 def _tile(name: str, value: str, more: str) -> str:
@@ -178,7 +183,7 @@ def _chapter(name: str, said: Json, look: Look) -> str:
     if len(said["strategies"]) > 1:
         change = money(Decimal(part["equity_end"] or 0) - Decimal(part["equity_start"] or 0), signed=True)
         words = (
-            f"{change} USDT, funding {money(part['funding'], signed=True)}, fees {money(part['fees'])}, "
+            f"{change} {part['numeraire']}, funding {money(part['funding'], signed=True)}, fees {money(part['fees'])}, "
             f"{part['trades']} fills, z {part['min_z'] or '-'} at its nearest, unexplained {part['unexplained']}"
         )
         head = f'<h2>{escape(name)} <span class="soft">{escape(words)}</span></h2>'
