@@ -56,6 +56,7 @@ def test_the_configuration_is_that_of_the_sandbox_where_the_strategies_live() ->
         (options("pure_lending", faults=FaultLevel.LIGHT), "--faults are those of the sandbox exchange"),
         (options("pure_lending", history=Path()), "--history is of exchanges"),
         (options("pure_lending", "eth_leveraged"), "a wallet belongs to one strategy: play them one by one"),
+        (options("eth_leveraged", days=3), "--days 3, expected at least 17: it enters only after some days"),
         (options("pure_lending", config=SANDBOX_CONFIG), r"'pure_lending' is not in .*sandbox.yaml: it holds btc"),
     ],
 )
