@@ -98,7 +98,7 @@ def _asked(journal: Path, parts: dict[str, Json]) -> None:
     assert {name: part["equity_end"] for name, part in pnl["strategies"].items()} == {
         name: part["equity_end"] for name, part in parts.items()
     }
-    assert {row["name"]: row["equity_usdt"] for row in status["strategies"]} == {
-        name: part["equity_end"] for name, part in parts.items()
+    assert {row["name"]: Decimal(row["equity_usdt"]) for row in status["strategies"]} == {
+        name: Decimal(part["equity_end"]) for name, part in parts.items()
     }
     assert {row["strategy"] for row in positions["positions"]} == set(parts)
