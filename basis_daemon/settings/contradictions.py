@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from basis_daemon.settings.explain import Where, plain
@@ -9,6 +10,7 @@ from basis_daemon.settings.families import strategy_parameters, trades_at_exchan
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import JournalSettings, Mode, Settings
 from basis_daemon.settings.paper import paper_faults
+from basis_daemon.strategies.onchain_parameters import OnchainParameters
 from basis_daemon.strategies.parameters import BasisParameters
 
 REHEARSED = frozenset({"eth_staking_only", "eth_leveraged"})
@@ -31,6 +33,8 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
     for name in settings.enabled_strategies:
         parameters, key = strategy_parameters(settings, name), f"strategies.{name}.params"
         if not isinstance(parameters, BasisParameters):
+            if isinstance(parameters, OnchainParameters):
+                faults += _behind([_stop(settings, parameters.max_drawdown, key)], where)
             continue
         band, slip = settings.risk.price_band_bp, parameters.slip_emergency_bp
         if band < slip:
@@ -77,17 +81,31 @@ def _watch_faults(settings: Settings, parameters: BasisParameters, key: str, whe
         ("z_halted", guard.z_halted, guard.z_reducing, "the guard.z_reducing"),
     )
     rising = (
-        ("drawdown_reducing", guard.drawdown_reducing, parameters.max_drawdown, f"the max_drawdown of {key}"),
+        _stop(settings, parameters.max_drawdown, key),
         ("drawdown_halted", guard.drawdown_halted, guard.drawdown_reducing, "the guard.drawdown_reducing"),
         ("silent_max_s", guard.silent_max_s, settings.freshness.account_s, "the freshness.account_s"),
     )
     for name, found, bound, what in falling:
         if found >= bound:
             faults.append(_fault(f"guard.{name}", plain(found), f"less than {plain(bound)}, {what}", where))
-    for name, found, bound, what in rising:
-        if found <= bound:
-            faults.append(_fault(f"guard.{name}", plain(found), f"more than {plain(bound)}, {what}", where))
-    return faults
+    return faults + _behind(rising, where)
+
+
+Bound = tuple[str, Decimal, Decimal, str]
+"""(key of the guard, what it says, what it must lie beyond, whose that is)."""
+
+
+def _stop(settings: Settings, max_drawdown: Decimal, key: str) -> Bound:
+    """A guard that came first would forbid the second half of the strategy's own exit."""
+    return "drawdown_reducing", settings.guard.drawdown_reducing, max_drawdown, f"the max_drawdown of {key}"
+
+
+def _behind(rising: Iterable[Bound], where: Where) -> list[Fault]:
+    return [
+        _fault(f"guard.{name}", plain(found), f"more than {plain(bound)}, {what}", where)
+        for name, found, bound, what in rising
+        if found <= bound
+    ]
 
 
 def _guard_faults(settings: Settings, parameters: BasisParameters, key: str, where: Where) -> list[Fault]:

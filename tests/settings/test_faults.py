@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from basis_daemon.demo.configuration import SANDBOX_CHAIN_CONFIG
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.settings import SettingsError, load_settings
 from tests.settings.files import SMALL, edited, fault, faults, load
@@ -113,6 +114,18 @@ def test_values_that_cannot_live_together_are_refused(tmp_path: Path, new: str, 
     edits += [("\nrisk:\n  price_band_bp: 150", "")] if "risk:" in new else []
     told = fault(tmp_path, edited(*reversed(edits)))
     assert (told.key, told.expected) == (key, expected)
+
+
+def test_a_guard_that_stops_a_book_on_the_chain_before_its_own_stop_is_refused(tmp_path: Path) -> None:
+    """Its exit is two plans, out of debt and out of the token: the guard would forbid the second."""
+    text = SANDBOX_CHAIN_CONFIG.read_text(encoding="utf-8").replace(
+        "drawdown_reducing: 0.12", "drawdown_reducing: 0.05"
+    )
+    told = fault(tmp_path, text)
+    assert (told.key, told.expected) == (
+        "guard.drawdown_reducing",
+        "more than 0.05, the max_drawdown of strategies.pure_lending.params",
+    )
 
 
 def test_thresholds_of_a_strategy_that_are_out_of_order_are_refused(tmp_path: Path) -> None:
