@@ -26,6 +26,7 @@ from pydantic import SecretStr
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import BasisError, ConfigError, IntegrityError, VenueUnreachableError
+from basis_daemon.telemetry.logs import TALKATIVE
 from basis_daemon.venues.chain.account import ChainAccount
 from basis_daemon.venues.chain.signers import KeySigner, KmsSigner
 from tests.chain_support import BareChain
@@ -203,7 +204,8 @@ async def test_the_key_stands_in_no_log_journal_or_note_of_a_whole_life(
     handler = logging.StreamHandler(stream)
     root = logging.getLogger()
     root.addHandler(handler)
-    caplog.set_level(logging.DEBUG)
+    for talker in (None, *TALKATIVE):  # which a daemon makes quieter
+        caplog.set_level(logging.DEBUG, talker)
     try:
         async with rig_on(bare_chain) as rig:
             await rig.account.submit(request())
