@@ -30,6 +30,8 @@ _CLASSES: dict[Refusal, ErrorClass] = {
     Refusal.POOL_FULL: ErrorClass.RETRYABLE,
 }
 LOOK_AGAIN_S = 1.0
+HALTED = "account_halted"
+"""Code of an order that a halted account did not sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,15 @@ class AccountPolicy:
 
     fees: FeePolicy = field(default_factory=FeePolicy)
     track: TrackPolicy = field(default_factory=TrackPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The nonce that is ours next, how many below it another hand used, and the orders that lost theirs to it."""
+
+    nonce: int
+    foreign: int
+    orders: tuple[str, ...]
 
 
 class TxHandle:
@@ -130,19 +141,25 @@ class ChainAccount:
         self._head = Head(head.header, head.removed, head.added, is_gap=True) if missed else head
         self._news.set()
 
-    async def adopt(self, why: str) -> int:
-        """Take the chain's nonce as ours, on an operator's word, instead of ``start``; returns it.
+    async def adopt(self, why: str) -> Adopted:
+        """Take the chain's nonce as ours, on an operator's word, instead of ``start``.
 
-        Orders whose nonce was used by another are given up.
+        Orders whose nonce was used by another are given up. Where every nonce is ours nothing is recorded. Raises
+        VenueUnreachableError.
         """
         header = await self._rpc.ask("newest block", newest_header)
         used = await self._rpc.agreed(f"nonce of {self.address}", count_at(self.address, header.block))
-        for slot in self._recorder.book.live():
+        book, lost = self._recorder.book, []
+        for slot in book.live():
             where = where_is(self.address, list(slot.attempts))
             if slot.nonce < used and await self._rpc.agreed(f"nonce {slot.nonce}: receipt", where) is None:
-                await self._recorder.give_up(list(slot.attempts.values()), why)
-        await self._recorder.adopt(used, why)
-        return used
+                lost.append(list(slot.attempts.values()))
+        foreign = len(lost) + max(0, used - book.next_nonce)
+        if foreign:
+            for rows in lost:
+                await self._recorder.give_up(rows, why)
+            await self._recorder.adopt(used, why)
+        return Adopted(used, foreign, tuple(rows[-1].order_id for rows in lost))
 
     def is_busy(self) -> bool:
         """True while something that was signed is in no block yet, as far as is known."""
@@ -178,13 +195,12 @@ class ChainAccount:
     async def submit(self, request: TxRequest) -> TxHandle:
         """Simulate, sign, journal, send; the same order again only returns what is known of it.
 
-        Raises SimulationRevertedError or OrderRejectedError when nothing lives, VenueUnreachableError when nothing was
-        signed, and the reason why the account is halted. A send in doubt raises nothing: it is offered again.
+        Raises SimulationRevertedError or OrderRejectedError when nothing lives, as at a halted account, and
+        VenueUnreachableError when nothing was signed. A send in doubt raises nothing: it is offered again.
         """
         if (known := self.find(request.order_id)) is not None:
             return known
-        if self.halted is not None:
-            raise self.halted
+        self._refuse_when_halted(request)
         if self._head is None:
             raise VenueUnreachableError(
                 f"order {request.order_id}: address {self.address} is not started, its nonce unknown"
@@ -195,8 +211,9 @@ class ChainAccount:
         async with self._lock:
             if (known := self.find(request.order_id)) is not None:
                 return known
+            self._refuse_when_halted(request)
             fees = await self._fees(request, self._head.header)
-            row = await self._desk.sign(Draft(request, self._recorder.book.next_nonce, gas, fees))
+            row = await self._signed(Draft(request, self._recorder.book.next_nonce, gas, fees))
             refusal = await self._desk.offer(row)
             if refusal is not None:
                 await self._refused(row, refusal)
@@ -205,16 +222,36 @@ class ChainAccount:
     async def cancel(self, order_id: str) -> TxHandle | None:
         """Try to free the order's nonce; its handle tells which of the two was mined. None for an order never signed.
 
-        Raises VenueUnreachableError, and the reason why the account is halted.
+        A halted account signs no cancel either. Raises VenueUnreachableError.
         """
-        slot = self._recorder.book.slot_of(order_id)
-        if slot is not None and self._head is not None and slot.in_chain is None and not slot.is_free:
-            await self._tracker.cancel(slot, self._head, "asked for")
+        slot, head = self._recorder.book.slot_of(order_id), self._head
+        if slot is not None and head is not None and slot.in_chain is None and not slot.is_free and not self.halted:
+            try:
+                await self._tracker.cancel(slot, head, "asked for")
+            except IntegrityError as error:
+                self._halt(error)
         return self.find(order_id)
 
     async def revert_data(self, row: TxRow) -> bytes:
         """What the contract said when this transaction reverted, by a replay; raises VenueUnreachableError."""
         return await self._gas.revert_data(self.address, draft_again(row, row.fees).request, row.block)
+
+    def _refuse_when_halted(self, request: TxRequest) -> None:
+        if self.halted is not None:
+            raise OrderRejectedError(
+                f"order {request.order_id}: nothing was signed, the account is halted: {self.halted}",
+                ErrorClass.AUTH,
+                code=HALTED,
+            )
+
+    async def _signed(self, draft: Draft) -> TxRow:
+        """A signer that signs something else is not trusted again."""
+        try:
+            return await self._desk.sign(draft)
+        except IntegrityError as error:
+            self._halt(error)
+            self._refuse_when_halted(draft.request)
+            raise
 
     async def _fees(self, request: TxRequest, header: Header) -> Fees:
         fees = capped(await self._gas.fresh(header), request.fee_cap_wei)
@@ -231,16 +268,15 @@ class ChainAccount:
     async def _refused(self, row: TxRow, refusal: Refusal) -> None:
         """Every endpoint refused a first attempt: its nonce goes to the next order, unless it is no longer ours."""
         if refusal in {Refusal.NONCE_TOO_LOW, Refusal.UNDERPRICED_REPLACEMENT}:
-            header = await self._rpc.ask("newest block", newest_header)
-            used = await self._rpc.agreed(f"nonce of {self.address}", count_at(self.address, header.block))
-            hashes = [attempt.hash for attempt in self._recorder.book.slot(row.nonce).attempts.values()]
-            found = await self._rpc.agreed(f"nonce {row.nonce}: receipt", where_is(self.address, hashes))
-            is_foreign = used > row.nonce if refusal is Refusal.NONCE_TOO_LOW else len(hashes) == 1
-            if found is None and is_foreign:
-                error = foreign_nonce(self.address, row.nonce, f"{refusal} for {row.hash}")
-                self._halt(error)
+            try:
+                is_foreign = await self._is_foreign(row, refusal)
+            except VenueUnreachableError as silence:
+                self._note("transaction_in_doubt", {"hash": row.hash, "why": f"{refusal}, then: {silence}"})
+                return  # it may be mined: the next heads tell
+            if is_foreign:
+                self._halt(foreign_nonce(self.address, row.nonce, f"{refusal} for {row.hash}"))
                 await self._recorder.give_up([row], refusal)
-                raise error
+                raise OrderRejectedError(f"order {row.order_id}: {self.halted}", ErrorClass.AUTH, code=HALTED)
             return  # mined already, or the node is behind: the next heads tell
         await self._recorder.give_up([row], refusal)
         raise OrderRejectedError(
@@ -248,3 +284,11 @@ class ChainAccount:
             _CLASSES.get(refusal, ErrorClass.BAD_PARAMS),
             code=refusal,
         )
+
+    async def _is_foreign(self, row: TxRow, refusal: Refusal) -> bool:
+        """True when the refusal of this nonce can only be of another hand. Raises VenueUnreachableError."""
+        header = await self._rpc.ask("newest block", newest_header)
+        used = await self._rpc.agreed(f"nonce of {self.address}", count_at(self.address, header.block))
+        hashes = [attempt.hash for attempt in self._recorder.book.slot(row.nonce).attempts.values()]
+        found = await self._rpc.agreed(f"nonce {row.nonce}: receipt", where_is(self.address, hashes))
+        return found is None and (used > row.nonce if refusal is Refusal.NONCE_TOO_LOW else len(hashes) == 1)

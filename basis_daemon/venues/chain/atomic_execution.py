@@ -10,7 +10,13 @@ from datetime import datetime
 from eth_utils.address import to_checksum_address
 
 from basis_daemon.domain.chain import BlockRef
-from basis_daemon.domain.errors import ErrorClass, OrderRejectedError, OutcomeUnknownError, VenueUnreachableError
+from basis_daemon.domain.errors import (
+    ErrorClass,
+    IntegrityError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+    VenueUnreachableError,
+)
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.ports import Evidence, Finding
@@ -109,7 +115,11 @@ class AtomicExecutionInterface(ChainExecution):
 
     async def _begin(self, orders: Sequence[Order]) -> TxHandle:
         """Everything up to the send. Raises PlanRefusedError or OrderRejectedError: then nothing of the group lives."""
-        await self.verify()
+        try:
+            await self.verify()
+        except IntegrityError as stranger:
+            why = f"group {orders[0].group_id}: nothing was signed: {stranger}"
+            raise OrderRejectedError(why, ErrorClass.AUTH, "receiver") from stranger
         block = (await self._situation()).block
         group = await self._compiled(orders, block)
         if self._setup.treasury is not None:
@@ -177,7 +187,10 @@ class AtomicExecutionInterface(ChainExecution):
     async def _trades(self, row: TxRow) -> tuple[Trade, ...]:
         receipt = await self._receipt(row)
         why = None if receipt.is_success else await self._reason(row)
-        return self._bookings.group_trades(row, receipt, why)
+        try:
+            return self._bookings.group_trades(row, receipt, why)
+        except IntegrityError as misfit:
+            raise VenueUnreachableError(f"transaction {row.hash}: no usable answer: {misfit}") from misfit
 
     async def _reason(self, row: TxRow) -> Revert:
         try:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from basis_daemon.domain.errors import (
     ErrorClass,
+    IntegrityError,
     OrderRejectedError,
     OutcomeUnknownError,
     VenueUnreachableError,
@@ -187,7 +188,10 @@ class ChainExecution:
             _reject(order, refusal)
 
     async def _in_chain(self, order: Order, handle: TxHandle) -> TxRow:
-        """The order's last row once a block holds it or it is given up; OutcomeUnknownError when that takes long."""
+        """The order's last row once a block holds it or it is given up.
+
+        Raises OutcomeUnknownError when that takes long, or when the account is halted: what it signed may be mined.
+        """
         try:
             async with asyncio.timeout(float(order.timeout_s)):
                 return await handle.in_chain()
@@ -195,6 +199,10 @@ class ChainExecution:
             raise OutcomeUnknownError(
                 f"order {order.order_id}: transaction {handle.row.hash} is {handle.row.state} after {order.timeout_s} s"
             ) from None
+        except IntegrityError as halt:
+            raise OutcomeUnknownError(
+                f"order {order.order_id}: transaction {handle.row.hash} is {handle.row.state} and not followed: {halt}"
+            ) from halt
 
     async def _booked(self, row: TxRow) -> Trade:
         receipt = await self._receipt(row)

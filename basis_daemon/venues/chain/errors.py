@@ -49,7 +49,8 @@ def foreign_nonce(address: str, nonce: int, found: str) -> ForeignNonceError:
     """With the remedy in its message."""
     return ForeignNonceError(
         f"address {address}: nonce {nonce} belongs to another hand: {found}; somebody else signs with this key, so "
-        "nothing more is signed here. Find out who; if it was you, adopt the chain's nonce and start again"
+        "nothing more is signed here. Find out who; if it was you, stop the daemon, say `basis-daemon wallet adopt` "
+        "and start again"
     )
 
 

@@ -155,9 +155,31 @@ async def test_a_pool_with_geths_rules_takes_every_replacement(bare_chain: BareC
 async def test_another_hand_that_is_pending_on_our_nonce_halts_the_account(bare_chain: BareChain) -> None:
     async with rig_on(bare_chain) as rig:
         await rig.foreign(0)
-        with pytest.raises(ForeignNonceError, match="underpriced_replacement"):
+        with pytest.raises(OrderRejectedError, match="underpriced_replacement"):
             await rig.account.submit(request())
+        assert isinstance(rig.account.halted, ForeignNonceError)
         assert rig.steps() == ["SIGNED", "DROPPED"]
+
+
+@pytest.mark.fault("F41", "F42")
+async def test_a_nonce_called_too_low_by_a_node_that_then_falls_silent_stays_in_doubt(
+    bare_chain: BareChain, proxy: ProxyNode
+) -> None:
+    async with rig_behind(bare_chain, proxy) as rig:
+
+        async def taken_and_denied(params: list[str]) -> dict[str, object]:
+            await proxy.forward(SEND, params)
+            proxy.hangs()
+            return {"error": {"code": -32000, "message": "nonce too low"}}
+
+        proxy.answers[SEND] = taken_and_denied
+        handle = await rig.account.submit(request())
+        assert handle.row.state is OrderState.SIGNED, "it may be mined: nobody may call it dead"
+        assert "transaction_in_doubt" in rig.notes.events
+        proxy.is_honest()
+        await rig.mine(3)
+        assert handle.row.is_final
+        assert await hashes(rig) == [handle.row.hash]
 
 
 @pytest.mark.fault("F41")

@@ -7,6 +7,7 @@ import pytest
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.ports import KillPoint
+from basis_daemon.venues.chain.account import Adopted
 from tests.chain_support import BareChain
 from tests.venues.chain.support import GWEI, KilledError, MemoryTxJournal, request, rig_on
 
@@ -103,7 +104,19 @@ async def test_a_foreign_nonce_may_be_adopted_by_an_operator(bare_chain: BareCha
         await rig.mine(3)
         assert rig.account.halted is not None
         rig.account = rig.new_account()
-        assert await rig.account.adopt("the operator did it") == 1
+        assert await rig.account.adopt("the operator did it") == Adopted(1, 1, ("order-1",))
         assert rig.steps()[-1] == "DROPPED"
         await rig.restart()
         assert (await rig.account.submit(request("order-2"))).row.nonce == 1
+
+
+async def test_there_is_nothing_to_adopt_where_every_nonce_is_ours(bare_chain: BareChain) -> None:
+    async with rig_on(bare_chain) as rig:
+        handle = await rig.account.submit(request())
+        await rig.mine()
+        rig.account = rig.new_account()
+        assert await rig.account.adopt("to be sure") == Adopted(1, 0, ())
+        await rig.restart()
+        await rig.mine(3)
+        assert rig.account.find("order-1") is not None
+        assert rig.steps()[-1] == "FINAL", f"{handle.row.hash} is followed on"

@@ -11,6 +11,7 @@ from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.trade import OrderState, TradeStatus
 from basis_daemon.ports import Finding
+from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.chain.aave_reads import read_reserves
 from basis_daemon.venues.chain.tokens import ETH, atoken, held_at, vdebt
 from tests.venues.chain.trader import Trader
@@ -261,3 +262,21 @@ async def test_a_cancelled_order_leaves_its_gas_and_nothing_else(trader: Trader)
     assert evidence.trade.order_state is OrderState.CANCELLED
     assert set(evidence.trade.deltas) == {ETH}
     await trader.assert_exact()
+
+
+@pytest.mark.fault("F36")
+async def test_an_order_whose_nonce_another_hand_took_stays_in_doubt_and_the_next_is_refused(trader: Trader) -> None:
+    wish = trader.order("wrap", "wallet", token_in=ETH, token_out=WETH, amount=Decimal(1))
+
+    async def execute() -> None:
+        with pytest.raises(OutcomeUnknownError, match="somebody else signs with this key"):
+            await trader.execute(wish)
+
+    async with trader.without_blocks(), TaskTree("order") as tree:
+        tree.spawn("order", execute())
+        row = await trader.broadcast.get()
+        await trader.usurp(row.nonce)
+    wrap = trader.interfaces[wish.operation, wish.venue]
+    assert (await wrap.find_order(wish, wish.created_at)).finding is not Finding.FOUND
+    with pytest.raises(OrderRejectedError, match="nothing was signed, the account is halted"):
+        await trader.do("wrap", "wallet", token_in=ETH, token_out=WETH, amount=Decimal(1))

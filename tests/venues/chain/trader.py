@@ -11,6 +11,8 @@ from itertools import count
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
+from eth_account.types import AccessList
+from eth_typing import HexStr
 from eth_utils.address import to_checksum_address
 from pydantic import SecretStr
 
@@ -31,6 +33,7 @@ from basis_daemon.venues.chain.chain_transfer import TransferExecutionInterface
 from basis_daemon.venues.chain.deltas import Moved
 from basis_daemon.venues.chain.dex import DEXExecutionInterface
 from basis_daemon.venues.chain.eigenlayer import RewardClaim
+from basis_daemon.venues.chain.endpoint import hex_of
 from basis_daemon.venues.chain.heads import Head, HeadOptions, HeadStream
 from basis_daemon.venues.chain.onchain import VENUES, OnChainExecutionInterface
 from basis_daemon.venues.chain.rpc import RpcPool
@@ -42,6 +45,7 @@ from tests.venues.chain.actor import Actor, order
 from tests.venues.chain.support import MemoryTxJournal, endpoint, identity_of
 
 POLL_S = 0.02
+FOREIGN_FEE_WEI = 100 * 10**9
 ON, OFF = True, False
 POLICY = AccountPolicy(track=TrackPolicy(confirmations=3))
 
@@ -202,6 +206,19 @@ class Trader:
         self.is_blind = False
         await self.rpc.send_raw(row.raw, row.hash)
         return await outcome
+
+    async def usurp(self, nonce: int) -> None:
+        """Somebody else who has the key uses this nonce instead of us; return once that was noticed."""
+        fields: dict[str, AccessList | bytes | HexStr | int] = {
+            "type": 2, "chainId": 31337, "nonce": nonce, "to": HexStr(self.actor.address), "value": 0, "gas": 21_000,
+            "maxFeePerGas": FOREIGN_FEE_WEI, "maxPriorityFeePerGas": FOREIGN_FEE_WEI,
+        }  # fmt: skip
+        self.is_blind = True  # it would offer its transaction again
+        await self.chain.rpc("anvil_dropAllTransactions")
+        await self.chain.rpc("eth_sendRawTransaction", hex_of(self._key.sign_transaction(fields).raw_transaction))
+        self.is_blind = False
+        while self.account.halted is None:
+            await self.chain.rpc("anvil_mine", hex(1))
 
     async def do(self, operation: str, venue: str, **fields: object) -> Trade:
         """One order from its fields to its trade."""
