@@ -6,6 +6,7 @@ comes in USDT from outside, a pending withdrawal and the budget, is turned into 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,7 +51,7 @@ def eth_price(market: MarketSnapshot) -> Decimal:
 
 
 @dataclass(frozen=True)
-class ChainView(Generic[PC_co]):
+class ChainView(ABC, Generic[PC_co]):
     """What every book on the chain looks at; ``needed`` names the inputs without which nothing new is risked."""
 
     frame: Frame[PC_co, OnchainMemory]
@@ -66,10 +67,10 @@ class ChainView(Generic[PC_co]):
         """What was folded so far."""
         return self.frame.memory
 
-    @cached_property
+    @property
+    @abstractmethod
     def worth(self) -> OnchainEquity:
         """Equity in the numeraire, or what keeps it unknown."""
-        raise NotImplementedError
 
     @property
     def unit_price(self) -> Decimal:

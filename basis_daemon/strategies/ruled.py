@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +27,7 @@ class Declared:
     keys: frozenset[PositionKey]
 
 
-class RuledStrategy(Generic[P, M, V]):
+class RuledStrategy(ABC, Generic[P, M, V]):
     """One book. Holds its parameters and what follows from them; everything else is handed in.
 
     A family adds its picture (``_look``), its numbers (``_inputs``, ``_thresholds``) and its ``fold``.
@@ -113,11 +114,11 @@ class RuledStrategy(Generic[P, M, V]):
         msg = f"memory is a {type(memory).__name__}, expected {self._memory.__name__}"
         raise TypeError(msg)
 
-    def _look(self, timestamp: datetime, market: MarketSnapshot, exposure: Exposure, risk: RiskView) -> V:
-        raise NotImplementedError
+    @abstractmethod
+    def _look(self, timestamp: datetime, market: MarketSnapshot, exposure: Exposure, risk: RiskView) -> V: ...
 
-    def _inputs(self, view: V) -> dict[str, InputUsed]:
-        raise NotImplementedError
+    @abstractmethod
+    def _inputs(self, view: V) -> dict[str, InputUsed]: ...
 
-    def _thresholds(self, view: V) -> Mapping[str, Decimal]:
-        raise NotImplementedError
+    @abstractmethod
+    def _thresholds(self, view: V) -> Mapping[str, Decimal]: ...
