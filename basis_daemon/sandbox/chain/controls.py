@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
+
+from eth_typing import ChecksumAddress
 
 from basis_daemon.sandbox.chain.issuer_controls import PAUSABLE, IssuerControls
 from basis_daemon.sandbox.chain.lending_controls import LendingControls
@@ -18,7 +21,9 @@ BLOCKS_PER_CALL = 100
 class ChainControls(LendingControls, IssuerControls, MarketControls, RestakingControls):
     """The protocols' controls, and those of the chain itself: blocks, time, reorganisations, fees, funds."""
 
-    _base_fee_wei = BASE_FEE_WEI
+    def __init__(self, client: Web3, prepared: Prepared, owner: ChecksumAddress) -> None:
+        super().__init__(client, prepared, owner)
+        self._base_fee_wei, self._fees = BASE_FEE_WEI, asyncio.Lock()
 
     @classmethod
     async def of(cls, client: Web3, prepared: Prepared) -> ChainControls:
@@ -50,12 +55,17 @@ class ChainControls(LendingControls, IssuerControls, MarketControls, RestakingCo
 
     async def gas(self, base_fee_gwei: Decimal) -> None:
         """The base fee of a block mined now; later ones follow the protocol's rule unless somebody holds it."""
-        self._base_fee_wei = base_units(base_fee_gwei, 9)
-        await self.hold_base_fee()
-        await self.mine()
+        async with self._fees:
+            self._base_fee_wei = base_units(base_fee_gwei, 9)
+            await self._set_base_fee()
+            await self.mine()
 
     async def hold_base_fee(self) -> None:
         """The next block has the base fee that `gas` said last."""
+        async with self._fees:  # between what `gas` says and its block nobody says what it said before
+            await self._set_base_fee()
+
+    async def _set_base_fee(self) -> None:
         await rpc(self.client, "anvil_setNextBlockBaseFeePerGas", hex(self._base_fee_wei))
 
     async def fund(self, account: str, **amounts: Decimal | int) -> None:
