@@ -16,7 +16,7 @@ from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.ledger import CashFlow
 from basis_daemon.domain.market import MarketEvent, MarketSnapshot, StreamChanged
 from basis_daemon.domain.order import Order, OrderOperation
-from basis_daemon.domain.position import AccountReport
+from basis_daemon.domain.position import AccountFigures, AccountReport
 from basis_daemon.domain.trade import Trade
 
 
@@ -197,7 +197,14 @@ class InstrumentDoubted:
 
 
 FeedEvent = (
-    MarketEvent | StreamChanged | AccountChanged | InstrumentsChanged | InstrumentDoubted | AccountReport | Trade
+    MarketEvent
+    | StreamChanged
+    | AccountChanged
+    | AccountFigures
+    | AccountReport
+    | InstrumentsChanged
+    | InstrumentDoubted
+    | Trade
 )
 
 

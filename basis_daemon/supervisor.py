@@ -14,7 +14,7 @@ from basis_daemon.domain.errors import MemoryExhaustedError, ReconciliationError
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import MarketEvent, StreamChanged
 from basis_daemon.domain.plan import PlanState
-from basis_daemon.domain.position import AccountReport
+from basis_daemon.domain.position import AccountFigures, AccountReport
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.codec import PlanRow
 from basis_daemon.engine.fence import Fence
@@ -273,6 +273,8 @@ class Supervisor:
         elif isinstance(event, AccountReport):
             if self._handler.observe(event, is_settled=False):
                 self._want(event.account)
+        elif isinstance(event, AccountFigures):
+            self._handler.see_figures(event)
         elif isinstance(event, AccountChanged):
             self._want(event.account)
         elif isinstance(event, StreamChanged):

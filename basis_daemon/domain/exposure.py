@@ -58,8 +58,8 @@ def build_exposure(book: PositionBook, market: MarketSnapshot, budget_usdt: Deci
         margins=margins,
         unknown=tuple(sorted(set(unknown))) if unknown else (),
         budget_usdt=budget_usdt,
-        lendings={name: report.lending for name, report in book.reports.items() if report.lending is not None},
-        claims={key: claim for report in book.reports.values() for key, claim in report.claims.items()},
+        lendings={name: told.lending for name, told in book.figures.items() if told.lending is not None},
+        claims={key: claim for told in book.figures.values() for key, claim in told.claims.items()},
     )
 
 

@@ -42,11 +42,22 @@ class AccountReport:
     holdings: Mapping[PositionKey, Decimal]
     covers: frozenset[Kind]
     margin: MarginReport | None = None
-    lending: LendingReport | None = None
-    claims: Mapping[PositionKey, ClaimReport] = field(default_factory=dict)
     open_notional: Mapping[PositionKey, Decimal] = field(default_factory=dict)
     open_order_ids: tuple[str, ...] = ()
     is_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFigures:
+    """What a protocol says of an account beside its balances, read at every head: its loan, and what is owed to it.
+
+    ``observed_at`` is market time.
+    """
+
+    account: str
+    observed_at: datetime
+    lending: LendingReport | None = None
+    claims: Mapping[PositionKey, ClaimReport] = field(default_factory=dict)
 
 
 class BreakKind(StrEnum):
@@ -124,6 +135,7 @@ class PositionBook:
     holdings: Mapping[PositionKey, Decimal]
     open_notional: Mapping[PositionKey, Decimal]
     reports: Mapping[str, AccountReport] = field(default_factory=dict)
+    figures: Mapping[str, AccountFigures] = field(default_factory=dict)
     in_doubt: tuple[str, ...] = ()
     breaks: tuple[Break, ...] = ()
 
@@ -135,6 +147,7 @@ class PositionBook:
             holdings=MappingProxyType({k: amount for k, amount in self.holdings.items() if k.venue in accounts}),
             open_notional=MappingProxyType({k: cost for k, cost in self.open_notional.items() if k.venue in accounts}),
             reports=MappingProxyType({name: report for name, report in self.reports.items() if name in accounts}),
+            figures=MappingProxyType({name: told for name, told in self.figures.items() if name in accounts}),
             in_doubt=self.in_doubt,
             breaks=tuple([found for found in self.breaks if found.key.venue in accounts]),
         )

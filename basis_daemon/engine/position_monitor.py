@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from basis_daemon.domain.position import AccountReport, PositionBook
+from basis_daemon.domain.position import AccountFigures, AccountReport, PositionBook
 from basis_daemon.engine.state import EPOCH, BookState
 
 
@@ -21,22 +21,31 @@ class PositionMonitor:
         """The newest book."""
         return self._book
 
-    def update_state(self, state: BookState, reports: Mapping[str, AccountReport]) -> PositionBook:
+    def update_state(
+        self, state: BookState, reports: Mapping[str, AccountReport], figures: Mapping[str, AccountFigures]
+    ) -> PositionBook:
         """Publish what the state holds now, under the next version."""
         self._book = PositionBook(
             version=self._book.version + 1,
             time=state.market_time,
             holdings=MappingProxyType(state.ledger.holdings()),
             open_notional=MappingProxyType(state.ledger.open_notionals()),
-            reports=MappingProxyType({name: _as_it_stands(report, state) for name, report in reports.items()}),
+            reports=MappingProxyType(dict(reports)),
+            figures=MappingProxyType(
+                {name: _as_it_stands(told, reports.get(name), state) for name, told in figures.items()}
+            ),
             in_doubt=state.in_doubt(),
             breaks=tuple(state.breaks.values()),
         )
         return self._book
 
 
-def _as_it_stands(report: AccountReport, state: BookState) -> AccountReport:
-    """A lender's figures from before our last transaction there are of another position: nobody knows them now."""
-    if report.lending is None or report.observed_at >= state.last_trade_time.get(report.account, EPOCH):
-        return report
-    return replace(report, lending=None)
+def _as_it_stands(told: AccountFigures, report: AccountReport | None, state: BookState) -> AccountFigures:
+    """A lender's figures from before our last transaction there are of another position: nobody knows them now.
+
+    Nor are they known before the account was compared with the book after it: what had accrued until then is not booked
+    yet, so that the two would speak of different loans.
+    """
+    since = state.last_trade_time.get(told.account, EPOCH)
+    is_of_now = report is not None and report.observed_at >= since and told.observed_at >= since
+    return told if told.lending is None or is_of_now else replace(told, lending=None)

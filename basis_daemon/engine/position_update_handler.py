@@ -10,7 +10,7 @@ from basis_daemon.domain.breaks import TREATMENTS, Clues, classify
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause, entry_of_opening
-from basis_daemon.domain.position import AccountReport, Break, BreakKind, PositionBook, find_breaks
+from basis_daemon.domain.position import AccountFigures, AccountReport, Break, BreakKind, PositionBook, find_breaks
 from basis_daemon.domain.trade import TRANSITIONS, Trade
 from basis_daemon.engine.codec import BreakRow, ForeignOrderRow, HaltRow, TradeRow
 from basis_daemon.engine.position_monitor import PositionMonitor
@@ -53,6 +53,7 @@ class PositionUpdateHandler:
         self.on_foreign: Callable[[str], None] = _ignore
         self.on_capital: Callable[[], None] = _ignore
         self._reports: dict[str, AccountReport] = {}
+        self._figures: dict[str, AccountFigures] = {}
         self._misses: dict[PositionKey, _Miss] = {}
         self._agreed: dict[PositionKey, int] = {}
         self._clues: dict[str, Clues] = {}
@@ -264,8 +265,13 @@ class PositionUpdateHandler:
         for row in gone:
             self._recorder.record(ForeignOrderRow(row.account, row.order_id, row.owner, is_open=False), row.order_id)
 
+    def see_figures(self, told: AccountFigures) -> PositionBook:
+        """Publish what a protocol says now; it is compared with nothing, and later than any word before it."""
+        self._figures[told.account] = told
+        return self.publish()
+
     def publish(self) -> PositionBook:
-        """Publish again after a change of order states (doubt) that moved no money."""
+        """Publish again after a change that moved no money."""
         self._enter()
         try:
             return self._publish()
@@ -273,7 +279,7 @@ class PositionUpdateHandler:
             self._is_inside = False
 
     def _publish(self) -> PositionBook:
-        return self._monitor.update_state(self._state, self._reports)
+        return self._monitor.update_state(self._state, self._reports, self._figures)
 
     def _enter(self) -> None:
         if self._is_inside:

@@ -17,6 +17,7 @@ from basis_daemon.domain.staking import discount
 from basis_daemon.strategies.onchain_calls import AAVE, DEBT, WETH_RESERVE
 from basis_daemon.strategies.onchain_parameters import LeveragedParameters
 from basis_daemon.strategies.onchain_view import GAS, unknown
+from basis_daemon.strategies.rules import brief
 from basis_daemon.strategies.staking_view import StakeView
 
 
@@ -71,8 +72,8 @@ class LeverView(StakeView[LeveragedParameters]):
 
     @property
     def lam(self) -> Decimal:
-        """``lambda``; 0 without debt."""
-        return self.debt / self.collateral if self.debt else ZERO
+        """``lambda``; 0 without debt, and where ``loan_fault`` says that there is none to speak of."""
+        return self.debt / self.collateral if self.debt and self.collateral > 0 else ZERO
 
     @property
     def placed(self) -> Decimal:
@@ -140,14 +141,21 @@ class LeverView(StakeView[LeveragedParameters]):
         stale = self.frame.market.stale(*self.defence_inputs)
         if stale:
             return f"stale: {', '.join(stale)}"
-        return f"unknown: lending:{AAVE}" if self.debt and self.report is None else None
+        return self.loan_fault
+
+    @property
+    def loan_fault(self) -> str | None:
+        """Why nobody can say how the debt stands; None when it is known, or when there is none."""
+        if not self.debt:
+            return None
+        if self.report is None:
+            return f"unknown: lending:{AAVE}"
+        return None if self.collateral > 0 else f"a debt of {brief(self.debt)} WETH without collateral"
 
     @cached_property
     def restriction(self) -> str | None:
         """As any book's; a debt without the protocol's own word about it is unknown too."""
-        if self.debt and self.report is None:
-            return f"unknown: lending:{AAVE}"
-        return super().restriction
+        return self.loan_fault or super().restriction
 
     @property
     def health_at_target(self) -> Decimal:

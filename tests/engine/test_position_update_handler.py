@@ -13,7 +13,7 @@ from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order import Side
-from basis_daemon.domain.position import AccountReport, BreakKind
+from basis_daemon.domain.position import AccountFigures, AccountReport, BreakKind
 from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus, TxInfo
 from basis_daemon.ports import RecordKind
 from basis_daemon.venues.paper.faults import Fault, FaultKind
@@ -338,12 +338,15 @@ def test_a_lenders_figures_from_before_our_last_transaction_there_are_not_known_
     tx = TxInfo(hash="0x1", block=7, gas_used=1, gas_price=1, nonce=0)
     lending = LendingReport(WALLET, D(100), D(0), D("0.78"), D("0.78"), None, 0)
     rig = Rig()
-    rig.handler.adopt(replace(holding((CASH, "70000"), at_s=60), lending=lending))
-    assert rig.monitor.book.reports[WALLET].lending is lending
+    rig.handler.adopt(holding((CASH, "70000"), at_s=60))
+    rig.handler.see_figures(AccountFigures(WALLET, stamp(60), lending))
+    assert rig.monitor.book.figures[WALLET].lending is lending
     rig.handler.process_trades([fill(venue_time=stamp(61), deltas={MARGIN: D(-1)}, qty_base=D(0), price=None, tx=tx)])
-    assert rig.monitor.book.reports[WALLET].lending is None
-    rig.handler.observe(replace(holding((CASH, "70000"), at_s=61), lending=lending), is_settled=True)
-    assert rig.monitor.book.reports[WALLET].lending is lending
+    assert rig.monitor.book.figures[WALLET].lending is None
+    rig.handler.see_figures(AccountFigures(WALLET, stamp(61), lending))
+    assert rig.monitor.book.figures[WALLET].lending is None, "what had accrued until then is not booked yet"
+    rig.handler.observe(holding((CASH, "70000"), at_s=61), is_settled=True)
+    assert rig.monitor.book.figures[WALLET].lending is lending
 
 
 def test_two_different_differences_in_a_row_are_two_delays_and_no_break() -> None:

@@ -333,6 +333,17 @@ def test_a_debt_without_the_protocols_own_word_is_unknown() -> None:
     assert found.note == "unknown: lending:aave_v3"
 
 
+@pytest.mark.parametrize("debt", ["0.4", "-0.000001"])
+def test_a_debt_without_collateral_is_told_and_not_divided_by(debt: str) -> None:
+    """What a liquidation leaves, or a whole exit until the interest that it paid is booked."""
+    run = at("0.85")
+    run.holdings[A_WEETH], run.holdings[DEBT] = D(0), D(debt)
+    found = run.assess()
+    assert found.reason is ReasonCode.STALE
+    assert found.note == f"a debt of {debt} WETH without collateral"
+    assert run.orders() == []
+
+
 def test_nothing_at_all_was_ever_read() -> None:
     run = at("0.85")
     exposure = replace(run.exposure, lendings={})

@@ -6,13 +6,14 @@ Balances, figures and market of a block belong together: whoever is shown two of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from basis_daemon.domain.chain import BlockRef, ChainEvent, ClaimReport, GasTick, LendingReport
 from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.position import AccountFigures
 from basis_daemon.ports import Clock
 from basis_daemon.venues.chain.aave_reads import read_account, read_emode, read_reserves
 from basis_daemon.venues.chain.addresses import AddressBook
@@ -108,6 +109,19 @@ class ChainEye:
         fees = await self._gas.fresh(header)
         events.append(GasTick(ETH, block, now_ns, header.base_fee_wei, fees.tip_wei))
         return tuple(events)
+
+    async def figures(self, accounts: Iterable[str]) -> tuple[AccountFigures, ...]:
+        """What the protocols say of these accounts at the newest block. Raises VenueUnreachableError."""
+        sight = await self.look((await self.newest()).block)
+        return tuple(
+            AccountFigures(
+                account=name,
+                observed_at=sight.block.time,
+                lending=sight.lending if name == AAVE else None,
+                claims={key: claim for key, claim in sight.claims.items() if key.venue == name},
+            )
+            for name in accounts
+        )
 
     async def _read(self, block: BlockRef) -> Sight:
         reader = _Confirmed(self._rpc)

@@ -63,7 +63,7 @@ class ChainFeed:
                     await self._news.wait()
                 self._news.clear()
                 self._tell_moves(sink)
-                events = await self._eye.market()
+                events: list[FeedEvent] = [*await self._eye.figures(self._accounts), *await self._eye.market()]
             except (TimeoutError, VenueUnreachableError) as error:
                 self._turn(sink, is_up=False, why=str(error) or f"no head for {SILENT_S:g} s")
                 continue

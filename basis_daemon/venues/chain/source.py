@@ -20,7 +20,6 @@ from basis_daemon.venues.chain.accrual import Balances, accruals, cause_of_growt
 from basis_daemon.venues.chain.deltas import Moved, summed
 from basis_daemon.venues.chain.eye import COVERED, ChainEye, part_of
 from basis_daemon.venues.chain.own_moves import OwnMoves
-from basis_daemon.venues.chain.tokens import AAVE
 
 GROWTH_MAX_APR = Decimal(3)
 """No rate model here goes beyond: what grew faster was sent by somebody, and is a break."""
@@ -93,8 +92,6 @@ class ChainAccountSource:
             received_ns=self._clock.monotonic_ns(),
             holdings={key: amount for key, amount in part_of(sight, self._account).items() if amount},
             covers=COVERED[self._account],
-            lending=sight.lending if self._account == AAVE else None,
-            claims={key: claim for key, claim in sight.claims.items() if key.venue == self._account},
         )
 
     async def fetch_trades(self, since: datetime) -> Sequence[Trade]:

@@ -11,15 +11,15 @@ from basis_daemon.clock import SystemClock
 from basis_daemon.domain.chain import BlockRef
 from basis_daemon.domain.ledger import CashFlow, Cause, entry_of_cash_flow
 from basis_daemon.venues.chain.endpoint import newest_header
-from basis_daemon.venues.chain.eye import ChainEye, Watch
+from basis_daemon.venues.chain.eye import ETHERFI, ChainEye, Watch
 from basis_daemon.venues.chain.gas import GasDesk
 from basis_daemon.venues.chain.heads import Head
 from basis_daemon.venues.chain.own_moves import ROUNDING_MAX, OwnMoves
 from basis_daemon.venues.chain.source import ChainAccountSource
-from basis_daemon.venues.chain.tokens import AAVE, atoken, held_at
+from basis_daemon.venues.chain.tokens import AAVE, ETH, atoken, held_at
 from tests.venues.chain.trader import POLICY, Trader
 
-USDT, LENT = held_at("USDT"), atoken("USDT")
+USDT, EETH, LENT = held_at("USDT"), held_at("eETH"), atoken("USDT")
 DAY_S = 86_400
 
 
@@ -151,3 +151,22 @@ async def test_a_gift_is_no_interest(trader: Trader, listener: Listener) -> None
     assert sum(flows.values(), Decimal(0)) < 1
     report = await listener.source.fetch_report()
     assert report.holdings[LENT] - trader.ledger.holding(LENT) > 9_999, "a difference, for the reconciliation"
+
+
+@pytest.mark.feature("X09", part="figures")
+async def test_what_a_protocol_says_of_an_account_is_read_at_every_head(trader: Trader, listener: Listener) -> None:
+    await supply(trader, "1000")
+    staked = await trader.do("stake", ETHERFI, token_in=ETH, token_out=EETH, amount=Decimal(2), min_out=Decimal(1))
+    await trader.do("unstake", ETHERFI, token_in=EETH, amount=staked.deltas[EETH])
+    accounts = (AAVE, ETHERFI)
+    block = await listener.see_head()
+    lending, asked = await listener.eye.figures(accounts)
+    assert (lending.account, asked.account, asked.observed_at) == (AAVE, ETHERFI, block.time)
+    assert lending.lending is not None
+    assert 999 <= lending.lending.collateral <= 1001
+    assert asked.lending is None
+    assert [claim.is_payable for claim in asked.claims.values()] == [False]
+    await trader.actor.controls.finalize(ETHERFI)
+    await listener.see_head()
+    _, paid = await listener.eye.figures(accounts)
+    assert [claim.is_payable for claim in paid.claims.values()] == [True]
