@@ -40,6 +40,8 @@ STEP, REACTION = timedelta(hours=1), timedelta(minutes=1)
 """Market time between two looks, and between something that happens and the next look."""
 CATCH_UP_S, LOOK_S = 60.0, 0.02
 SECOND = timedelta(seconds=1)
+BEHIND_MAX = timedelta(hours=3)
+"""How old the newest valuation may be: they are hourly, and take time that a day of seconds does not have."""
 
 
 def story_for(options: DemoOptions, settings: Settings) -> Story:
@@ -157,7 +159,7 @@ class Film:
         return at
 
     async def _catch_up(self, until: datetime) -> None:
-        """Return once the daemon has decided on this block and nothing of it is in flight."""
+        """Return once the daemon has decided on this block, values in time, and has nothing in flight."""
         stage = self._stage
         give_up_ns = stage.clock.monotonic_ns() + int(CATCH_UP_S * 1_000_000_000)
         while True:
@@ -178,8 +180,13 @@ class Film:
 
 
 def _is_caught_up(book: Json, until: datetime) -> bool:
-    decided = all(datetime.fromisoformat(row["time"]) >= until for row in book["strategies"])
-    return decided and not (book["plans_running"] or book["in_doubt"])
+    has_decided = all(datetime.fromisoformat(row["time"]) >= until for row in book["strategies"])
+    return has_decided and _has_valued(book, until - BEHIND_MAX) and not (book["plans_running"] or book["in_doubt"])
+
+
+def _has_valued(book: Json, since: datetime) -> bool:
+    valued = [row["valued_at"] for row in book["strategies"]]
+    return all(at is not None and datetime.fromisoformat(at) >= since for at in valued)
 
 
 def _judge(stage: Stage, film: Film, books: Json, exit_code: int) -> Played:

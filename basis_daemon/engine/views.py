@@ -75,6 +75,7 @@ def _strategy(view: BookView, name: str) -> Json:
     return {
         "name": name,
         "accounts": accounts,
+        "valued_at": valued.get("time"),
         "equity_usdt": valued.get("equity_usdt"),
         "numeraire": valued.get("numeraire", QUOTE),
         "capital_usdt": valued.get("capital_usdt"),

@@ -61,3 +61,32 @@ def _is_explained(journal: Path) -> None:
         ("withdraw", "MAX", "FILLED"),
     ]
     assert all(row["reason"] for row in found["orders"])
+
+
+@pytest.mark.feature("R07", part="chain")
+def test_staking_is_unmoved_by_prices_and_leaves_when_its_issuer_loses_too_much() -> None:
+    said = played("--strategy", "eth_staking_only", "--days", "2")
+    holds_the_contract(said)
+    assert said["numeraire"] == "ETH"
+    reasons = said["decisions"]
+    assert (reasons["ENTRY"], reasons["CARRY_EXIT"], reasons["WITHDRAWAL"]) == (1, 1, 1)
+    assert (said["group_transactions"], said["min_health_factor"]) == (0, None)
+    assert not [key for key in said["positions"] if ":claim:" in key or ":lst:" in key], "paid out, once"
+    assert Decimal(said["pnl"]["staking"]) < 0, "slashed"
+    assert Decimal(said["pnl"]["delta"]) == 0, "an oracle that marks the token down is no loss of it"
+
+
+@pytest.mark.feature("S07")
+@pytest.mark.feature("R05", part="chain")
+@pytest.mark.feature("R07", part="chain")
+def test_leveraged_staking_lives_through_a_rush_a_mark_down_and_a_slashing_and_is_out_of_debt_at_the_end() -> None:
+    said = played("--strategy", "eth_leveraged")
+    holds_the_contract(said)
+    reasons = said["decisions"]
+    levered = {"ENTRY": 3, "SPIKE_EXIT": 1, "LTV_BAND": 1, "SCALE": 1}
+    assert {reason: reasons[reason] for reason in levered} == levered, "staked, levered, left, levered, reduced, raised"
+    assert reasons["DRAWDOWN"] >= 1
+    assert said["group_transactions"] == 6, "each of them one transaction: two entries, two exits, down and up"
+    assert Decimal(said["min_health_factor"]) > Decimal("1.04")
+    assert said["checks"]["target_ltv"]
+    assert not [key for key in said["positions"] if key.startswith("aave_v3") or ":lst:" in key], "all of it is ETH"
