@@ -40,6 +40,7 @@ from basis_daemon.wiring_venues import Routes, Venue, note_to
 SANDBOX_CONFIRMATIONS = 2
 GAS_MIN_ETH = Decimal("0.02")
 HEAD_AGE_MAX_S = 120
+_RECORDS: msgspec.json.Decoder[TxRecord] = msgspec.json.Decoder(TxRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,7 @@ def _about(record: TxRecord) -> str:
 
 def _record(text: str) -> TxRecord:
     try:
-        found: TxRecord = msgspec.json.decode(text, type=TxRecord)
+        found = _RECORDS.decode(text)
     except msgspec.ValidationError as error:
         raise JournalError(f"transaction row {text[:200]}: {error}") from error
     return found
