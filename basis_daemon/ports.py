@@ -196,16 +196,8 @@ class InstrumentDoubted:
     why: str
 
 
-FeedEvent = (
-    MarketEvent
-    | StreamChanged
-    | AccountChanged
-    | AccountFigures
-    | AccountReport
-    | InstrumentsChanged
-    | InstrumentDoubted
-    | Trade
-)
+AccountEvent = AccountChanged | AccountFigures | AccountReport
+FeedEvent = MarketEvent | StreamChanged | AccountEvent | InstrumentsChanged | InstrumentDoubted | Trade
 
 
 class Feed(Protocol):
