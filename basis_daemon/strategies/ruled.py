@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic
+from typing import Any, Generic
 
 from pydantic import TypeAdapter
 
@@ -27,6 +27,16 @@ class Declared:
     keys: frozenset[PositionKey]
 
 
+_TEXTS: dict[type, TypeAdapter[Any]] = {}
+
+
+def text_of(memory: type[M]) -> TypeAdapter[M]:
+    """How a kind of memory is written and read; made once, for making it takes longer than a day of decisions."""
+    if memory not in _TEXTS:
+        _TEXTS[memory] = TypeAdapter(memory)
+    return _TEXTS[memory]
+
+
 class RuledStrategy(ABC, Generic[P, M, V]):
     """One book. Holds its parameters and what follows from them; everything else is handed in.
 
@@ -35,7 +45,7 @@ class RuledStrategy(ABC, Generic[P, M, V]):
 
     def __init__(self, name: str, parameters: P, declared: Declared, rules: Sequence[Rule[V]], memory: type[M]) -> None:
         self._name, self._parameters, self._declared = name, parameters, declared
-        self._rules, self._memory, self._text = tuple(rules), memory, TypeAdapter(memory)
+        self._rules, self._memory, self._text = tuple(rules), memory, text_of(memory)
 
     @property
     def name(self) -> str:
