@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -17,11 +15,11 @@ from basis_daemon.domain.check import Check, Light, green, red, yellow
 from basis_daemon.domain.errors import BasisError, ConfigError, SecondDaemonError
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.schema import SCHEMA_VERSION, Identity, load_owner, refuse_stranger
-from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.settings import Fault, Settings, make_strategies
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import get_logger
-from basis_daemon.wiring_purse import examine_chain, wallet_address, wallet_leases
+from basis_daemon.wiring_journal import journal_identity
+from basis_daemon.wiring_purse import examine_chain, wallet_leases
 from basis_daemon.wiring_venues import account_leases, examine_venues
 
 _MB = 1_000_000
@@ -69,19 +67,6 @@ async def examine(settings: Settings, *, is_start: bool = False) -> list[Check]:
         found += await examine_chain(settings, SystemClock(), tree)
         tree.cancel_all("examined")  # what kept streams alive is closed and would only sleep on
     return found
-
-
-def journal_identity(settings: Settings) -> Identity:
-    """Whose book a journal of these settings is."""
-    accounts = sorted(
-        f"{venue.exchange}:{account}"
-        for venue in settings.enabled_venues.values()
-        for account in {venue.accounts.spot, venue.accounts.derivatives}
-    )
-    if (address := wallet_address(settings)) is not None:
-        accounts.append(f"chain:{address}")
-    fingerprint = hashlib.sha256(json.dumps(accounts).encode()).hexdigest()
-    return Identity(settings.book.name, JournalMode(settings.mode.value), fingerprint)
 
 
 def refused(faults: Iterable[Fault]) -> list[Check]:

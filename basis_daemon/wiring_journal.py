@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 from collections.abc import Mapping
@@ -12,13 +14,27 @@ from basis_daemon import __version__
 from basis_daemon.clock import SystemClock
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.journal.pruning import Retention
-from basis_daemon.journal.schema import Run
+from basis_daemon.journal.schema import Identity, Run
+from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.journal.writer import Limits
 from basis_daemon.ports import KillPoint, Probe, pass_by
-from basis_daemon.preflight import journal_identity
 from basis_daemon.settings import Mode, Settings, config_hash
 from basis_daemon.telemetry import Metrics, get_logger
+from basis_daemon.wiring_purse import wallet_address
+
+
+def journal_identity(settings: Settings) -> Identity:
+    """Whose book a journal of these settings is."""
+    accounts = sorted(
+        f"{venue.exchange}:{account}"
+        for venue in settings.enabled_venues.values()
+        for account in {venue.accounts.spot, venue.accounts.derivatives}
+    )
+    if (address := wallet_address(settings)) is not None:
+        accounts.append(f"chain:{address}")
+    fingerprint = hashlib.sha256(json.dumps(accounts).encode()).hexdigest()
+    return Identity(settings.book.name, JournalMode(settings.mode.value), fingerprint)
 
 
 def journal_name(settings: Settings, journal: SqliteJournal) -> str:

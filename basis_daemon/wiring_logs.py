@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from basis_daemon.clock import SystemClock
 from basis_daemon.settings import Settings
 from basis_daemon.telemetry import Redactor, configure_logging
-from basis_daemon.wiring_venues import SANDBOX_SECRET
+from basis_daemon.wiring_exchanges import SANDBOX_SECRET
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from basis_daemon.ports import Journal, Probe, TaskScope
 from basis_daemon.settings import Settings
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.venues.cex.lease import AccountLease
-from basis_daemon.wiring_venues import Venue
 
 if TYPE_CHECKING:
     from basis_daemon.wiring_chain import Purse
+    from basis_daemon.wiring_venues import Venue
 
 
 def wallet_address(settings: Settings) -> str | None:

@@ -32,7 +32,6 @@ from basis_daemon.settings import Mode, Settings, make_strategies
 from basis_daemon.settings.model import FeeSettings, PaperSettings, SandboxSettings, TierSettings, VenueSettings
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.telemetry import get_logger
-from basis_daemon.venues.cex.binance import BINANCE
 from basis_daemon.venues.cex.checkup import examine, unopened
 from basis_daemon.venues.cex.lease import AccountLease
 from basis_daemon.venues.cex.limiter import WeightLimiter
@@ -41,10 +40,9 @@ from basis_daemon.venues.cex.options import CEXOptions, Fees, Note, Terms, ignor
 from basis_daemon.venues.cex.venue import CEXVenue
 from basis_daemon.venues.paper.feed import PaperFeed
 from basis_daemon.venues.paper.venue import PaperAccountSpec, PaperTerms, PaperVenue
+from basis_daemon.wiring_exchanges import EXCHANGES, sandbox_credentials
 
-EXCHANGES = {"binance": BINANCE}
 _MB = 1_000_000
-SANDBOX_KEY, SANDBOX_SECRET = "sandbox-key", "sandbox-secret"
 
 Routes = Sequence[tuple[str, ExecutionInterface]]
 
@@ -227,19 +225,6 @@ def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe:
         probe=probe,
         dead_man_s=float(settings.execution.dead_man_s),
     )
-
-
-def sandbox_credentials(venue: VenueSettings) -> tuple[str, str]:
-    """Key and secret of an account that the sandbox brings: its main one, or that of a sub-account by name."""
-    name = sub_account_of(venue)
-    suffix = f"-{name}" if name else ""
-    return SANDBOX_KEY + suffix, SANDBOX_SECRET + suffix
-
-
-def sub_account_of(venue: VenueSettings) -> str:
-    """The name of a sub-account; empty for the exchange's main account, which bears the exchange's own names."""
-    is_main = venue.accounts.spot == EXCHANGES[venue.exchange].accounts[0].name
-    return "" if is_main else venue.accounts.spot
 
 
 def _network(settings: Settings) -> SandboxNetwork | None:

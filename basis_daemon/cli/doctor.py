@@ -14,7 +14,6 @@ from rich.text import Text
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer
 from basis_daemon.cli.config import ConfigOption
 from basis_daemon.domain.check import Check, Light
-from basis_daemon.preflight import examine, refused
 from basis_daemon.settings import SettingsError, load_settings
 from basis_daemon.wiring_logs import logged
 
@@ -42,6 +41,8 @@ def doctor(config: ConfigOption, *, as_json: JsonOption = False) -> None:
 
 
 def _checks(config: Path) -> list[Check]:
+    from basis_daemon.preflight import examine, refused  # noqa: PLC0415 - ccxt takes a second to load, and no other command waits for it
+
     try:
         settings = load_settings(config, os.environ).settings
     except SettingsError as error:

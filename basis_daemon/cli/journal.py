@@ -21,8 +21,8 @@ from basis_daemon.engine.export import posting_rows, trade_rows, write_csv, writ
 from basis_daemon.journal.backup import back_up
 from basis_daemon.journal.backup import restore as restore_file
 from basis_daemon.journal.reader import JournalReader
-from basis_daemon.preflight import journal_identity
 from basis_daemon.settings import Settings, load_settings
+from basis_daemon.wiring_journal import journal_identity
 
 Json = dict[str, Any]
 Tell = Callable[[int, int | None], None]

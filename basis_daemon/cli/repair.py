@@ -17,7 +17,6 @@ from basis_daemon.cli.tables import grid
 from basis_daemon.engine.repair import Repair, document
 from basis_daemon.settings import load_settings
 from basis_daemon.wiring_logs import logged
-from basis_daemon.wiring_repair import repair_book
 
 Json = dict[str, Any]
 app = typer.Typer()
@@ -35,6 +34,8 @@ def repair(
     Fills, funding and transfers that were never booked come first, each from the venue's own row; what is then still
     off is corrected by a posting of its own. Exit code 0 when nothing is off or it was booked, 1 when only shown.
     """
+    from basis_daemon.wiring_repair import repair_book  # noqa: PLC0415 - ccxt takes a second to load, and no other command waits for it
+
     settings = load_settings(config, os.environ).settings
     may_ask = not (apply or as_json) and sys.stdin.isatty()
 

@@ -13,7 +13,6 @@ from rich.text import Text
 from basis_daemon.cli.answers import JsonOption, answer, out_of_the_tree
 from basis_daemon.cli.config import ConfigOption
 from basis_daemon.settings import load_settings, may_arm
-from basis_daemon.wiring import run_daemon
 
 app = typer.Typer()
 
@@ -29,6 +28,8 @@ def run(
 ) -> None:
     """Hold the book of one configuration. Starts disarmed unless told otherwise; the exit code is 0 after a drain."""
     settings = load_settings(config, os.environ).settings
+    from basis_daemon.wiring import run_daemon  # noqa: PLC0415 - ccxt takes a second to load, and no other command waits for it
+
     is_armed = may_arm(settings, arm=arm) and arm
     with out_of_the_tree(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(run_daemon(settings, arm=is_armed))

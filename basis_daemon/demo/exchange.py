@@ -30,7 +30,7 @@ from basis_daemon.demo.stage import (
 from basis_daemon.engine.book_view import QUOTE
 from basis_daemon.settings import LoadedSettings, Settings, load_settings, make_strategies, weighed
 from basis_daemon.web.client import LocalClient
-from basis_daemon.wiring_venues import sandbox_credentials, sub_account_of
+from basis_daemon.wiring_exchanges import sandbox_credentials, sub_account_of
 
 Json = dict[str, Any]
 STANDSTILL_S, HEAL_S = 60.0, 90.0

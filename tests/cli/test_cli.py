@@ -221,3 +221,10 @@ def test_what_is_logged_leaves_the_answer_on_stdout_alone(capsys: pytest.Capture
     told = capsys.readouterr()
     assert told.out == ""
     assert json.loads(told.err)["event"] == "answer late"
+
+
+def test_a_command_that_only_asks_loads_no_client_of_any_venue() -> None:
+    """A health check runs every minute for months; ccxt and web3 take a second and a hundred megabytes each."""
+    looks = "import basis_daemon.cli, sys; print(sorted({'ccxt', 'web3'} & sys.modules.keys()))"
+    said = subprocess.run([sys.executable, "-c", looks], capture_output=True, text=True, check=True, timeout=60)
+    assert said.stdout.strip() == "[]"

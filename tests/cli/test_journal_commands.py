@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from basis_daemon.cli.app import app
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
 from basis_daemon.journal.sqlite import SqliteJournal
-from basis_daemon.preflight import journal_identity
 from basis_daemon.settings import load_settings
+from basis_daemon.wiring_journal import journal_identity
 from tests.builders import NOW
 from tests.demo.story import story_on
 from tests.journal.builders import RUN, StandingClock

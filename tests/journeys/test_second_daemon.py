@@ -16,7 +16,7 @@ from basis_daemon.demo.processes import Child
 from basis_daemon.domain.order_ids import order_id
 from basis_daemon.venues.cex.network import SandboxNetwork, open_session
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
-from basis_daemon.wiring_venues import SANDBOX_KEY, SANDBOX_SECRET
+from basis_daemon.wiring_exchanges import SANDBOX_KEY, SANDBOX_SECRET
 from tests.journeys.test_faults import ALIVE, drill
 from tests.journeys.test_sigkill import WAIT_S, Drill
 

@@ -10,7 +10,7 @@ import pytest
 
 from basis_daemon.demo.processes import Child
 from basis_daemon.web.client import LocalClient
-from basis_daemon.wiring_venues import SANDBOX_KEY, SANDBOX_SECRET
+from basis_daemon.wiring_exchanges import SANDBOX_KEY, SANDBOX_SECRET
 from tests.journeys.test_faults import ALIVE, PERP, SPOT, break_wire, drill, orders_at_venue
 from tests.journeys.test_sigkill import WAIT_S, Drill
 

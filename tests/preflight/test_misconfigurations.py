@@ -15,11 +15,12 @@ from basis_daemon.domain.check import Check, Light
 from basis_daemon.journal.schema import Identity, Run
 from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.journal.sqlite import SqliteJournal
-from basis_daemon.preflight import data_dir, disk, examine, journal_identity, refused
+from basis_daemon.preflight import data_dir, disk, examine, refused
 from basis_daemon.sandbox.exchange.options import ExchangeOptions
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.settings import Settings, SettingsError, load_settings
 from basis_daemon.web.client import LocalClient
+from basis_daemon.wiring_journal import journal_identity
 from basis_daemon.wiring_venues import account_leases
 from tests.settings.files import CONFIG
 
