@@ -168,6 +168,9 @@ class Valuer:
         if exposure.unknown or _is_marked_stale(market, exposure):
             return False
         told = {k: q for r in self._reconcilers if r.checked is not None for k, q in r.checked.holdings.items()}
+        told |= {
+            key: amount for key, amount in exposure.holdings.items() if key.kind is Kind.TRANSIT
+        }  # no venue has it
         stated = {key: amount for key, amount in told.items() if key in exposure.holdings}
         if self._is_doubted(stated):
             return False

@@ -8,8 +8,10 @@ from itertools import pairwise
 
 import pytest
 
+from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import FundingSettled
 from basis_daemon.domain.order import Side
+from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
 from basis_daemon.engine.codec import load
 from basis_daemon.engine.valuation import ValuationRow
 from basis_daemon.ports import RecordKind
@@ -19,6 +21,7 @@ from tests.engine.support import agrees
 from tests.engine.turn_support import COIN_BOOK, PERP_BOOK, PERP_MARK, Room, idle_rig, opened, paired_rig
 from tests.venues.paper_support import CASH, COIN, MARGIN, PERP, START, WALLET, D, stamp
 
+ON_ITS_WAY = PositionKey("binance:transit:USDT")
 HOUR_S = 3_600
 EIGHT_HOURS_S = 8 * HOUR_S
 
@@ -37,6 +40,30 @@ def rows(room: Room) -> int:
 
 def gained(before: ValuationRow, after: ValuationRow) -> Decimal:
     return after.equity_usdt - before.equity_usdt
+
+
+# ------------------------------------------------------------------------------------------------- what is on its way
+def transfer(amount: Decimal, into: PositionKey) -> Trade:
+    """Money of ours that has left the wallet and has not arrived."""
+    return Trade(
+        trade_id=f"transfer:{amount}", order_id="", account=CASH.venue, instrument=CASH, status=TradeStatus.FILLED,
+        order_state=OrderState.SETTLED, venue_time=START, recv_time=START, deltas={CASH: -amount, into: amount},
+    )  # fmt: skip
+
+
+@pytest.mark.feature("T03", part="nav")
+async def test_what_is_on_its_way_stays_in_the_equity_in_the_unit_value_and_in_the_exposure() -> None:
+    async with opened(Room(paired_rig(cash=10_000), rate=POOR)) as room:
+        before = await valued(room)
+        room.rig.stage.venue.exchange.wallets.pay(CASH, D(-9_000))
+        room.rig.handler.process_trades([transfer(D(9_000), ON_ITS_WAY)])
+        row = await valued(room)
+        assert (row.equity_usdt, row.unit_value, row.latched) == (before.equity_usdt, before.unit_value, "")
+        assert row.holdings[ON_ITS_WAY] == 9_000
+        assert row.components["unexplained"] == row.components["flows"] == 0
+        _, exposure, _ = room.valuer._survey()
+        assert (exposure.equity_usdt, exposure.holdings[ON_ITS_WAY]) == (before.equity_usdt, D(9_000))
+        assert room.rig.state.breaks == {}
 
 
 # ------------------------------------------------------------------------------------------------------ when it is not

@@ -7,15 +7,22 @@ from decimal import Decimal
 import pytest
 from eth_utils.address import to_checksum_address
 
+from basis_daemon.domain.decision import Exposure
 from basis_daemon.domain.errors import ErrorClass, OrderRejectedError
+from basis_daemon.domain.exposure import build_exposure
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import Cause
+from basis_daemon.domain.market import DecisionIds, MarketSnapshot
+from basis_daemon.domain.position import PositionBook
 from basis_daemon.domain.trade import OrderState
+from basis_daemon.venues.chain.aave_reads import read_reserves
 from basis_daemon.venues.chain.addresses import SANDBOX, RecipientEntry
+from basis_daemon.venues.chain.staking_reads import read_lst
 from basis_daemon.venues.chain.tokens import ETH, held_at
 from tests.venues.chain.trader import Trader
 
-USDT = held_at("USDT")
+USDT, WETH = held_at("USDT"), held_at("WETH")
+STAKED = ("wstETH", "weETH")
 EXCHANGE, INVESTOR = to_checksum_address("0x" + "e1" * 20), to_checksum_address("0x" + "1e" * 20)
 
 
@@ -42,6 +49,37 @@ async def test_what_goes_to_an_account_of_ours_is_in_transit(
     assert trader.ledger.holding(transit) == amount
     assert await trader.chain.balance(token.symbol, EXCHANGE) == int(amount.scaleb(6 if token is USDT else 18))
     await trader.assert_exact()
+
+
+@pytest.mark.feature("T03", part="chain")
+@pytest.mark.feature("K01", part="chain")
+async def test_what_is_in_transit_stays_in_equity_and_net_delta(trader: Trader) -> None:
+    await trader.do("wrap", "wallet", token_in=ETH, token_out=WETH, amount=Decimal(3))
+    before = await exposure_of(trader)
+    gas = Decimal(0)
+    for token, amount in ((USDT, Decimal(250_000)), (WETH, Decimal(2))):
+        sent = await trader.do(
+            "transfer", "wallet", token_in=token, amount=amount, recipient="binance", network=SANDBOX
+        )
+        gas += sent.fees[0].quantity
+    after = await exposure_of(trader)
+    assert after.holdings[PositionKey("wallet:transit:WETH")] == 2
+    assert after.net_delta["WETH"] == before.net_delta["WETH"]
+    assert after.net_delta["ETH"] == before.net_delta["ETH"] - gas
+    assert before.equity_usdt is not None
+    assert after.equity_usdt == before.equity_usdt - gas * after.prices["ETH"]
+
+
+async def exposure_of(trader: Trader) -> Exposure:
+    """The book in money, at the oracle's prices of this block."""
+    block = await trader.actor.head()
+    reserves = await read_reserves(trader.actor.reader, block, trader.book, ("USDT", "WETH"), 0)
+    tokens = [await read_lst(trader.actor.reader, block, trader.book, name, Decimal(1), 0) for name in STAKED]
+    market = MarketSnapshot(
+        block.time, DecisionIds("test", 1, 1), {}, {}, {}, {}, None, {tick.instrument: tick for tick in reserves},
+        lsts={tick.instrument: tick for tick in tokens},
+    )  # fmt: skip
+    return build_exposure(PositionBook(1, block.time, trader.ledger.holdings(), {}), market)
 
 
 @pytest.mark.feature("T01", part="chain")
