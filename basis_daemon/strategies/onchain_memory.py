@@ -16,6 +16,7 @@ from basis_daemon.domain.decision import PlanEnded, ReasonCode, Target
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.levered import spread_that_pays
 from basis_daemon.domain.margin import ewma, ewma_weight
+from basis_daemon.domain.peg import is_pegged
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.staking import discount, effective_yield, growth_apr, reward_apr
 from basis_daemon.domain.trade import Trade, TradeStatus
@@ -24,7 +25,6 @@ from basis_daemon.strategies.legs import HOUR, Legs, after_plan
 SECONDS_PER_DAY = 86_400
 GAP_MAX = 2 * HOUR
 """Market time without a reading after which an hourly confirmation begins anew."""
-PEG_BAND = Decimal("0.02")
 WAIT_PLANNED = timedelta(days=7)
 """A queue whose issuer gives no estimate."""
 FALL_MIN = Decimal("1e-6")
@@ -269,11 +269,6 @@ def _peak(known: Sample | None, found: Sample, window: timedelta) -> Sample:
 def _fall(rate: Decimal, peak: Sample) -> Decimal:
     fall = discount(rate, peak.rate) if peak.rate else ZERO
     return fall if fall > FALL_MIN else ZERO
-
-
-def is_pegged(tick: LstTick) -> bool:
-    """True while the DEX pays within the band around the rate; without a quote nobody knows."""
-    return tick.pool_price is not None and abs(discount(tick.pool_price, tick.rate)) < PEG_BAND
 
 
 def _sampled(samples: tuple[Sample, ...], found: Sample, window: timedelta) -> tuple[Sample, ...]:

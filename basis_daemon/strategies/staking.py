@@ -212,6 +212,7 @@ def staking_inputs(view: Stake) -> dict[str, InputUsed]:
     ]
     if tick is not None:
         rows += [(f"lst:{view.lst.key}", tick.rate), ("pool_price", tick.pool_price)]
+        rows.append(("oracle_price", tick.oracle_price_eth))
     return view.used(rows)
 
 

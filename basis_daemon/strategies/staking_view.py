@@ -12,9 +12,10 @@ from basis_daemon.domain.gas import UNITS
 from basis_daemon.domain.instrument import Kind
 from basis_daemon.domain.lending import ZERO, OnchainEquity, onchain_equity
 from basis_daemon.domain.order import OrderOperation
+from basis_daemon.domain.peg import PEG_BAND, is_pegged
 from basis_daemon.domain.staking import ExitPath, discount, exit_path, waiting_cost
 from basis_daemon.strategies.onchain_calls import EETH, SHARE_ROUNDING, WETH, Lst, ceiling, floor, handed_back, swap
-from basis_daemon.strategies.onchain_memory import PEG_BAND, SECONDS_PER_DAY, is_pegged
+from basis_daemon.strategies.onchain_memory import SECONDS_PER_DAY
 from basis_daemon.strategies.onchain_orders import Operation
 from basis_daemon.strategies.onchain_parameters import StakingParameters
 from basis_daemon.strategies.onchain_view import REWARDS, ChainView, unknown

@@ -96,6 +96,7 @@ def test_the_dex_is_used_where_it_sells_below_the_issuers_rate() -> None:  # ST3
     assert shown(small.acts[0][2]) == [("stake", "99.9"), ("wrap", "99.9")]  # the quote is for less
 
 
+@pytest.mark.feature("D06", part="entry")
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -13,6 +13,7 @@ from basis_daemon.venues.chain.account import ChainAccount
 from basis_daemon.venues.chain.eye import ChainEye
 from basis_daemon.venues.chain.heads import Head, HeadStream
 from basis_daemon.venues.chain.notes import Note
+from basis_daemon.venues.chain.peg import PegWatch
 from basis_daemon.venues.chain.rpc import RpcPool
 
 HEADS = "heads"
@@ -35,6 +36,7 @@ class ChainFeed:
     ) -> None:
         self._accounts, self._rpc, self._eye, self._account = accounts, rpc, eye, account
         self._scope, self._clock, self._note = scope, clock, note
+        self._pegs = PegWatch(note)
         self._news = asyncio.Event()
         self._is_up = self._has_moved = False
 
@@ -68,6 +70,7 @@ class ChainFeed:
                 self._turn(sink, is_up=False, why=str(error) or f"no head for {SILENT_S:g} s")
                 continue
             self._turn(sink, is_up=True)
+            self._pegs.see(events)
             for event in events:
                 sink(event)
 
