@@ -6,15 +6,14 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
-from eth_keys.datatypes import PrivateKey
+from pydantic import SecretStr
 
 from basis_daemon.venues.chain import erc20
 from basis_daemon.venues.chain.abi import function
 from basis_daemon.venues.chain.atomic_permit import DOMAIN_SEPARATOR, NONCES, permit_digest, sign_permit
 from basis_daemon.venues.chain.atomic_receiver import Permit
 from basis_daemon.venues.chain.atomic_safe import batch_of, safe_call, signature_of_sender
+from basis_daemon.venues.chain.signers import KeySigner
 from tests.contracts.flows import Flow, clean, entry
 from tests.contracts.lab import ETHER, Lab
 from tests.contracts.test_unwind import FULL
@@ -22,18 +21,6 @@ from tests.venues.chain.groups import EntryGroup, ExitGroup
 
 D = Decimal
 PERMIT = function("permit(address,address,uint256,uint256,uint8,bytes32,bytes32)")
-
-
-class LocalSigner:
-    """Signs digests with a key of the test's own."""
-
-    def __init__(self, account: LocalAccount) -> None:
-        self.address = account.address
-        self._key = PrivateKey(bytes(account.key))
-
-    async def sign_digest(self, digest: bytes) -> tuple[int, int, int]:
-        signature = self._key.sign_msg_hash(digest)
-        return signature.v, signature.r, signature.s
 
 
 # ------------------------------------------------------------------------------------------------------ the Safe
@@ -81,15 +68,15 @@ async def test_nobody_but_its_owner_moves_a_safe(lab: Lab) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- permits
-async def signing_owner(lab: Lab, lst: str = "weETH") -> tuple[LocalSigner, Flow]:
-    account: LocalAccount = Account.from_key("0x" + "7a" * 32)
-    await lab.rpc("anvil_impersonateAccount", account.address)
-    flow = Flow(lab, account.address)
+async def signing_owner(lab: Lab, lst: str = "weETH") -> tuple[KeySigner, Flow]:
+    signer = KeySigner(SecretStr("0x" + "7a" * 32))
+    await lab.rpc("anvil_impersonateAccount", signer.address)
+    flow = Flow(lab, signer.address)
     await flow.enter(lst=lst)
-    return LocalSigner(account), flow
+    return signer, flow
 
 
-async def signed(lab: Lab, signer: LocalSigner, flow: Flow, group: ExitGroup, *, morpho: bool = True) -> Permit:
+async def signed(lab: Lab, signer: KeySigner, flow: Flow, group: ExitGroup, *, morpho: bool = True) -> Permit:
     orders = group.orders()
     need = flow.compiler.compile(orders, await flow.scene(orders, morpho=morpho)).allowances[0]
     domain = await lab.read(DOMAIN_SEPARATOR, need.token)

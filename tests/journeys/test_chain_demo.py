@@ -87,6 +87,7 @@ def test_leveraged_staking_lives_through_a_rush_a_mark_down_and_a_slashing_and_i
     assert {reason: reasons[reason] for reason in levered} == levered, "staked, levered, left, levered, reduced, raised"
     assert reasons["DRAWDOWN"] >= 1
     assert said["group_transactions"] == 6, "each of them one transaction: two entries, two exits, down and up"
+    assert said["pnl"]["flash_fee"] == "0", "the cheapest lender takes none"
     assert Decimal(said["min_health_factor"]) > Decimal("1.04")
     assert said["checks"]["target_ltv"]
     assert not [key for key in said["positions"] if key.startswith("aave_v3") or ":lst:" in key], "all of it is ETH"

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from eth_abi.abi import encode
 from eth_utils.address import is_same_address, to_checksum_address
+from eth_utils.crypto import keccak
 
 from basis_daemon.domain.chain import BlockRef
 from basis_daemon.domain.errors import ConfigError
@@ -24,6 +26,9 @@ PROVIDED_ORACLE = function("getPriceOracle() -> (address)")
 BASE_UNIT = function("BASE_CURRENCY_UNIT() -> (uint256)")
 RESERVE_TOKENS = function("getReserveTokensAddresses(address) -> (address,address,address)")
 UNISWAP_POOL = function("getPool(address,address,uint24) -> (address)")
+
+SEPARATOR = function("DOMAIN_SEPARATOR() -> (bytes32)")
+SEPARATOR_TYPE = keccak(text="EIP712Domain(uint256 chainId,address verifyingContract)")
 
 ROOTS = function("getDistributionRootsLength() -> (uint256)")
 
@@ -94,8 +99,15 @@ def _expectations(book: AddressBook) -> Iterator[Expectation]:
     for symbol, entry in book.tokens.items():
         yield f"tokens.{symbol}", SYMBOL, entry.address, symbol
         yield f"tokens.{symbol}", DECIMALS, entry.address, entry.decimals
-    for part in (_aave, _lido, _etherfi, _eigenlayer, _uniswap):
+    for part in (_aave, _lido, _etherfi, _eigenlayer, _uniswap, _morpho):
         yield from part(book)
+
+
+def _morpho(book: AddressBook) -> Iterator[Expectation]:
+    """It names nobody else; what it signs with is made of its chain and its own address."""
+    if (morpho := book.second_lender) is not None:
+        own = encode(["bytes32", "uint256", "address"], [SEPARATOR_TYPE, book.chain_id, morpho])
+        yield "morpho.morpho", SEPARATOR, morpho, keccak(own)
 
 
 def _aave(book: AddressBook) -> Iterator[Expectation]:

@@ -110,6 +110,12 @@ class UniswapEntry(_Frozen):
     pools: tuple[PoolEntry, ...] = ()
 
 
+class MorphoEntry(_Frozen):
+    """Morpho Blue, which lends what it holds for one transaction and takes no fee."""
+
+    morpho: Address
+
+
 class RecipientEntry(_Frozen):
     """Where a transfer may go. ``is_ours``: an account that the book holds elsewhere, so what goes there stays ours."""
 
@@ -128,6 +134,7 @@ class AddressBook(_Frozen):
     etherfi: EtherfiEntry | None = None
     eigenlayer: EigenlayerEntry | None = None
     uniswap_v3: UniswapEntry | None = None
+    morpho: MorphoEntry | None = None
     multicall3: Address = MULTICALL3
     genesis_hash: str | None = None
     recipients: Mapping[str, RecipientEntry] = Field(default_factory=dict)
@@ -166,6 +173,11 @@ class AddressBook(_Frozen):
     def dex(self) -> UniswapEntry:
         """The exchange."""
         return self.part(self.uniswap_v3, "uniswap_v3")
+
+    @property
+    def second_lender(self) -> str | None:
+        """Who lends for one transaction beside Aave; None on a network that has nobody."""
+        return None if self.morpho is None else self.morpho.morpho
 
     @property
     def spenders(self) -> Mapping[str, str]:

@@ -25,7 +25,7 @@ from basis_daemon.venues.chain.account import TxHandle
 from basis_daemon.venues.chain.atomic import GroupCall, GroupCompiler
 from basis_daemon.venues.chain.atomic_bookings import GroupBookings
 from basis_daemon.venues.chain.atomic_legs import EntryLegs
-from basis_daemon.venues.chain.atomic_permit import PermitSigner, permit_for
+from basis_daemon.venues.chain.atomic_permit import permit_for
 from basis_daemon.venues.chain.atomic_receiver import receiver_artifact, receiver_deployment, receiver_immutables
 from basis_daemon.venues.chain.atomic_safe import Treasury, batch_of, safe_call, signature_of_sender
 from basis_daemon.venues.chain.atomic_scene import SceneReader
@@ -38,6 +38,7 @@ from basis_daemon.venues.chain.multicall import CallResult
 from basis_daemon.venues.chain.names import APPROVAL
 from basis_daemon.venues.chain.reverts import Revert, decoded
 from basis_daemon.venues.chain.rpc import RpcPool
+from basis_daemon.venues.chain.signers import Signer
 from basis_daemon.venues.chain.transactions import TxRequest, TxRow
 
 
@@ -51,7 +52,7 @@ class GroupSetup:
 
     morpho: str | None = None
     treasury: Treasury | None = None
-    permits: PermitSigner | None = None
+    permits: Signer | None = None
 
 
 class ConfirmedReader:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
@@ -12,25 +10,13 @@ from basis_daemon.venues.chain.abi import function
 from basis_daemon.venues.chain.atomic_receiver import Permit
 from basis_daemon.venues.chain.erc20 import Allowance
 from basis_daemon.venues.chain.seams import PinnedReader, Questions
+from basis_daemon.venues.chain.signers import Signer
 
 DOMAIN_SEPARATOR = function("DOMAIN_SEPARATOR() -> (bytes32)")
 NONCES = function("nonces(address) -> (uint256)")
 _PERMIT_TYPE = keccak(text="Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)")
 _LEGACY_PARITY = 27
 """The token's ``ecrecover`` wants parity 0 and 1 as 27 and 28."""
-
-
-class PermitSigner(Protocol):
-    """Signs permits of one address; a signer that cannot is simply none. Raises VenueUnreachableError when away."""
-
-    @property
-    def address(self) -> str:
-        """Checksummed."""
-        ...
-
-    async def sign_digest(self, digest: bytes) -> tuple[int, int, int]:
-        """(parity, r, s), s being the lower one."""
-        ...
 
 
 def permit_digest(domain_separator: bytes, owner: str, need: Allowance, nonce: int, deadline: int) -> bytes:
@@ -40,9 +26,7 @@ def permit_digest(domain_separator: bytes, owner: str, need: Allowance, nonce: i
     return keccak(b"\x19\x01" + domain_separator + inner)
 
 
-async def permit_for(
-    signer: PermitSigner, reader: PinnedReader, block: BlockRef, need: Allowance, deadline: int
-) -> Permit:
+async def permit_for(signer: Signer, reader: PinnedReader, block: BlockRef, need: Allowance, deadline: int) -> Permit:
     """The permit for an allowance; ``deadline`` unix seconds, that of the group. Raises VenueUnreachableError.
 
     ``reader`` should ask more than one endpoint: what is signed depends on its word.
@@ -53,9 +37,7 @@ async def permit_for(
     return await sign_permit(signer, domain.value, need, nonce.value, deadline)
 
 
-async def sign_permit(
-    signer: PermitSigner, domain_separator: bytes, need: Allowance, nonce: int, deadline: int
-) -> Permit:
+async def sign_permit(signer: Signer, domain_separator: bytes, need: Allowance, nonce: int, deadline: int) -> Permit:
     """The permit of this nonce. Raises VenueUnreachableError when the signer is away."""
     digest = permit_digest(domain_separator, signer.address, need, nonce, deadline)
     parity, r, s = await signer.sign_digest(digest)

@@ -33,7 +33,7 @@ TxFields = Mapping[str, Any]
 
 
 class Signer(Protocol):
-    """Signs transactions of one address."""
+    """Signs transactions and permits of one address."""
 
     @property
     def address(self) -> str:
@@ -42,6 +42,10 @@ class Signer(Protocol):
 
     async def sign(self, fields: TxFields) -> bytes:
         """The signed transaction as it goes over the wire. Raises VenueUnreachableError when the signer is away."""
+        ...
+
+    async def sign_digest(self, digest: bytes) -> tuple[int, int, int]:
+        """(parity, r, s) of 32 bytes that are no transaction, s being the lower one; raises as ``sign``."""
         ...
 
 

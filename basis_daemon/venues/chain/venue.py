@@ -82,7 +82,7 @@ class ChainWallet:
     def __init__(self, chain: Chain, signer: Signer, keys: Iterable[PositionKey], around: Surroundings) -> None:
         """``keys`` are those that somebody declared: they say which accounts, reserves and e-modes are looked at."""
         keys = tuple(keys)
-        self._chain, self._around = chain, around
+        self._chain, self._signer, self._around = chain, signer, around
         self._on_trade: Callable[[Trade], None] | None = None
         self._feed: ChainFeed | None = None
         self.accounts = accounts_in(keys)
@@ -109,12 +109,14 @@ class ChainWallet:
         """Who executes atomic groups; None on a network without a lender of flash loans."""
         if self._chain.book.aave_v3 is None:
             return None
-        return AtomicExecutionInterface(self._desk(), self.bookings, GroupSetup())
+        setup = GroupSetup(morpho=self._chain.book.second_lender, permits=self._signer)
+        return AtomicExecutionInterface(self._desk(), self.bookings, setup)
 
     async def deploy_receiver(self) -> str:
         """The address of the contract that runs atomic groups, deployed if it was not. Raises as ``atomic_deploy``."""
         cap_wei = self._chain.options.gas.ordinary_gwei * GWEI
-        return await deploy_receiver(self.account, self._chain.rpc, self._chain.book, None, cap_wei)
+        book = self._chain.book
+        return await deploy_receiver(self.account, self._chain.rpc, book, book.second_lender, cap_wei)
 
     def _desk(self) -> ChainDesk:
         return ChainDesk(self._chain.book, self.account, self._chain.rpc, self.bookings, self._chain.options.gas)

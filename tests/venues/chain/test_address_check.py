@@ -34,6 +34,7 @@ async def test_what_the_world_file_leaves_out_is_read_from_the_contracts(
         ("lido", "withdrawal_queue", r"lido\.withdrawal_queue: 0x1212.* does not answer STETH"),
         ("etherfi", "liquidity_pool", r"etherfi\.liquidity_pool: 0x1212.* does not answer eETH"),
         ("uniswap_v3", "router", r"uniswap_v3\.router: 0x1212.* does not answer factory"),
+        ("morpho", "morpho", r"morpho\.morpho: 0x1212.* does not answer DOMAIN_SEPARATOR"),
     ],
 )
 async def test_an_address_without_the_right_contract_stops_the_start(

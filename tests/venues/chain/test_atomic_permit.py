@@ -6,9 +6,9 @@ from eth_utils.crypto import keccak
 from pydantic import SecretStr
 
 from basis_daemon.domain.errors import VenueUnreachableError
-from basis_daemon.venues.chain.atomic_permit import PermitSigner, sign_permit
+from basis_daemon.venues.chain.atomic_permit import sign_permit
 from basis_daemon.venues.chain.erc20 import Allowance
-from basis_daemon.venues.chain.signers import KeySigner, KmsSigner
+from basis_daemon.venues.chain.signers import KeySigner, KmsSigner, Signer
 from tests.venues.chain.support import KEY, OWNER
 from tests.venues.chain.test_signers import LocalKeyService
 
@@ -17,7 +17,7 @@ NEED = Allowance("aweETH", "0x" + "11" * 20, "0x" + "22" * 20, 10**18)
 
 async def test_a_key_and_a_key_service_sign_the_same_digest_for_the_same_address() -> None:
     """And they do not need the same bytes for it: what counts is where the signature leads."""
-    signers: list[PermitSigner] = [KeySigner(SecretStr(KEY)), await KmsSigner.connect(LocalKeyService())]
+    signers: list[Signer] = [KeySigner(SecretStr(KEY)), await KmsSigner.connect(LocalKeyService())]
     digest = keccak(text="anything")
     for signer in signers:
         parity, r, s = await signer.sign_digest(digest)
