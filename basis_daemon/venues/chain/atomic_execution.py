@@ -195,6 +195,6 @@ class AtomicExecutionInterface(ChainExecution):
 
     async def _reason(self, row: TxRow) -> Revert:
         try:
-            return reason_of(await self._desk.account.revert_data(row))
+            return reason_of(await self._desk.account.revert_data(await self._signed(row)))
         except VenueUnreachableError:
             return decoded(b"")

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NoReturn
 
+from eth_utils.conversions import to_hex
+from msgspec.structs import replace
+
 from basis_daemon.domain.errors import (
     ErrorClass,
     IntegrityError,
@@ -29,7 +32,7 @@ from basis_daemon.venues.chain.erc20 import ALLOWANCE, Allowance, approvals
 from basis_daemon.venues.chain.errors import SimulationRevertedError
 from basis_daemon.venues.chain.names import APPROVAL
 from basis_daemon.venues.chain.prepared import Preparation, Situation
-from basis_daemon.venues.chain.receipts import where_is
+from basis_daemon.venues.chain.receipts import bytes_of, where_is
 from basis_daemon.venues.chain.refusals import misfit
 from basis_daemon.venues.chain.reverts import Revert, decoded
 from basis_daemon.venues.chain.rpc import RpcPool
@@ -218,12 +221,19 @@ class ChainExecution:
         if found is None or found.block_hash != row.block_hash:
             at = "nowhere" if found is None else found.block_hash
             raise VenueUnreachableError(f"transaction {row.hash}: is {at}, expected in block {row.block_hash}")
-        return receipt_of(row, found.receipt)
+        return receipt_of(await self._signed(row), found.receipt)
+
+    async def _signed(self, row: TxRow) -> TxRow:
+        """The row with the bytes that were signed; of a final one only the chain has them."""
+        if row.raw_hex:
+            return row
+        raw = await self._desk.rpc.ask(f"transaction {row.hash}: bytes", bytes_of(row.hash))
+        return replace(row, raw_hex=to_hex(raw))
 
     async def _reason(self, row: TxRow) -> Revert:
         """What the contract said; unknown when no endpoint can tell any more."""
         try:
-            return decoded(await self._desk.account.revert_data(row))
+            return decoded(await self._desk.account.revert_data(await self._signed(row)))
         except VenueUnreachableError:
             return decoded(b"")
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_typing import ChecksumAddress, HexStr
+from eth_utils.crypto import keccak
+from hexbytes import HexBytes
 from web3.eth import AsyncEth
 from web3.exceptions import TransactionNotFound
 from web3.types import TxReceipt
@@ -16,6 +19,7 @@ from basis_daemon.venues.chain.rpc import Question
 from basis_daemon.venues.chain.transactions import Found
 
 SEARCHED_BLOCKS = 64
+_SIGNED = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "to", "value", "accessList")
 
 
 def where_is(address: str, hashes: Sequence[str]) -> Question[Found | None]:
@@ -36,6 +40,28 @@ def where_is(address: str, hashes: Sequence[str]) -> Question[Found | None]:
         return None
 
     return ask
+
+
+def bytes_of(tx_hash: str) -> Question[bytes]:
+    """What we signed, out of what a node tells of a transaction. Whatever does not hash to ``tx_hash`` is at fault."""
+
+    async def ask(eth: AsyncEth) -> bytes:
+        try:
+            told = await eth.get_transaction(HexStr(tx_hash))
+        except TransactionNotFound:
+            raise ValueError(f"no transaction {tx_hash}, although a block held it") from None
+        fields: dict[str, Any] = {name: told[name] for name in _SIGNED}  # type: ignore[literal-required]  # names of the TypedDict
+        signature = {"v": told["v"], "r": _whole(told["r"]), "s": _whole(told["s"])}
+        raw = TypedTransaction.from_dict(fields | signature | {"type": 2, "data": told["input"]}).encode()
+        if hex_of(keccak(raw)) != tx_hash:
+            raise ValueError(f"told of {hex_of(keccak(raw))}, asked {tx_hash}")
+        return bytes(raw)
+
+    return ask
+
+
+def _whole(number: HexBytes | bytes) -> int:
+    return int.from_bytes(number, "big")
 
 
 def who_used(address: str, nonce: int, newest: BlockRef) -> Question[str | None]:

@@ -9,6 +9,7 @@ import pytest
 from basis_daemon.domain.errors import ErrorClass, InvalidOrderError, OrderRejectedError, OutcomeUnknownError
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import Cause
+from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import OrderState, TradeStatus
 from basis_daemon.ports import Finding
 from basis_daemon.tasks import TaskTree
@@ -121,6 +122,42 @@ async def test_an_order_is_found_by_a_new_process_and_booked_once(trader: Trader
     await trader.assert_exact()
     never = trader.order("supply", "aave_v3", token_in=WETH)
     assert (await interface.find_order(never, never.created_at)).finding is Finding.ABSENT
+
+
+@pytest.mark.fault("F47")
+async def test_an_order_that_became_final_in_an_earlier_run_is_found_by_what_the_chain_has_of_it(
+    trader: Trader,
+) -> None:
+    """The bytes of what is final are kept nowhere else."""
+    wish = trader.order("wrap", "wallet", token_in=ETH, token_out=WETH, amount=Decimal(1))
+    done = await trader.execute(wish)
+    await became_final(trader, wish)
+    evidence = await trader.interfaces[wish.operation, wish.venue].find_order(wish, wish.created_at)
+    assert evidence.trade is not None
+    assert (evidence.trade.trade_id, evidence.trade.deltas) == (done.trade_id, done.deltas)
+    await trader.assert_exact()
+
+
+@pytest.mark.fault("F47")
+async def test_one_that_reverted_in_an_earlier_run_is_found_with_its_reason(trader: Trader) -> None:
+    most, _ = await borrowing_power(trader, Decimal(10))
+    wish = trader.order("borrow", "aave_v3", token_out=WETH, amount=most * Decimal("0.99"))
+    failed = await trader.execute_while(wish, trader.actor.controls.price("weETH", factor=Decimal("0.97")))
+    assert failed.order_state is OrderState.REJECTED
+    await became_final(trader, wish)
+    evidence = await trader.interfaces[wish.operation, wish.venue].find_order(wish, wish.created_at)
+    assert evidence.trade is not None
+    assert (evidence.trade.order_state, evidence.trade.error) == (failed.order_state, failed.error)
+    await trader.assert_exact()
+
+
+async def became_final(trader: Trader, wish: Order) -> None:
+    """And then the process ended."""
+    await trader.actor.controls.mine(4)
+    handle = trader.account.find(wish.order_id)
+    assert handle is not None
+    assert (await handle.final()).is_final
+    await trader.restart()
 
 
 @pytest.mark.feature("X06")
