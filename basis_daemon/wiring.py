@@ -55,7 +55,7 @@ from basis_daemon.telemetry import (
 )
 from basis_daemon.telemetry.core_dumps import forbid_core_dumps
 from basis_daemon.web.control import ControlServer, Desk
-from basis_daemon.wiring_journal import drill, journal_name, make_alarm, open_journal
+from basis_daemon.wiring_journal import HeldBack, drill, journal_name, make_alarm, open_journal
 from basis_daemon.wiring_limits import (
     collars,
     disk_watch,
@@ -213,6 +213,7 @@ def _assemble(
     probe = drill(settings)
     venues = make_venues(settings, strategies, recorder.state, clock, alarm, probe)
     venues += chain_venues(purse, strategies, recorder, journal, clock, tree, alarm, probe)
+    kept = HeldBack(journal, [venue.needed_from for venue in venues])
     guard = Guard(recorder, alarm)
     last_hop = LastHop(recorder, guard, clock, alarm, collars(settings), mailbox)
     manager = _routes(venues, handler, strategies, last_hop)
@@ -242,7 +243,7 @@ def _assemble(
         freshness=freshness,
         fence=fence,
         guard_watch=_guard_watch(core, strategies, pictures, valuers),
-        upkeep=Upkeep(recorder, alarm, settings.journal.snapshot_rows, journal, disk_watch(settings, guard), probe),
+        upkeep=Upkeep(recorder, alarm, settings.journal.snapshot_rows, kept, disk_watch(settings, guard), probe),
         valuers=valuers,
         memory_share=MemoryWatch().share,
     )

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-import msgspec
 import orjson
 from eth_utils.address import to_checksum_address
 from pydantic import SecretStr
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.check import Check, green, red, yellow
-from basis_daemon.domain.errors import ConfigError, JournalError, VenueUnreachableError
-from basis_daemon.domain.trade import Trade
-from basis_daemon.engine.codec import TradeRow, load
+from basis_daemon.domain.errors import ConfigError, VenueUnreachableError
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
-from basis_daemon.ports import Feed, Journal, Probe, RecordKind, TaskScope, TradeSink
+from basis_daemon.ports import Feed, Journal, Probe, TaskScope, TradeSink
 from basis_daemon.settings import Mode, Settings
 from basis_daemon.settings.chain import ChainSettings
 from basis_daemon.strategies.charter import BookStrategy
@@ -32,15 +29,14 @@ from basis_daemon.venues.chain.rpc import PoolPolicy
 from basis_daemon.venues.chain.signers import KeySigner, Signer
 from basis_daemon.venues.chain.tokens import ETH
 from basis_daemon.venues.chain.tracker import TrackPolicy
-from basis_daemon.venues.chain.transactions import TxRecord, TxRow
 from basis_daemon.venues.chain.venue import Chain, ChainOptions, ChainWallet, Surroundings
 from basis_daemon.venues.chain.wallet_reads import read_wallet
+from basis_daemon.wiring_transactions import BookedTrades, TransactionJournal
 from basis_daemon.wiring_venues import Routes, Venue, note_to
 
 SANDBOX_CONFIRMATIONS = 2
 GAS_MIN_ETH = Decimal("0.02")
 HEAD_AGE_MAX_S = 120
-_RECORDS: msgspec.json.Decoder[TxRecord] = msgspec.json.Decoder(TxRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +172,8 @@ def chain_venue(
     probe: Probe,
 ) -> Venue:
     """The wallet as the engine needs it."""
-    around = surroundings(recorder, journal, clock, scope, alarm, probe)
+    transactions = TransactionJournal(recorder, journal)
+    around = surroundings(recorder, journal, transactions, clock, scope, alarm, probe)
     keys = {key for strategy in strategies for key in strategy.declared_keys}
     wallet = ChainWallet(purse.chain, purse.signer, keys, around)
 
@@ -186,11 +183,20 @@ def chain_venue(
     def feed(_: TaskScope) -> Feed:
         return wallet.feed()
 
-    return Venue(wallet.sources, routes, feed, dict, groups=wallet.groups(), chain=purse.chain.book.network)
+    return Venue(
+        wallet.sources, routes, feed, dict, groups=wallet.groups(), chain=purse.chain.book.network,
+        needed_from=transactions.needed_from,
+    )  # fmt: skip
 
 
 def surroundings(
-    recorder: Recorder, journal: Journal, clock: SystemClock, scope: TaskScope, alarm: Alarm, probe: Probe
+    recorder: Recorder,
+    journal: Journal,
+    transactions: TransactionJournal,
+    clock: SystemClock,
+    scope: TaskScope,
+    alarm: Alarm,
+    probe: Probe,
 ) -> Surroundings:
     """What a wallet needs of the daemon around it, over this journal."""
     return Surroundings(
@@ -198,57 +204,11 @@ def surroundings(
         scope=scope,
         note=note_to(alarm),
         probe=probe,
-        journal=TransactionJournal(recorder, journal),
-        recall=lambda trade_id: _booked_trade(journal, trade_id),
+        journal=transactions,
+        recall=BookedTrades(journal),
         booked=recorder.state.ledger.holdings,
         has_booked=recorder.state.ledger.has,
     )
-
-
-def _booked_trade(journal: Journal, trade_id: str) -> Trade | None:
-    """A trade of an earlier run, to take it back by."""
-    for row in reversed(journal.read(kinds=frozenset({RecordKind.TRADE}))):
-        trade = load(TradeRow, row.record.payload).trade
-        if trade.trade_id == trade_id:
-            return trade
-    return None
-
-
-class TransactionJournal:
-    """Honours the chain's journal port over the daemon's own: one row per step of one transaction."""
-
-    def __init__(self, recorder: Recorder, journal: Journal) -> None:
-        self._recorder, self._journal = recorder, journal
-
-    async def append_durable(self, records: Sequence[TxRecord]) -> None:
-        """Return once they are on disk."""
-        await self._recorder.keep(RecordKind.TRANSACTION, [(_text(record), _about(record)) for record in records])
-
-    def append(self, record: TxRecord) -> None:
-        """Queue one."""
-        self._recorder.note(RecordKind.TRANSACTION, _text(record), _about(record))
-
-    def read(self, address: str) -> Sequence[TxRecord]:
-        """Those of one address, oldest first. Raises JournalError for a row that cannot be read."""
-        rows = self._journal.read(kinds=frozenset({RecordKind.TRANSACTION}))
-        found = [_record(row.record.payload) for row in rows]
-        return [record for record in found if record.address == address]
-
-
-def _text(record: TxRecord) -> str:
-    return msgspec.json.encode(record).decode()
-
-
-def _about(record: TxRecord) -> str:
-    return record.order_id if isinstance(record, TxRow) else record.address
-
-
-def _record(text: str) -> TxRecord:
-    try:
-        found = _RECORDS.decode(text)
-    except msgspec.ValidationError as error:
-        raise JournalError(f"transaction row {text[:200]}: {error}") from error
-    return found
 
 
 def _options(settings: Settings, chain: ChainSettings) -> ChainOptions:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -14,11 +14,12 @@ from basis_daemon import __version__
 from basis_daemon.clock import SystemClock
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.journal.pruning import Retention
+from basis_daemon.journal.rows import read_seal
 from basis_daemon.journal.schema import Identity, Run
 from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.journal.writer import Limits
-from basis_daemon.ports import KillPoint, Probe, pass_by
+from basis_daemon.ports import KillPoint, Probe, Prunable, pass_by
 from basis_daemon.settings import Mode, Settings, config_hash
 from basis_daemon.telemetry import Metrics, get_logger
 from basis_daemon.wiring_purse import wallet_address
@@ -86,6 +87,26 @@ def open_journal(settings: Settings, clock: SystemClock) -> SqliteJournal:
     for note in journal.notes:
         get_logger("journal").warning(note)
     return journal
+
+
+class HeldBack:
+    """Honours ports.Prunable: of a journal, as long as nothing would go that somebody may still ask for."""
+
+    def __init__(self, journal: Prunable, needs: Sequence[Callable[[], int | None]]) -> None:
+        """``needs`` tell the sequence of the oldest row that is needed, None for none."""
+        self._journal, self._needs = journal, needs
+
+    def pruning_due(self) -> str | None:
+        """As the port says; what is held back now goes behind a later snapshot."""
+        seal = self._journal.pruning_due()
+        if seal is None:
+            return None
+        through = read_seal(seal).through
+        oldest = [sequence for need in self._needs if (sequence := need()) is not None]
+        return None if min(oldest, default=through + 1) <= through else seal
+
+    def prune(self) -> None:
+        self._journal.prune()
 
 
 def _days(days: Decimal) -> timedelta:

@@ -51,7 +51,8 @@ Routes = Sequence[tuple[str, ExecutionInterface]]
 class Venue:
     """One exchange or chain as the engine needs it: who speaks for its accounts, who takes orders, what it tells.
 
-    ``groups`` takes atomic groups, over everything that is routed to the chain named ``chain``.
+    ``groups`` takes atomic groups, over everything that is routed to the chain named ``chain``. ``needed_from`` is the
+    sequence of the oldest journal row that it may still ask for, None for none.
     """
 
     sources: Sequence[AccountSource]
@@ -61,6 +62,7 @@ class Venue:
     recordings: list[RecordingFeed] = field(default_factory=list)
     groups: GroupExecution | None = None
     chain: str = ""
+    needed_from: Callable[[], int | None] = lambda: None
 
 
 def make_venues(

@@ -16,6 +16,7 @@ from basis_daemon.venues.chain.account import Adopted
 from basis_daemon.venues.chain.venue import ChainWallet
 from basis_daemon.wiring_chain import Purse, open_purse, surroundings, tell_nobody, wallet_leases
 from basis_daemon.wiring_journal import open_journal
+from basis_daemon.wiring_transactions import TransactionJournal
 
 
 @asynccontextmanager
@@ -36,7 +37,8 @@ async def held_wallet(settings: Settings) -> AsyncIterator[tuple[ChainWallet, Pu
         journal = open_journal(settings, clock)
         stack.push_async_callback(journal.close)
         recorder = Recorder(recover(journal), journal)
-        around = surroundings(recorder, journal, clock, tree, tell_nobody, pass_by)
+        transactions = TransactionJournal(recorder, journal)
+        around = surroundings(recorder, journal, transactions, clock, tree, tell_nobody, pass_by)
         yield ChainWallet(purse.chain, purse.signer, (), around), purse
         await recorder.flush()
         tree.cancel_all("done")

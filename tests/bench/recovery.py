@@ -26,7 +26,7 @@ from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.ports import RecordKind
 from basis_daemon.venues.chain.nonces import NonceBook
 from basis_daemon.venues.chain.transactions import Attempt, TxRow
-from basis_daemon.wiring_chain import TransactionJournal
+from basis_daemon.wiring_transactions import TransactionJournal
 from tests.bench.measure import ROUNDS, Bound, Row, Target, settle_memory
 
 NAME = "chain"

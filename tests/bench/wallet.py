@@ -51,7 +51,7 @@ from basis_daemon.venues.chain.rpc import Question, RpcPool
 from basis_daemon.venues.chain.signers import KeySigner
 from basis_daemon.venues.chain.tracker import TrackPolicy
 from basis_daemon.venues.chain.venue import Chain, ChainOptions, ChainWallet, Surroundings
-from basis_daemon.wiring_chain import TransactionJournal
+from basis_daemon.wiring_transactions import TransactionJournal
 from tests.venues.chain.actor import Actor, order
 
 T = TypeVar("T")
