@@ -274,9 +274,9 @@ class Record(Struct, eq=False):
         """Raises ValueError when the market time is not aware, UnicodeEncodeError for text that no file can hold."""
         if self.market_time.tzinfo is None:
             raise ValueError(f"{self.market_time} has no time zone; the journal takes aware instants only")
-        ids, payload = self.correlation_id + self.causation_id, self._payload
-        if not ids.isascii():
-            ids.encode()
+        correlation, causation, payload = self.correlation_id, self.causation_id, self._payload
+        if not (correlation.isascii() and causation.isascii()):
+            (correlation + causation).encode()
         if isinstance(payload, str) and not payload.isascii():
             payload.encode()
 

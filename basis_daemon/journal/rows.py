@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import msgspec
+from msgspec import Struct
 
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.ports import Record, RecordKind, StoredRecord
@@ -27,15 +28,14 @@ _MICROSECOND = timedelta(microseconds=1)
 _encode = msgspec.msgpack.Encoder().encode
 _KINDS = {kind.value: kind for kind in RecordKind}
 
-Content = tuple[str, int, int, str, str, str]
-"""What a row says: kind, wall_time, market_time, correlation_id, causation_id, payload."""
+Value = int | str | bytes
+"""What stands in a column of a row that was never emptied."""
 
 Row = tuple[int, int, str, int, int, str, str, str, bytes, bytes | None]
 """A row of the table, columns in order: sequence, generation, the entry's six, chain, digest of an emptied payload."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """The newest row: its sequence (0 before the first) and its chain value."""
 
     sequence: int
@@ -54,12 +54,6 @@ def instant(microseconds: int) -> datetime:
     """Inverse of ``micros``, in UTC."""
     seconds, rest = divmod(microseconds, 1_000_000)
     return EPOCH + timedelta(0, seconds, rest)
-
-
-def content(record: Record, wall_us: int) -> Content:
-    """The row's own columns; the payload is made text here, if it is not yet. Raises ValueError where it cannot be."""
-    market_us = micros(record.market_time)
-    return record.kind._value_, wall_us, market_us, record.correlation_id, record.causation_id, record.payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +96,27 @@ def payload_digest(payload: str) -> bytes:
 
 def link(chain: bytes, fields: tuple[int | str, ...], digest: bytes | None = None) -> bytes:
     """The chain value of the row with these fields, the payload last; ``digest`` stands for a payload that is gone."""
-    return sha256(chain + _encode((*fields[:-1], digest or payload_digest(str(fields[-1]))))).digest()
+    return _continued(chain, fields[:-1], digest or payload_digest(str(fields[-1])))
+
+
+def _continued(chain: bytes, said: tuple[int | str, ...], digest: bytes) -> bytes:
+    return sha256(chain + _encode((*said, digest))).digest()
+
+
+def seal(head: Head, generation: int, wall_us: int, records: Iterable[Record], values: list[Value]) -> Head:
+    """The head after these records of one wall time; adds their columns to ``values``, one row after the other.
+
+    Payloads that are no text yet are made text here. Raises ValueError where one cannot be.
+    """
+    sequence, chain = head.sequence, head.chain
+    for record in records:
+        sequence += 1
+        payload, kind, market_us = record.payload, record.kind._value_, micros(record.market_time)
+        said = sequence, generation, kind, wall_us, market_us, record.correlation_id, record.causation_id
+        chain = _continued(chain, said, payload_digest(payload))
+        values += said
+        values += payload, chain
+    return Head(sequence, chain)
 
 
 def stored(row: Row) -> StoredRecord:

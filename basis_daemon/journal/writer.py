@@ -20,17 +20,20 @@ from enum import Enum, auto
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import cast
 
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.journal.checkpointer import WAL_BYTES, Checkpointer, checkpoint
 from basis_daemon.journal.pruning import Pruner, Retention
-from basis_daemon.journal.rows import Head, content, link, micros
-from basis_daemon.journal.schema import COLUMN_COUNT, explain, insertion
+from basis_daemon.journal.rows import Head, Value, micros, seal
+from basis_daemon.journal.schema import COLUMN_COUNT, COLUMNS, explain, insertion
 from basis_daemon.journal.watermark import Watermark
 from basis_daemon.ports import Record
 
 _INSERTS = {size * COLUMN_COUNT: insertion(size) for size in (128, 64, 32, 16, 8, 4, 2, 1)}
 """Statement by number of values, longest first. Few statements per group: each one gives the interpreter away."""
+
+_PAYLOAD = COLUMNS.split(", ").index("payload")
 
 _COMMIT_BYTES = 6 * 1024
 _ROW_BYTES = 256
@@ -46,7 +49,6 @@ _FAILURES = (sqlite3.Error, OSError, ValueError)
 """What a write can die of: the database, the watermark, a value that no text can be made of."""
 
 Waiter = asyncio.Future[None]
-Value = int | str | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +134,19 @@ class GroupWriter:
         """
         for record in records:
             record.check()
-        waiting = self._submitted - self._taken + len(records)
+        count = len(records)
+        waiting = self._submitted - self._taken + count
         if waiting > self._queue_rows_max:
             found = f"{waiting} rows would wait for the disk, at most {self._queue_rows_max} may"
             self._refuse(f"journal {self._path}: {found}; find what slows the disk, then start again")
         self.check()
-        self._submitted += len(records)
+        self._submitted += count
         self._items.append((wall, records, waiter))
         if waiter is None:
             self._ring_softly()
             return
-        self.wake()
+        if not self._rung_loudly:
+            self.wake()
         if self._refusal is not None:
             waiter.cancel()  # the thread may have ended just before the item came: nobody would settle it
             self.check()
@@ -220,6 +224,8 @@ class GroupWriter:
                 self._insert(values)
                 self._settle()
                 self._watermark.record(head)  # nobody waits for it: it may lag behind
+                payloads = cast("list[str]", values[_PAYLOAD::COLUMN_COUNT])
+                self._dirty_bytes += _COMMIT_BYTES + _ROW_BYTES * len(payloads) + sum(map(len, payloads))
         except _FAILURES as error:
             self._break(explain(self._path, "writing failed, nothing was tried again", error))
         self._settle()
@@ -237,20 +243,8 @@ class GroupWriter:
             if waiter is not None:
                 self._waiters.append(waiter)
             self._taken += len(records)
-            self._seal(micros(wall), records, values)
+            self._head = seal(self._head, self._generation, micros(wall), records, values)
         return values, self._head
-
-    def _seal(self, wall_us: int, records: Sequence[Record], values: list[Value]) -> None:
-        """Adds all columns of the rows, which continue the chain, one after the other. Raises ValueError."""
-        sequence, chain, generation = self._head.sequence, self._head.chain, self._generation
-        for record in records:
-            sequence += 1
-            fields = (sequence, generation, *content(record, wall_us))
-            chain = link(chain, fields)
-            values += fields
-            values.append(chain)
-            self._dirty_bytes += _ROW_BYTES + len(fields[-1])
-        self._head = Head(sequence, chain)
 
     def _insert(self, values: list[Value]) -> None:
         """Commits the group: one sync."""
@@ -264,7 +258,6 @@ class GroupWriter:
                 execute(_INSERTS[len(chunk)], chunk)
             execute("COMMIT")
         self.commits += 1
-        self._dirty_bytes += _COMMIT_BYTES
 
     def _prune(self) -> None:
         """One small step; rows that came meanwhile are next."""
