@@ -52,7 +52,7 @@ def build_exposure(book: PositionBook, market: MarketSnapshot, budget_usdt: Deci
     return Exposure(
         time=market.time,
         equity_usdt=None if unknown else equity,
-        holdings=MappingProxyType(dict(book.holdings)),
+        holdings=book.holdings,
         prices=MappingProxyType(prices),
         net_delta=MappingProxyType(delta),
         margins=margins,

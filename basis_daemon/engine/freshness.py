@@ -76,14 +76,20 @@ class Freshness:
         stamps = [read.venue_time for read in self._mailbox.chain.values() if read.instrument in instruments]
         return bool(stamps) and max(stamps) - min(stamps) > timedelta(seconds=float(self._limits.head_s))
 
-    def ages(self, instruments: Collection[PositionKey], accounts: Iterable[str], now_ns: int) -> dict[str, Age]:
+    def ages(
+        self,
+        instruments: Collection[PositionKey],
+        accounts: Iterable[str],
+        now_ns: int,
+        newest: datetime | None = None,
+    ) -> dict[str, Age]:
         """Age of ``book:KEY``, ``mark:KEY``, ``account:NAME`` and what is read of a chain; never seen has no entry.
 
-        A stamp lags behind the newest stamp of these instruments, of which the caller owns all.
+        A stamp lags behind the newest stamp of these instruments, of which the caller owns all and may know it already.
         """
         ages: dict[str, Age] = {}
         down = {account for account, _ in self._down} if self._down else _NOBODY
-        newest, quote_s = self.newest(instruments), self._limits.quote_s
+        newest, quote_s = newest or self.newest(instruments), self._limits.quote_s
         for key in instruments:
             for name, held in (("book", self._mailbox.books.get(key)), ("mark", self._mailbox.marks.get(key))):
                 if held is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -57,6 +57,13 @@ class Picture(Struct, frozen=True):
         return Picture(replace(self.market, memory=memory), self.exposure, self.risk, self.events)
 
 
+class _Own(Struct, frozen=True):
+    """What of a book is a strategy's, and the balances at its accounts that nobody declared."""
+
+    book: PositionBook
+    strange: Mapping[PositionKey, Decimal]
+
+
 class PictureMaker:
     """Takes pictures for strategies; holds no opinion."""
 
@@ -83,6 +90,7 @@ class PictureMaker:
         self._budget_usdt = budget_usdt
         self._coins = coins
         self._coin_assets = frozenset(coin.symbol for coin in coins)
+        self._own_books: dict[frozenset[PositionKey], _Own] = {}
         self.grace_ns = grace_ns
 
     def newest(self, strategy: Strategy) -> datetime:
@@ -101,10 +109,11 @@ class PictureMaker:
     def take(self, strategy: Strategy, memory: object, ids: DecisionIds, running: Sequence[Assessment]) -> Picture:
         """The picture now; what was never seen is missing from it, what is old says so."""
         accounts = accounts_of(strategy)
-        coins = frozenset(coin for coin in self._coins if coin.venue in accounts)
+        coins = frozenset(coin for coin in self._coins if coin.venue in accounts) if self._coins else self._coins
         market = self.market(strategy.instruments, accounts, ids, memory, coins)
         book, exposure = self._own(strategy, market)
-        events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values(), *_read(market))
+        read = _read(market) if self._mailbox.chain else ()
+        events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values(), *read)
         return Picture(market, exposure, self._risk_of(exposure, book, running), events)
 
     def survey(self, strategy: Strategy) -> tuple[MarketSnapshot, Exposure, Sequence[LiquidationSite]]:
@@ -118,13 +127,17 @@ class PictureMaker:
 
     def _own(self, strategy: Strategy, market: MarketSnapshot) -> tuple[PositionBook, Exposure]:
         """The strategy's part of the book and what it is worth, without balances that nobody declared."""
-        book = self._monitor.book.part(accounts_of(strategy))
-        strange = book.undeclared(strategy.declared_keys, self._coin_assets)
-        if not strange:
-            return book, build_exposure(book, market, self._budget_usdt)
-        book = book.without(strange)
-        exposure = build_exposure(book, market, self._budget_usdt)
-        return book, replace(exposure, undeclared=MappingProxyType(strange))
+        keys = strategy.declared_keys
+        if keys not in self._own_books:
+            self._monitor.follow(partial(self._cut, keys))
+        own = self._own_books[keys]
+        exposure = build_exposure(own.book, market, self._budget_usdt)
+        return own.book, replace(exposure, undeclared=own.strange) if own.strange else exposure
+
+    def _cut(self, keys: frozenset[PositionKey], book: PositionBook) -> None:
+        part = book.part(_venues(keys))
+        strange = part.undeclared(keys, self._coin_assets)
+        self._own_books[keys] = _Own(part.without(strange) if strange else part, MappingProxyType(strange))
 
     def market(
         self,
@@ -137,13 +150,15 @@ class PictureMaker:
         """What can be seen of these instruments, and the books of ``coins``, which make nothing else look old."""
         seen = [key for key in wanted | coins if key in self._mailbox.books]
         reads = self._reads(wanted, accounts) if self._mailbox.chain else ()
+        newest = self._freshness.newest(wanted, before=self._recorder.state.market_time)
+        ages = self._freshness.ages(wanted, accounts, self._clock.monotonic_ns(), newest)
         market = MarketSnapshot(
-            time=self._freshness.newest(wanted, before=self._recorder.state.market_time),
+            time=newest,
             ids=ids,
             instruments=MappingProxyType(self._recorder.state.instruments),
             books=MappingProxyType({key: self._mailbox.books[key] for key in seen}),
             marks=MappingProxyType({key: self._mailbox.marks[key] for key in wanted if key in self._mailbox.marks}),
-            ages=MappingProxyType(dict(self._freshness.ages(wanted, accounts, self._clock.monotonic_ns()))),
+            ages=MappingProxyType(ages),
             memory=memory,
         )
         return _with_chain(market, reads) if reads else market

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -15,11 +15,17 @@ class PositionMonitor:
 
     def __init__(self) -> None:
         self._book = PositionBook(0, EPOCH, {}, {})
+        self._followers: list[Callable[[PositionBook], None]] = []
 
     @property
     def book(self) -> PositionBook:
         """The newest book."""
         return self._book
+
+    def follow(self, on_book: Callable[[PositionBook], None]) -> None:
+        """Show it the book now and each newer one when it is published, which is not on the way of an order."""
+        self._followers.append(on_book)
+        on_book(self._book)
 
     def update_state(
         self, state: BookState, reports: Mapping[str, AccountReport], figures: Mapping[str, AccountFigures]
@@ -37,6 +43,8 @@ class PositionMonitor:
             in_doubt=state.in_doubt(),
             breaks=tuple(state.breaks.values()),
         )
+        for on_book in self._followers:
+            on_book(self._book)
         return self._book
 
 
