@@ -63,7 +63,7 @@ class PositionKey(str):
     @classmethod
     def of(cls, venue: str, kind: Kind, symbol: str) -> PositionKey:
         """``PositionKey.of("binance", Kind.SPOT, "BTC")`` is ``binance:spot:BTC``."""
-        return _key_of(f"{venue}:{kind}:{symbol}")
+        return _key_of_parts(venue, kind, symbol)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -87,6 +87,11 @@ def _key_of(value: str) -> PositionKey:
     key.asset = CLAIMED if key.kind is Kind.CLAIM else symbol
     key.sign = -1 if key.kind is Kind.VDEBT else 1
     return key
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED)
+def _key_of_parts(venue: str, kind: Kind, symbol: str) -> PositionKey:
+    return _key_of(f"{venue}:{kind}:{symbol}")
 
 
 def round_down(quantity: Decimal, step: Decimal) -> Decimal:

@@ -157,12 +157,11 @@ def price_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) 
             continue
         book = seen.market.books.get(order.instrument)
         mid = None if book is None else book.mid
-        for price in {order.ref_price: None, order.price: None}:
-            if price is None:
+        for price in (order.ref_price,) if order.ref_price == order.price else (order.ref_price, order.price):
+            if price is None or (mid is not None and abs(price - mid) <= limits.price_band_bp * BP * mid):
                 continue
             away = None if mid is None else abs(price / mid - 1) / BP
-            if away is None or away > limits.price_band_bp:
-                yield Denial(DenyReason.PRICE_BAND, order.order_id, away, limits.price_band_bp, "bp", order.instrument)
+            yield Denial(DenyReason.PRICE_BAND, order.order_id, away, limits.price_band_bp, "bp", order.instrument)
         slip = order.max_slippage_bp or ZERO
         if slip > limits.slippage_max_bp:
             yield Denial(DenyReason.PRICE_BAND, order.order_id, slip, limits.slippage_max_bp, "bp", "max_slippage_bp")

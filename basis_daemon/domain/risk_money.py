@@ -77,8 +77,9 @@ def batches_of(orders: Sequence[Order]) -> Iterator[list[Order]]:
 def balance_denials(orders: Sequence[Order], _: RiskLimits, seen: GateInput) -> Iterator[Denial]:
     """One denial per order that would take a balance below zero."""
     running = dict(seen.exposure.holdings)
-    for key in seen.reserved.keys() & running.keys():
-        running[key] -= seen.reserved[key]
+    if seen.reserved:
+        for key in seen.reserved.keys() & running.keys():
+            running[key] -= seen.reserved[key]
     for order in orders:
         is_priced = order.instrument in seen.market.instruments and (order.price or price_bound(order)) is not None
         if order.operation in CEX_TRADES and not is_priced:

@@ -56,7 +56,7 @@ class SecondSource:
         since_ns = now_ns - self._max_ns
         seen: list[Decimal] = []
         for other, instrument in instruments.items():
-            if (instrument.base, instrument.quote) != (own.base, own.quote):
+            if instrument.base != own.base or instrument.quote != own.quote:
                 continue
             mark, book = self._mailbox.marks.get(other), self._mailbox.books.get(other)
             if mark is not None and mark.received_ns >= since_ns:
@@ -123,7 +123,7 @@ class LastHop:
             return
         if second is None:
             self._refuse(f"order {order.order_id}: no second source has a fresh price for {order.instrument}")
-        elif abs(bound / second - 1) > limit * BP:
+        elif abs(bound - second) > limit * BP * second:
             found = f"price bound {bound} against {second} of the second source"
             self._refuse(f"order {order.order_id} on {order.instrument}: {found}, expected within {limit} bp")
 
