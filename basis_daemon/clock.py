@@ -8,6 +8,7 @@ import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 _NANOSECONDS = 1_000_000_000
 _PROMPT_TURNS = 50
@@ -15,13 +16,10 @@ _PROMPT_TURNS = 50
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks, asked without a call of ours between: a frame on its way to an order asks eleven times."""
 
-    def wall(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns()
+    wall = staticmethod(partial(datetime.now, UTC))
+    monotonic_ns = staticmethod(time.monotonic_ns)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -72,8 +72,12 @@ class Recorder:
 
     def record(self, row: Row, correlation: str, causation: str = "") -> None:
         """Fold one row and queue it; durable within the next group commit."""
-        self.state.fold(row)
-        self._append(_KINDS[type(row)], later(row), correlation, causation)
+        state = self.state
+        state.fold(row)
+        state.sequence += 1
+        self.rows_since_snapshot += 1
+        kind = _KINDS[type(row)]
+        self._journal.append(Record(kind, state.market_time, str(correlation), str(causation), later(row)))
 
     def note(self, kind: RecordKind, payload: str, correlation: str) -> None:
         """Queue a row that changes no book: a valuation, correlated by its strategy; an operator's command."""

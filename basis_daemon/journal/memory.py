@@ -29,7 +29,7 @@ class MemoryJournal:
         return self._generation
 
     def append(self, record: Record) -> None:
-        self._add([record])
+        self._add((record,))
 
     async def append_durable(self, records: Sequence[Record]) -> None:
         self._add(records)

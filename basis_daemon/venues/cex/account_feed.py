@@ -127,15 +127,16 @@ class AccountFeed:
 
     # ------------------------------------------------------------------------------------------- what frames mean
     def _take(self, event: FrameEvent, received_ns: int) -> None:
-        if isinstance(event, LoggedIn):
+        if isinstance(event, BookMoved):
+            self._market_time.advance(event.time)
+            self._take_book(event, received_ns)
+        elif isinstance(event, LoggedIn):
             self.keepers[Stream.USER].rise()
         elif isinstance(event, LoginLost):
             self.keepers[Stream.USER].lose(event.why)
         else:
             self._market_time.advance(event.time)
-            if isinstance(event, BookMoved):
-                self._take_book(event, received_ns)
-            elif isinstance(event, MarkMoved):
+            if isinstance(event, MarkMoved):
                 self._take_mark(event, received_ns)
             else:
                 self._take_private(event, received_ns)
@@ -162,10 +163,11 @@ class AccountFeed:
             self._deliver(AccountChanged(desk.name, event.time, event.reason))
 
     def _take_book(self, event: BookMoved, received_ns: int) -> None:
-        listing = self._desk.listing_of_id(event.symbol_id)
+        data = self._desk.data
+        listing = data.listing(event.symbol_id)
         if (gate := self._gates.get(listing.key)) is None:
             return
-        book = self._desk.data.book(listing.symbol)
+        book = data.book(listing.symbol)
         if book is None:
             if listing.symbol in self._has_book:  # ccxt threw it away: a frame was missing
                 self._has_book.discard(listing.symbol)

@@ -149,7 +149,6 @@ def _conditional(frame: Row, time: datetime) -> Iterator[FrameEvent]:
 
 
 _READERS = {
-    "depthUpdate": lambda frame, time: (BookMoved(time, frame["s"]),),
     "markPriceUpdate": _mark,
     "executionReport": _order_events,
     "outboundAccountPosition": _spot_wallet,
@@ -171,6 +170,8 @@ _ENDS = {
 
 def decode(frame: Row) -> Sequence[FrameEvent]:
     """The events of one frame; none for acknowledgements and for what nobody asked about."""
+    if frame.get("e") == "depthUpdate":
+        return (BookMoved(instant(frame["E"]), frame["s"]),)
     body = frame.get("event") or frame
     if isinstance(result := body.get("result"), dict) and "subscriptionId" in result:
         return (LoggedIn(),)

@@ -5,6 +5,7 @@ ccxt parses JSON and dispatches inside the read loop of a connection; an excepti
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from basis_daemon.ports import Clock
@@ -78,7 +79,7 @@ class Tap:
             client = make(url)
             if is_new:
                 read = client.handle_text_or_binary_message
-                client.handle_text_or_binary_message = lambda data: self._guard_frame(url, read, data)
+                client.handle_text_or_binary_message = partial(self._guard_frame, url, read)
             return client
 
         exchange.handle_message, exchange.client = handle_message, guarded_client
