@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from pydantic import SecretStr
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ErrorClass, OrderRejectedError, VenueUnreachableError
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.venues.chain.account import ChainAccount
 from basis_daemon.venues.chain.errors import ForeignNonceError, SimulationRevertedError
 from basis_daemon.venues.chain.receipts import count_at
-from basis_daemon.venues.chain.signers import KeySigner, TxFields
 from tests.chain_support import BareChain
-from tests.venues.chain.support import ELSEWHERE, ETHER, GWEI, KEY, request, rig_on
+from tests.venues.chain.support import ELSEWHERE, ETHER, GWEI, request, rig_on
 
 
 async def test_a_transaction_is_journalled_sent_mined_and_final(bare_chain: BareChain) -> None:
@@ -168,24 +164,6 @@ async def test_a_foreign_transaction_is_noticed_by_the_next_order(bare_chain: Ba
             await rig.account.submit(request())
         assert isinstance(rig.account.halted, ForeignNonceError)
         assert rig.steps() == ["SIGNED", "DROPPED"]
-
-
-async def test_a_signer_that_signs_something_else_halts_the_account(bare_chain: BareChain) -> None:
-    class Forger(KeySigner):
-        async def sign(self, fields: TxFields) -> bytes:
-            return await super().sign({**fields, "value": 2})
-
-    async with rig_on(bare_chain) as rig:
-        rig.account = ChainAccount(
-            Forger(SecretStr(KEY)), rig.rpc, rig.journal, SystemClock(), rig.events.append, note=rig.notes
-        )
-        await rig.account.start()
-        with pytest.raises(OrderRejectedError, match="or other fields than asked for; nothing was sent"):
-            await rig.account.submit(request())
-        with pytest.raises(OrderRejectedError, match="the account is halted"):
-            await rig.account.submit(request("order-2"))
-        assert rig.notes.events.count("account_halted_alarm") == 1
-        assert rig.events == []
 
 
 async def test_a_foreign_transaction_while_the_daemon_was_down_is_noticed_at_the_start(bare_chain: BareChain) -> None:

@@ -25,7 +25,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from basis_daemon.clock import SystemClock
-from basis_daemon.domain.errors import BasisError, ConfigError, IntegrityError, VenueUnreachableError
+from basis_daemon.domain.errors import (
+    BasisError,
+    ConfigError,
+    IntegrityError,
+    OrderRejectedError,
+    VenueUnreachableError,
+)
 from basis_daemon.telemetry.logs import TALKATIVE
 from basis_daemon.venues.chain.account import ChainAccount
 from basis_daemon.venues.chain.signers import KeySigner, KmsSigner
@@ -142,7 +148,7 @@ async def test_a_key_of_another_curve_is_refused() -> None:
         await KmsSigner.connect(Other())
 
 
-async def test_a_signer_that_signs_something_else_sends_nothing(bare_chain: BareChain) -> None:
+async def test_a_signer_that_signs_something_else_sends_nothing_and_halts_the_account(bare_chain: BareChain) -> None:
     class Generous(KeySigner):
         async def sign(self, fields: object) -> bytes:
             assert isinstance(fields, dict)
@@ -150,11 +156,17 @@ async def test_a_signer_that_signs_something_else_sends_nothing(bare_chain: Bare
 
     async with rig_on(bare_chain) as rig:
         account = ChainAccount(
-            Generous(SecretStr(KEY)), rig.rpc, MemoryTxJournal(), SystemClock(), rig.events.append, rig.policy
-        )
+            Generous(SecretStr(KEY)), rig.rpc, MemoryTxJournal(), SystemClock(), rig.events.append, rig.policy,
+            note=rig.notes,
+        )  # fmt: skip
         await account.start()
-        with pytest.raises(IntegrityError, match="nothing was sent"):
+        with pytest.raises(OrderRejectedError, match="nothing was sent"):
             await account.submit(request())
+        assert isinstance(account.halted, IntegrityError)
+        with pytest.raises(OrderRejectedError, match="the account is halted"):
+            await account.submit(request("order-2"))
+        assert rig.notes.events.count("account_halted_alarm") == 1
+        assert rig.events == []
         await rig.mine()
         assert await rig.on_chain() == []
 
