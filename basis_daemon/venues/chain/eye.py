@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from basis_daemon.domain.chain import BlockRef, ChainEvent, ClaimReport, GasTick, LendingReport
+from basis_daemon.domain.chain import BlockRef, ChainEvent, ClaimReport, GasTick
 from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.position import AccountFigures
@@ -48,12 +48,10 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the owner holds at one block, in whole units by key, zeros too, and its figures at the lender."""
+    """What the owner holds at one block, in whole units by key, zeros too."""
 
     block: BlockRef
     held: Mapping[PositionKey, Decimal]
-    lending: LendingReport | None
-    claims: Mapping[PositionKey, ClaimReport] = field(default_factory=dict)
 
 
 class ChainEye:
@@ -111,36 +109,47 @@ class ChainEye:
         return tuple(events)
 
     async def figures(self, accounts: Iterable[str]) -> tuple[AccountFigures, ...]:
-        """What the protocols say of these accounts at the newest block. Raises VenueUnreachableError."""
-        sight = await self.look((await self.newest()).block)
-        return tuple(
-            AccountFigures(
-                account=name,
-                observed_at=sight.block.time,
-                lending=sight.lending if name == AAVE else None,
-                claims={key: claim for key, claim in sight.claims.items() if key.venue == name},
-            )
-            for name in accounts
-        )
+        """What the protocols say of these accounts at the newest block, by one endpoint's word, as prices are.
+
+        A second endpoint is often a block behind: waiting for it, no head would be read in time. What is booked is
+        confirmed. Raises VenueUnreachableError.
+        """
+        block, book = (await self.newest()).block, self.book
+        owed = await self._owed(block)
+        payable = await read_payable(self._rpc, block, book, owed)
+        claims = {key: ClaimReport(key, block, amount, key in payable) for key, amount in owed.items()}
+        told = []
+        for name in accounts:
+            lending = (await read_account(self._rpc, block, book, self.owner)).report if name == AAVE else None
+            own = {key: claim for key, claim in claims.items() if key.venue == name}
+            told.append(AccountFigures(name, block.time, lending, own))
+        return tuple(told)
+
+    async def _owed(self, block: BlockRef) -> Mapping[PositionKey, Decimal]:
+        """The requests that the book knows of, at what their issuers owe for them now."""
+        issuers = {key.venue for key, held in self._held().items() if held and key.kind is Kind.CLAIM}
+        found: dict[PositionKey, Decimal] = {}
+        if LIDO in issuers:
+            found |= await read_lido_claims(self._rpc, block, self.book, self.owner)
+        if ETHERFI in issuers:
+            numbers = self._claims_at(ETHERFI)
+            found |= await read_etherfi_claims(self._rpc, block, self.book, self.owner, numbers)
+        if EIGENLAYER in issuers:
+            found |= await read_restaked(self._rpc, block, self.book, self.owner)
+        return {key: amount for key, amount in found.items() if key.kind is Kind.CLAIM and amount}
 
     async def _read(self, block: BlockRef) -> Sight:
         reader = _Confirmed(self._rpc)
         held = dict(await read_wallet(reader, block, self.book, self.owner))
-        lending = None
         if self.book.aave_v3 is not None:
-            account = await read_account(reader, block, self.book, self.owner)
-            held |= account.balances
-            lending = account.report
+            held |= (await read_account(reader, block, self.book, self.owner)).balances
         if self.book.lido is not None:
             held |= await read_lido_claims(reader, block, self.book, self.owner)
         if self.book.etherfi is not None:
             held |= await read_etherfi_claims(reader, block, self.book, self.owner, self._claims_at(ETHERFI))
         if self.book.eigenlayer is not None:
             held |= await read_restaked(reader, block, self.book, self.owner)
-        owed = {key: amount for key, amount in held.items() if key.kind is Kind.CLAIM and amount}
-        payable = await read_payable(reader, block, self.book, owed)
-        claims = {key: ClaimReport(key, block, amount, key in payable) for key, amount in owed.items()}
-        return Sight(block, held, lending, claims)
+        return Sight(block, held)
 
     def _claims_at(self, venue: str) -> list[int]:
         keys = self._held()

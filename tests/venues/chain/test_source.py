@@ -9,14 +9,20 @@ import pytest
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.chain import BlockRef
+from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.ledger import CashFlow, Cause, entry_of_cash_flow
-from basis_daemon.venues.chain.endpoint import newest_header
+from basis_daemon.domain.position import AccountFigures
+from basis_daemon.tasks import TaskTree
+from basis_daemon.venues.chain.endpoint import Header, newest_header
 from basis_daemon.venues.chain.eye import ETHERFI, ChainEye, Watch
 from basis_daemon.venues.chain.gas import GasDesk
 from basis_daemon.venues.chain.heads import Head
 from basis_daemon.venues.chain.own_moves import ROUNDING_MAX, OwnMoves
+from basis_daemon.venues.chain.rpc import RpcPool
 from basis_daemon.venues.chain.source import ChainAccountSource
 from basis_daemon.venues.chain.tokens import AAVE, ETH, atoken, held_at
+from tests.venues.chain.proxy import ProxyNode
+from tests.venues.chain.support import endpoint, identity_of
 from tests.venues.chain.trader import POLICY, Trader
 
 USDT, EETH, LENT = held_at("USDT"), held_at("eETH"), atoken("USDT")
@@ -32,12 +38,15 @@ class Listener:
         self.since = trader.since.block.time
         self.start()
 
+    def eye_over(self, rpc: RpcPool) -> ChainEye:
+        trader = self.trader
+        held = trader.ledger.holdings
+        return ChainEye(rpc, trader.book, trader.account.address, Watch(), self._gas, SystemClock(), held)
+
     def start(self) -> None:
         """A source that has seen nothing yet, over the bookings of the process that lives now."""
         trader, clock = self.trader, SystemClock()
-        self.eye = ChainEye(
-            trader.rpc, trader.book, trader.account.address, Watch(), self._gas, clock, trader.ledger.holdings
-        )
+        self.eye = self.eye_over(trader.rpc)
         own = OwnMoves(trader.bookings, trader.account.is_busy, trader.ledger.has)
         self.source = ChainAccountSource(AAVE, self.eye, clock, trader.ledger.holdings, own)
 
@@ -170,3 +179,26 @@ async def test_what_a_protocol_says_of_an_account_is_read_at_every_head(trader: 
     await listener.see_head()
     _, paid = await listener.eye.figures(accounts)
     assert [claim.is_payable for claim in paid.claims.values()] == [True]
+
+
+async def test_an_endpoint_that_is_a_block_behind_keeps_no_figures_back_and_confirms_no_balance(
+    trader: Trader, listener: Listener
+) -> None:
+    await supply(trader, "1000")
+    async with ProxyNode(trader.chain.rpc_url) as behind, TaskTree("test") as tree:
+        endpoints = [endpoint(trader.chain.rpc_url), endpoint(behind.url, "behind")]
+        rpc = RpcPool(endpoints, await identity_of(trader.chain), SystemClock(), tree)
+        await rpc.start()
+        behind.refuses("eth_call", "header not found")
+        eye = listener.eye_over(rpc)
+        (told,) = await eye.figures([AAVE])
+        assert told.lending is not None
+        with pytest.raises(VenueUnreachableError, match="1 answers, expected 2 alike"):
+            await eye.look(told_at(told, await eye.newest()))
+        await rpc.close()
+        tree.cancel_all()
+
+
+def told_at(told: AccountFigures, newest: Header) -> BlockRef:
+    assert told.observed_at == newest.block.time
+    return newest.block
