@@ -38,9 +38,9 @@ def step(exchange: SandboxExchange) -> None:
 async def burst(exchange: SandboxExchange, clock: SystemClock, frames: int, rate: int, fills: int) -> dict[str, Any]:
     """Frames sent and seconds taken, and every fill that the venue holds by now."""
     began = time.perf_counter()
-    every = max(frames // fills, 1) if fills else frames + 1
+    every = max(frames // fills, 1) if fills else 0
     for number in range(frames):
-        if number % every == 0:
+        if every and number % every == 0:
             trade = {"market": "spot", "symbol": "BTCUSDT", "side": ("BUY", "SELL")[number // every % 2]}
             exchange.happen({"kind": "trade", "quantity": "0.001", **trade})
         step(exchange)
