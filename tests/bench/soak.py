@@ -128,6 +128,8 @@ async def _soak(place: Path, minutes: float) -> list[Row]:
             feed = venue.feed(tree)
             state.instruments.update(await feed.start())
             handler = PositionUpdateHandler(Recorder(state, journal), PositionMonitor(), silent)
+            for account in venue.accounts:
+                handler.adopt(await venue.source(account).fetch_report())
             tree.spawn("feed", feed.run(_sink(seen, Mailbox(), handler)))
             tree.spawn("lag", _lag(seen, clock))
             async with asyncio.timeout(START_S):

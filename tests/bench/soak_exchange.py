@@ -25,6 +25,9 @@ WEIGHT_1M = 10_000_000
 BREATH = 20
 """Steps after which the sockets are let write, if the rate has not asked for a pause before."""
 
+SIDES = (("BUY", "0.001"), ("SELL", "0.0009"))
+"""The fee of a buy is taken from the coin: as much can never be sold again."""
+
 
 def step(exchange: SandboxExchange) -> None:
     """One market step and its frames."""
@@ -41,8 +44,9 @@ async def burst(exchange: SandboxExchange, clock: SystemClock, frames: int, rate
     every = max(frames // fills, 1) if fills else 0
     for number in range(frames):
         if every and number % every == 0:
-            trade = {"market": "spot", "symbol": "BTCUSDT", "side": ("BUY", "SELL")[number // every % 2]}
-            exchange.happen({"kind": "trade", "quantity": "0.001", **trade})
+            side, quantity = SIDES[number // every % len(SIDES)]
+            trade = {"market": "spot", "symbol": "BTCUSDT", "side": side, "quantity": quantity}
+            exchange.happen({"kind": "trade", **trade})
         step(exchange)
         ahead_s = number / rate - (time.perf_counter() - began)
         if ahead_s > 0 or number % BREATH == 0:
