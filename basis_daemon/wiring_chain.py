@@ -31,8 +31,9 @@ from basis_daemon.venues.chain.tokens import ETH
 from basis_daemon.venues.chain.tracker import TrackPolicy
 from basis_daemon.venues.chain.venue import Chain, ChainOptions, ChainWallet, Surroundings
 from basis_daemon.venues.chain.wallet_reads import read_wallet
+from basis_daemon.wiring_book import Routes, Venue
 from basis_daemon.wiring_transactions import BookedTrades, TransactionJournal
-from basis_daemon.wiring_venues import Routes, Venue, note_to
+from basis_daemon.wiring_venues import note_to
 
 SANDBOX_CONFIRMATIONS = 2
 GAS_MIN_ETH = Decimal("0.02")

@@ -1,11 +1,12 @@
-"""What a daemon may do, out of its settings: the limits of gate, guard, last hop, hedged groups and disk."""
+"""What a daemon may do, out of its settings: the limits of gate, guard, last hop, hedged groups, tiers and disk."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
-from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.risk import RiskLimits
 from basis_daemon.engine.guard import Guard
@@ -15,6 +16,7 @@ from basis_daemon.engine.leg_group import LegBudget
 from basis_daemon.engine.picture import accounts_of
 from basis_daemon.engine.upkeep import DiskWatch
 from basis_daemon.settings import Settings
+from basis_daemon.settings.model import TierSettings
 from basis_daemon.strategies.charter import BookStrategy
 
 _MB = 1_000_000
@@ -97,3 +99,14 @@ def disk_watch(settings: Settings, guard: Guard) -> DiskWatch:
     """Of the disk that the journal lies on."""
     place, kept = settings.journal_file.parent, settings.journal
     return DiskWatch(lambda: shutil.disk_usage(place).free // _MB, kept.disk_soft_mb, kept.disk_hard_mb, guard.tighten)
+
+
+def tiers_of(rows: Sequence[TierSettings]) -> tuple[MarginTier, ...]:
+    """Brackets with the deduction that makes the requirement continuous from each to the next."""
+    tiers: list[MarginTier] = []
+    floor, rate, deduction = Decimal(0), Decimal(0), Decimal(0)
+    for row in rows:
+        deduction += floor * (row.maintenance - rate)
+        tiers.append(MarginTier(floor, row.notional_max, row.maintenance, deduction, row.leverage_max))
+        floor, rate = row.notional_max, row.maintenance
+    return tuple(tiers)

@@ -14,8 +14,8 @@ from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.venues.cex.lease import AccountLease
 
 if TYPE_CHECKING:
+    from basis_daemon.wiring_book import Venue
     from basis_daemon.wiring_chain import Purse
-    from basis_daemon.wiring_venues import Venue
 
 
 def wallet_address(settings: Settings) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 import orjson
@@ -12,15 +12,12 @@ from pydantic import SecretStr
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.check import Check
 from basis_daemon.domain.errors import ConfigError
-from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
+from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import Order
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.state import BookState
 from basis_daemon.ports import (
-    AccountSource,
-    ExecutionInterface,
     Feed,
-    GroupExecution,
     Probe,
     TaskScope,
     TradeSink,
@@ -29,7 +26,7 @@ from basis_daemon.ports import (
 from basis_daemon.research.recording import RecordingFeed
 from basis_daemon.research.tape import Retention, Tape
 from basis_daemon.settings import Mode, Settings, make_strategies
-from basis_daemon.settings.model import FeeSettings, PaperSettings, SandboxSettings, TierSettings, VenueSettings
+from basis_daemon.settings.model import FeeSettings, PaperSettings, SandboxSettings, VenueSettings
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.telemetry import get_logger
 from basis_daemon.venues.cex.checkup import examine, unopened
@@ -40,29 +37,11 @@ from basis_daemon.venues.cex.options import CEXOptions, Fees, Note, Terms, ignor
 from basis_daemon.venues.cex.venue import CEXVenue
 from basis_daemon.venues.paper.feed import PaperFeed
 from basis_daemon.venues.paper.venue import PaperAccountSpec, PaperTerms, PaperVenue
+from basis_daemon.wiring_book import Routes, Venue
 from basis_daemon.wiring_exchanges import EXCHANGES, sandbox_credentials
+from basis_daemon.wiring_limits import tiers_of
 
 _MB = 1_000_000
-
-Routes = Sequence[tuple[str, ExecutionInterface]]
-
-
-@dataclass(frozen=True, slots=True)
-class Venue:
-    """One exchange or chain as the engine needs it: who speaks for its accounts, who takes orders, what it tells.
-
-    ``groups`` takes atomic groups, over everything that is routed to the chain named ``chain``. ``needed_from`` is the
-    sequence of the oldest journal row that it may still ask for, None for none.
-    """
-
-    sources: Sequence[AccountSource]
-    routes: Callable[[TradeSink], Routes]
-    feed: Callable[[TaskScope], Feed]
-    dead_men: Callable[[], Mapping[str, Mapping[str, object]]]
-    recordings: list[RecordingFeed] = field(default_factory=list)
-    groups: GroupExecution | None = None
-    chain: str = ""
-    needed_from: Callable[[], int | None] = lambda: None
 
 
 def make_venues(
@@ -261,22 +240,11 @@ def _terms(paper: PaperSettings) -> Terms:
     if paper.fees is None:
         raise ConfigError("paper.fees: found nothing, expected fees of spot and perp, because a venue has no key")
     fees = {Kind.SPOT: _fees(paper.fees.spot), Kind.PERP: _fees(paper.fees.perp)}
-    return Terms(fees, _tiers(paper.tiers))
+    return Terms(fees, tiers_of(paper.tiers))
 
 
 def _fees(fees: FeeSettings) -> Fees:
     return Fees(fees.taker, fees.maker)
-
-
-def _tiers(rows: Sequence[TierSettings]) -> tuple[MarginTier, ...]:
-    """Brackets with the deduction that makes the requirement continuous from each to the next."""
-    tiers: list[MarginTier] = []
-    floor, rate, deduction = Decimal(0), Decimal(0), Decimal(0)
-    for row in rows:
-        deduction += floor * (row.maintenance - rate)
-        tiers.append(MarginTier(floor, row.notional_max, row.maintenance, deduction, row.leverage_max))
-        floor, rate = row.notional_max, row.maintenance
-    return tuple(tiers)
 
 
 def note_to(alarm: Alarm) -> Note:

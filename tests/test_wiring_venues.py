@@ -22,8 +22,9 @@ from basis_daemon.settings import Settings, load_settings, make_strategies
 from basis_daemon.strategies.basis import BtcBasis
 from basis_daemon.venues.cex.account import CEXAccountSource
 from basis_daemon.venues.paper.venue import PaperAccount
+from basis_daemon.wiring_book import Venue
 from basis_daemon.wiring_limits import watch_limits
-from basis_daemon.wiring_venues import Venue, _network, _options, make_venues
+from basis_daemon.wiring_venues import _network, _options, make_venues
 from tests.builders import parameters
 from tests.venues.paper_support import CASH, COIN, MARGIN, PERP, START
 

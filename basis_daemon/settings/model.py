@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from basis_daemon.ports import KillPoint
 from basis_daemon.settings.chain import ChainSettings
+from basis_daemon.settings.replay import ReplaySettings
 from basis_daemon.settings.section import Name, Number, Section, count, given, number
 from basis_daemon.telemetry import LogFormat, LogLevel
 
@@ -332,6 +333,8 @@ class Settings(BaseSettings):
     """Comparison with the venues."""
     recording: RecordingSettings = RecordingSettings()
     """The market's inputs, for replay."""
+    replay: ReplaySettings | None = None
+    """How `basis-daemon replay` plays history; null: by its defaults."""
     shutdown: ShutdownSettings = ShutdownSettings()
     """The way out."""
 

@@ -1,0 +1,127 @@
+"""``basis-daemon replay``: recorded hours through the daemon's own engine in virtual time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from basis_daemon.cli.answers import ExitCode, JsonOption, answer, out_of_the_tree
+
+if TYPE_CHECKING:
+    from basis_daemon.simulation.path import Point
+    from basis_daemon.simulation.run import Span
+
+app = typer.Typer()
+WIDTH_OF_A_LOG = 160
+
+
+@app.command(
+    epilog="`basis-daemon replay --strategy btc_basis --history data/2024-03_funding_boom` plays one window, "
+    "`--history data` every window below it, each as a book of its own."
+)
+def replay(
+    *,
+    strategy: Annotated[str, typer.Option(help="An instance of the configuration; the others rest.")],
+    history: Annotated[Path, typer.Option(help="A window (candles_1h.csv, funding.csv), or a folder of windows.")],
+    start: Annotated[
+        str | None, typer.Option("--from", help="First day or instant, UTC; else the window's own first day.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Last day, or the instant to end before; else the window's last day.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Mode paper: capital, fees, tiers, parameters, conventions.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play recorded hours through the daemon's own engine, risk and ledger, against a simulated exchange.
+
+    What came before --from teaches the strategy and nothing is traded on it. No bar is seen before its time: the path
+    through it is open, low, high, close when it closes up, else open, high, low, close. Equal inputs give an equal
+    decision_stream_sha256. Fees, slippage, depth and latency stand in the configuration (config/replay.yaml).
+
+    Exit code 0 when every check holds (nothing liquidated, unexplained, in doubt or at odds with the venue), 1 when
+    one does not. Where a series is missing the run says which, holds with STALE, and is 0.
+    """
+    from basis_daemon.simulation.replay import CONFIG, Asked  # noqa: PLC0415 - the whole engine, for this command alone
+    from basis_daemon.simulation.replay import replay as play  # noqa: PLC0415 - the same
+    from basis_daemon.simulation.windows import read_instant  # noqa: PLC0415 - the same
+
+    asked = Asked(
+        strategy=strategy,
+        history=history,
+        start=None if start is None else read_instant("--from", start),
+        end=None if end is None else read_instant("--to", end, is_end=True),
+        config=config or CONFIG,
+    )
+    with out_of_the_tree():
+        outcome = play(asked, os.environ, _Spectator(_progress_console()), lambda _: None)
+    answer(outcome.document, as_json=as_json, shown=summary(outcome.document))
+    if outcome.failed:
+        said = "; ".join(f"{c.name}: found {c.found}, expected {c.expected} ({c.means})" for c in outcome.failed)
+        typer.echo(f"failed: {said}", err=True)
+        raise typer.Exit(ExitCode.FAILED_CHECK)
+
+
+def _progress_console() -> Console:
+    """Standard error, so that standard output holds the answer alone; a log gets lines that do not wrap."""
+    return Console(file=sys.stderr, width=None if sys.stderr.isatty() else WIDTH_OF_A_LOG, highlight=False)
+
+
+class _Spectator:
+    """One line per window, and on a terminal the day that is being played."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._day: datetime | None = None
+        self._days = ""
+
+    def begin(self, window: str, span: Span) -> None:
+        self._days = f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}"
+        self._console.print(f"{window}: {self._days}", style="dim")
+
+    def see(self, point: Point) -> None:
+        day = point.at.replace(hour=0, minute=0)
+        if self._console.is_terminal and day != self._day:
+            self._day = day
+            self._console.print(f"  {day:%Y-%m-%d}", style="dim", end="\r")
+
+
+def summary(document: dict[str, Any]) -> RenderableType:
+    """A table of the windows, what was done in each, and what was not there."""
+    parts: list[RenderableType] = []
+    figures = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("window", "result bp", "a year", "funding bp", "cost bp", "drawdown", "min z", "fills", "checks"):
+        figures.add_column(column, justify="left" if column == "window" else "right", no_wrap=True)
+    for part in document["windows"]:
+        verdict = Text("ok", style="green") if part["ok"] else Text("FAILED", style="bold red")
+        figures.add_row(
+            part["window"], part["result_bp"], f"{float(part['net_apr']):+.2%}", part["funding_bp"], part["cost_bp"],
+            f"{float(part['max_drawdown']):.3%}", part["min_z"] or "-", str(part["fills"]), verdict,
+        )  # fmt: skip
+    parts += [Rule(Text(f"{document['strategy']} replayed", style="bold"), align="left"), figures]
+    for part in document["windows"]:
+        parts += [Text(), Text(part["window"], style="bold"), *_story(part)]
+    parts += [Text(), Text(f"decision_stream_sha256 {document['decision_stream_sha256']}", style="dim")]
+    return Group(*parts)
+
+
+def _story(part: dict[str, Any]) -> list[RenderableType]:
+    if part["missing"]:
+        yes = Text(f"holds with STALE, because there are no rows of: {', '.join(part['missing'])}", style="yellow")
+        return [yes]
+    if not part["acts"]:
+        return [Text(f"Nothing was traded, because: {part['why']}", style="yellow")]
+    acts = Table.grid(padding=(0, 2))
+    for act in part["acts"]:
+        acts.add_row(act["at"][5:16].replace("T", " "), Text(act["reason"], style="bold"), act["why"])
+    return [acts]

@@ -1,0 +1,41 @@
+"""How recorded history is played: what an hourly bar does not say has to be stated, because no file holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from basis_daemon.settings.section import Number, Section, count, number
+
+
+class OrdinaryAt(StrEnum):
+    """When the rules that may wait are asked."""
+
+    BAR_OPEN = "bar_open"
+    EVERY_POINT = "every_point"
+
+
+class ReplaySettings(Section):
+    """The conventions of a replay; a daemon never reads them."""
+
+    slippage_bp: Number = number("1.5", "0", "50", "bp", "the best price stands this far from the bar's, on each side")
+    depth_usdt: Number = number("10000000", "1000", "1000000000000", "USDT", "what each level of the book holds")
+    depth_levels: int = count(5, 1, 20, "levels", "of each side of the book")
+    depth_step_bp: Number = number("1", "0.01", "100", "bp", "from one level to the next: what size costs")
+    perp_step: Mapping[str, Annotated[Number, Field(gt=0, description="base units, the perp's order step")]] = Field(
+        default_factory=lambda: {"btc": Decimal("0.001"), "eth": Decimal("0.01")}
+    )
+    """By asset in lower case; one that is not named has .001."""
+    spot_step: Number = number("0.00001", "0.00000001", "1", "base units", "the spot order step")
+    ordinary: OrdinaryAt = Field(default=OrdinaryAt.BAR_OPEN, strict=False)
+    """Entry, exit and excess at bar opens only, because the path inside a bar is assumed; or at every point of it."""
+    is_open: bool = False
+    """True begins with the pair at m_star, as if it had always stood, instead of money alone."""
+    stress_factor: Number = number("1", "0.1", "10", "x", "all prices are multiplied by this from stress_from on")
+    stress_from: datetime | None = Field(default=None, strict=False)
+    """The first instant of the stress, UTC; null plays the prices as recorded."""

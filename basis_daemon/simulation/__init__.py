@@ -1,0 +1,1 @@
+"""Whole systems in virtual time: the daemon's own engine on recorded history."""

@@ -1,0 +1,78 @@
+"""The path through hourly bars, point by point, as the venue learns it: nothing later than the point is looked at.
+
+A bar that closes up goes open, low, high, close, another one open, high, low, close. The last point stands a minute
+before the hour, so that the next bar's open is an instant of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from basis_daemon.simulation.history import PERP, Bar, History, SeriesName, Settlement
+
+MINUTES = (0, 20, 40, 59)
+ONE = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stress:
+    """All prices times ``factor`` from ``since`` on; None is never."""
+
+    factor: Decimal = ONE
+    since: datetime | None = None
+
+    def at(self, opened: datetime) -> Decimal:
+        """The factor of the bar that opened then."""
+        return self.factor if self.since is not None and opened >= self.since else ONE
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One instant: the prices of the series that have one, and what was settled since the point before."""
+
+    at: datetime
+    prices: Mapping[SeriesName, Decimal]
+    settled: tuple[tuple[SeriesName, Settlement], ...] = ()
+
+
+def walked(bar: Bar, stress: Stress) -> tuple[Decimal, ...]:
+    """The four prices in order of time."""
+    first, high, low, last = (price * stress.at(bar.opened) for price in (bar.open, bar.high, bar.low, bar.close))
+    return (first, low, high, last) if last >= first else (first, high, low, last)
+
+
+def points(history: History, start: datetime, end: datetime, stress: Stress) -> Iterator[Point]:
+    """Every point from ``start`` to before ``end``; settlements up to the first one belong to the lead-in."""
+    walks = {
+        name: {bar.opened: walked(bar, stress) for bar in bars if start <= bar.opened < end}
+        for name, bars in history.bars.items()
+    }
+    pending = sorted(
+        ((name, settlement) for name, rows in history.settled.items() for settlement in rows if settlement.at > start),
+        key=lambda item: (item[1].at, str(item[0])),
+    )
+    known = 0
+    for opened in sorted({stamp for walk in walks.values() for stamp in walk}):
+        for place, minute in enumerate(MINUTES):
+            at = opened + timedelta(minutes=minute)
+            first = known
+            while known < len(pending) and pending[known][1].at <= at:
+                known += 1
+            prices = {name: walk[opened][place] for name, walk in walks.items() if opened in walk}
+            yield Point(at, prices, tuple(pending[first:known]))
+
+
+def lead_in(history: History, start: datetime, stress: Stress) -> Sequence[Point]:
+    """Everything before ``start``, and what was settled at that very instant: what a strategy has seen by then."""
+    settled = [(name, row) for name, rows in history.settled.items() for row in rows if row.at <= start]
+    found = [Point(row.at, {}, ((name, row),)) for name, row in settled]
+    for name, bars in history.bars.items():
+        if name.market == PERP:
+            for bar in bars:
+                if bar.opened < start:
+                    prices = zip(MINUTES, walked(bar, stress), strict=True)
+                    found += [Point(bar.opened + timedelta(minutes=m), {name: price}) for m, price in prices]
+    return sorted(found, key=lambda point: point.at)

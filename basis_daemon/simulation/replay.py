@@ -1,0 +1,102 @@
+"""From a strategy's name and a directory to an outcome: which configuration, which windows, which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.engine.book_view import BookView
+from basis_daemon.settings import Settings, load_settings, make_strategies
+from basis_daemon.settings.document import read_document
+from basis_daemon.settings.environment import PREFIX
+from basis_daemon.simulation.history import read_history
+from basis_daemon.simulation.outcome import Outcome, judge, together
+from basis_daemon.simulation.path import Point
+from basis_daemon.simulation.run import Played, Span, play
+from basis_daemon.simulation.venue import listing
+from basis_daemon.simulation.windows import Window, span_of, windows_of
+
+CONFIG = Path(__file__).resolve().parents[2] / "config" / "replay.yaml"
+"""Of a checkout; an installation without one needs a file named on the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run was asked to play."""
+
+    strategy: str
+    history: Path
+    start: datetime | None = None
+    end: datetime | None = None
+    config: Path = CONFIG
+
+
+class Spectator(Protocol):
+    """Sees a run go by."""
+
+    def begin(self, window: str, span: Span) -> None:
+        """A window begins."""
+        ...
+
+    def see(self, point: Point) -> None:
+        """A point was played."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One window: what was played, its book, and what came of it."""
+
+    window: Window
+    played: Played
+    view: BookView
+    outcome: Outcome
+
+
+def replay(asked: Asked, environ: Mapping[str, str], spectator: Spectator, on_told: Callable[[Told], None]) -> Outcome:
+    """Plays every window of the directory, each as a book of its own. Raises ConfigError, HistoryError among them."""
+    settings = settings_for(asked, environ)
+    found = []
+    for window in windows_of(asked.history):
+        told = _played(settings, asked, window, spectator)
+        on_told(told)
+        found.append(told.outcome)
+    return together(asked.strategy, found)
+
+
+def _played(settings: Settings, asked: Asked, window: Window, spectator: Spectator) -> Told:
+    wanted = list(listing(settings, make_strategies(settings)).keys)
+    history = read_history(window.directory, wanted)
+    span = span_of(window, history, asked.start, asked.end)
+    spectator.begin(window.name, span)
+    played = play(settings, history, span, spectator.see)
+    view = BookView().fold(played.rows)
+    return Told(window, played, view, judge(played, view, asked.strategy, window.name))
+
+
+def settings_for(asked: Asked, environ: Mapping[str, str]) -> Settings:
+    """The configuration with this one strategy enabled. Raises ConfigError for a file that does not know it."""
+    names = _instances(asked.config)
+    if asked.strategy not in names:
+        known = ", ".join(names) or "none"
+        raise ConfigError(
+            f"--strategy {asked.strategy}: found no such instance in {asked.config}; expected one of {known}; "
+            "name one of them, or add a section under strategies"
+        )
+    chosen = {
+        f"{PREFIX}STRATEGIES__{name.upper()}__ENABLED": "true" if name == asked.strategy else "false" for name in names
+    }
+    return load_settings(asked.config, {**environ, **chosen}, with_secrets=False).settings
+
+
+def _instances(file: Path) -> Sequence[str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--config {file}: {error.strerror}; name a file such as config/replay.yaml") from error
+    strategies = read_document(text, str(file)).tree.get("strategies")
+    return list(strategies) if isinstance(strategies, dict) else []

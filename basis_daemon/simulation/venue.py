@@ -1,0 +1,163 @@
+"""The simulated venue set: paper accounts under recorded prices, with fees, tiers and steps as configured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey, round_down
+from basis_daemon.domain.market import MarketEvent
+from basis_daemon.ports import Feed, FeedEvent
+from basis_daemon.settings import Settings, VenueSettings, strategy_parameters
+from basis_daemon.settings.model import PaperSettings
+from basis_daemon.settings.replay import ReplaySettings
+from basis_daemon.simulation.history import PERP, SPOT, SeriesName
+from basis_daemon.simulation.market import ReplayMarket
+from basis_daemon.simulation.path import Point
+from basis_daemon.simulation.virtual import VirtualClock
+from basis_daemon.strategies.charter import BookStrategy
+from basis_daemon.strategies.parameters import QUOTE, BasisParameters
+from basis_daemon.venues.paper.feed import PaperFeed
+from basis_daemon.venues.paper.venue import PaperAccountSpec, PaperTerms, PaperVenue
+from basis_daemon.wiring_book import Venue
+from basis_daemon.wiring_limits import tiers_of
+
+TICK, QUANTITY_MAX, NOTIONAL_MIN = Decimal("0.01"), Decimal(1_000_000_000), Decimal(5)
+STEP = Decimal("0.001")
+ONE = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is traded, and whose rows price it."""
+
+    instruments: Mapping[PositionKey, Instrument]
+    keys: Mapping[SeriesName, PositionKey]
+
+
+def listing(settings: Settings, strategies: Sequence[BookStrategy]) -> Listing:
+    """Spot and perp of every asset at every venue; a venue plays the rows that bear its own name."""
+    paper, replay = paper_of(settings), settings.replay or ReplaySettings()
+    instruments: dict[PositionKey, Instrument] = {}
+    keys: dict[SeriesName, PositionKey] = {}
+    for name, venue in settings.enabled_venues.items():
+        for asset in sorted({asset for s in strategies for asset in s.charter.traded_at.get(name, ())}):
+            symbol = f"{asset}{QUOTE}"
+            for market, made in (
+                (SPOT, _spot(asset, venue, paper, replay)),
+                (PERP, _perp(asset, venue, paper, replay)),
+            ):
+                instruments[made.key] = made
+                keys[SeriesName(name, market, symbol)] = made.key
+    return Listing(instruments, keys)
+
+
+def paper_of(settings: Settings) -> PaperSettings:
+    """The simulated accounts; raises ConfigError without them."""
+    if settings.paper is None:
+        remedy = "a replay is played on paper: write mode: paper and copy the section of config/replay.yaml"
+        raise ConfigError(f"paper: found nothing, expected balances, fees and tiers; {remedy}")
+    return settings.paper
+
+
+def _spot(asset: str, venue: VenueSettings, paper: PaperSettings, replay: ReplaySettings) -> Instrument:
+    if paper.fees is None:
+        raise ConfigError("paper.fees: found nothing, expected fees of spot and perp; no exchange is asked in a replay")
+    fees, step = paper.fees.spot, replay.spot_step
+    key = PositionKey.of(venue.accounts.spot, Kind.SPOT, asset)
+    return Instrument(key, asset, QUOTE, step, TICK, step, QUANTITY_MAX, NOTIONAL_MIN, fees.taker, fees.maker)
+
+
+def _perp(asset: str, venue: VenueSettings, paper: PaperSettings, replay: ReplaySettings) -> Instrument:
+    if paper.fees is None or not paper.tiers:
+        raise ConfigError("paper.tiers: found nothing, expected a table of margin tiers; no exchange is asked here")
+    fees, step = paper.fees.perp, replay.perp_step.get(asset.lower(), STEP)
+    key = PositionKey.of(venue.accounts.derivatives, Kind.PERP, f"{asset}{QUOTE}")
+    tiers = tiers_of(paper.tiers)
+    return Instrument(key, asset, QUOTE, step, TICK, step, QUANTITY_MAX, NOTIONAL_MIN, fees.taker, fees.maker, tiers)
+
+
+def paper_venue(
+    settings: Settings, strategies: Sequence[BookStrategy], clock: VirtualClock, listed: Listing, first: Point | None
+) -> PaperVenue:
+    """All accounts of all venues; ``first`` prices a pair that is open from the start, None is money alone."""
+    paper, accounts = paper_of(settings), list[PaperAccountSpec]()
+    for venue in settings.enabled_venues.values():
+        spot, perps = venue.accounts.spot, venue.accounts.derivatives
+        is_unified = spot == perps
+        accounts.append(PaperAccountSpec(spot, trades_spot=True, trades_perps=is_unified))
+        if not is_unified:
+            accounts.append(PaperAccountSpec(perps, trades_spot=False, trades_perps=True))
+    latency_s = float(paper.latency_s)
+    leverage = Decimal(max(venue.leverage for venue in settings.enabled_venues.values()))
+    terms = PaperTerms(latency_s, latency_s, liquidation_fee=paper.liquidation_fee, leverage=leverage)
+    held = {PositionKey(name): amount for name, amount in paper.balances.items()}
+    costs: dict[PositionKey, Decimal] = {}
+    if first is not None:
+        for strategy in strategies:
+            _open_pairs(settings, strategy.name, listed, first, held, costs)
+    made = PaperVenue(accounts, clock, held, open_notional=costs, terms=terms)
+    made.list_instruments(listed.instruments.values())
+    return made
+
+
+def _open_pairs(
+    settings: Settings,
+    strategy: str,
+    listed: Listing,
+    first: Point,
+    held: dict[PositionKey, Decimal],
+    costs: dict[PositionKey, Decimal],
+) -> None:
+    """The money of each venue becomes a pair at m_star there, as if it had always stood: without fee or slippage."""
+    parameters = strategy_parameters(settings, strategy)
+    if not isinstance(parameters, BasisParameters):
+        return
+    for venue in parameters.venues:
+        spot, perp = venue.spot_key(parameters.asset), venue.perp_key(parameters.asset)
+        price = {key: first.prices[name] for name, key in listed.keys.items() if name in first.prices}
+        money = held.get(venue.cash_key, Decimal(0))
+        if spot not in price or perp not in price or not money:
+            continue
+        quantity = round_down(money / (ONE + parameters.m_star) / price[spot], listed.instruments[perp].quantity_step)
+        margin = parameters.m_star * quantity * price[perp]
+        held[venue.cash_key] = money - quantity * price[spot] - margin
+        held[venue.margin_key] = held.get(venue.margin_key, Decimal(0)) + margin
+        held[spot], held[perp] = quantity, -quantity
+        costs[perp] = -quantity * price[perp]
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A feed, and who hears all of it behind the book. Honours ``ports.Feed``."""
+
+    feed: Feed
+    hear: Callable[[FeedEvent], None]
+
+    async def start(self) -> Mapping[PositionKey, Instrument]:
+        return await self.feed.start()
+
+    async def history(self) -> Sequence[MarketEvent]:
+        return await self.feed.history()
+
+    async def run(self, sink: Callable[[FeedEvent], None]) -> None:
+        def deliver(event: FeedEvent) -> None:
+            sink(event)
+            self.hear(event)
+
+        await self.feed.run(deliver)
+
+    async def close(self) -> None:
+        await self.feed.close()
+
+
+def as_venue(paper: PaperVenue, market: ReplayMarket, hear: Callable[[FeedEvent], None]) -> Venue:
+    """The accounts and their market, as the engine needs them."""
+    return Venue(
+        sources=list(paper.accounts.values()),
+        routes=lambda _: list(paper.accounts.items()),
+        feed=lambda _: _Heard(PaperFeed(paper, market), hear),
+        dead_men=dict,
+    )

@@ -1,0 +1,85 @@
+"""Replays as tests ask for them: recorded windows beside the checkout, small written ones, and outcomes as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from basis_daemon.simulation.outcome import Outcome
+from basis_daemon.simulation.path import Point
+from basis_daemon.simulation.replay import Asked, Told, replay
+from basis_daemon.simulation.run import Span
+
+D = Decimal
+HERE = Path(__file__).resolve().parent
+DATA = HERE.parents[2] / "shared" / "data"
+BOOM, CRASH, SQUEEZE = "2024-03_funding_boom", "2024-08_crash_depeg", "2025-05_eth_squeeze"
+START = datetime(2024, 3, 1, tzinfo=UTC)
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no recorded history at ../shared/data, beside the checkout")
+
+Json = dict[str, Any]
+
+
+class Unseen:
+    """A spectator that looks away."""
+
+    def begin(self, window: str, span: Span) -> None: ...
+
+    def see(self, point: Point) -> None: ...
+
+
+def told(asked: Asked, environ: Mapping[str, str] | None = None) -> tuple[Outcome, list[Told]]:
+    """The outcome, and each window with its journal."""
+    seen: list[Told] = []
+    return replay(asked, environ or {}, Unseen(), seen.append), seen
+
+
+def commanded(*words: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    """The command itself, in a process of its own."""
+    command = [sys.executable, "-m", "basis_daemon", "replay", *words]
+    environ = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, env=environ)
+
+
+def answered(*words: str, hash_seed: str = "0") -> Json:
+    """What the command answers as JSON; it left with 0."""
+    run = commanded(*words, "--json", hash_seed=hash_seed)
+    assert run.returncode == 0, run.stdout + run.stderr
+    document: Json = json.loads(run.stdout)
+    return document
+
+
+def written(
+    directory: Path, *, days: int = 10, rate: str = "0.0004", swing: int = 40, changes: Mapping[int, str] | None = None
+) -> Path:
+    """A window of hourly bars around 60,000 with funding every 8 h from ``days`` - 3 days before START.
+
+    ``changes`` gives another close (and so another next open) to hours counted from START.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    first = START - timedelta(days=days - 3)
+    candles = ["timestamp,venue,market,symbol,open,high,low,close,volume,quote_volume"]
+    funding = ["timestamp,venue,symbol,funding_rate,interval_hours"]
+    last = D(60_000)
+    for hour in range(days * 24):
+        at = first + timedelta(hours=hour)
+        since = (at - START) // timedelta(hours=1)
+        close = D((changes or {}).get(since, 60_000 + swing * (hour % 5 - 2)))
+        high, low = max(last, close) + 10, min(last, close) - 10
+        prices = f"{last},{high},{low},{close},1,60000"
+        candles += [f"{at:%Y-%m-%dT%H:%M:%SZ},bybit,{market},BTCUSDT,{prices}" for market in ("perp", "spot")]
+        if at.hour % 8 == 0:
+            funding.append(f"{at:%Y-%m-%dT%H:%M:%SZ},bybit,BTCUSDT,{rate},8")
+        last = close
+    (directory / "candles_1h.csv").write_text("\n".join([*candles, ""]), encoding="utf-8")
+    (directory / "funding.csv").write_text("\n".join([*funding, ""]), encoding="utf-8")
+    return directory
