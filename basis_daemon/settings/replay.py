@@ -31,6 +31,8 @@ class ReplaySettings(Section):
         default_factory=lambda: {"btc": Decimal("0.001"), "eth": Decimal("0.01")}
     )
     """By asset in lower case; one that is not named has .001."""
+    spot_stand_in: str | None = Field(default=None, pattern=r"^[a-z0-9_]{1,32}$")
+    """The venue whose spot rows stand for venues that have none in the history, such as bybit; null: nobody's do."""
     spot_step: Number = number("0.00001", "0.00000001", "1", "base units", "the spot order step")
     ordinary: OrdinaryAt = Field(default=OrdinaryAt.BAR_OPEN, strict=False)
     """Entry, exit and excess at bar opens only, because the path inside a bar is assumed; or at every point of it."""

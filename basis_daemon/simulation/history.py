@@ -74,6 +74,18 @@ class History:
         return (min(firsts), max(bars[-1].opened for bars in self.bars.values())) if firsts else None
 
 
+def with_stand_in(history: History, wanted: Sequence[SeriesName], venue: str) -> History:
+    """The same history, in which the spot rows of ``venue`` stand for wanted spot series that have none."""
+    lent = {
+        name: history.bars[other]
+        for name in wanted
+        if name.market == SPOT and name not in history.bars
+        if (other := SeriesName(venue, SPOT, name.symbol)) in history.bars
+    }
+    own = {name: bars for name, bars in history.bars.items() if name in wanted}
+    return History(history.directory, own | lent, history.settled)
+
+
 def read_history(directory: Path, wanted: Sequence[SeriesName]) -> History:
     """The bars of these series, and the settlements of the perps among them. Raises HistoryError."""
     bars: dict[SeriesName, list[Bar]] = {name: [] for name in wanted}

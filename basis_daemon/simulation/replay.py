@@ -13,7 +13,7 @@ from basis_daemon.engine.book_view import BookView
 from basis_daemon.settings import Settings, load_settings, make_strategies
 from basis_daemon.settings.document import read_document
 from basis_daemon.settings.environment import PREFIX
-from basis_daemon.simulation.history import read_history
+from basis_daemon.simulation.history import SPOT, History, SeriesName, read_history, with_stand_in
 from basis_daemon.simulation.outcome import Outcome, judge, together
 from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.run import Played, Span, play
@@ -70,12 +70,22 @@ def replay(asked: Asked, environ: Mapping[str, str], spectator: Spectator, on_to
 
 def _played(settings: Settings, asked: Asked, window: Window, spectator: Spectator) -> Told:
     wanted = list(listing(settings, make_strategies(settings)).keys)
-    history = read_history(window.directory, wanted)
+    history = _read(settings, window, wanted)
     span = span_of(window, history, asked.start, asked.end)
     spectator.begin(window.name, span)
     played = play(settings, history, span, spectator.see)
     view = BookView().fold(played.rows)
     return Told(window, played, view, judge(played, view, asked.strategy, window.name))
+
+
+def _read(settings: Settings, window: Window, wanted: Sequence[SeriesName]) -> History:
+    stand_in = settings.replay.spot_stand_in if settings.replay is not None else None
+    if stand_in is None:
+        return read_history(window.directory, wanted)
+    lent = {SeriesName(stand_in, SPOT, name.symbol) for name in wanted if name.market == SPOT}
+    return with_stand_in(
+        read_history(window.directory, [*wanted, *sorted(lent - {*wanted}, key=str)]), wanted, stand_in
+    )
 
 
 def settings_for(asked: Asked, environ: Mapping[str, str]) -> Settings:
