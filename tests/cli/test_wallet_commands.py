@@ -1,10 +1,9 @@
-"""The wallet's commands as processes against a chain: set up once, and taken back after another hand used its key."""
+"""The wallet's commands against a chain: set up once, and taken back after another hand used its key."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from typer.testing import CliRunner
 from web3.types import Nonce, TxParams, Wei
 
+from basis_daemon.cli import app
 from basis_daemon.cli.answers import ExitCode
 from basis_daemon.demo.configuration import SANDBOX_CHAIN_CONFIG, written_over
 from basis_daemon.sandbox.chain.options import ChainOptions
@@ -33,14 +34,12 @@ async def chain(tmp_path: Path, chain_world: Prepared) -> AsyncIterator[SandboxC
         yield chain
 
 
-async def wallet(folder: Path, *words: str) -> tuple[int | None, str]:
-    """Exit code and answer of ``basis-daemon wallet``."""
-    line = (sys.executable, "-m", "basis_daemon", "wallet", *words, "--json", "--config", str(folder / "daemon.yaml"))
-    pipe = asyncio.subprocess.PIPE
+async def wallet(folder: Path, *words: str) -> tuple[int, str]:
+    """Exit code and answer of ``basis-daemon wallet``, which runs on a thread because it has a loop of its own."""
+    line = ("wallet", *words, "--json", "--config", str(folder / "daemon.yaml"))
     async with asyncio.timeout(60):
-        child = await asyncio.create_subprocess_exec(*line, stdout=pipe, stderr=pipe)
-        answer, _ = await child.communicate()
-    return child.returncode, answer.decode()
+        said = await asyncio.to_thread(CliRunner().invoke, app, line)
+    return said.exit_code, said.stdout
 
 
 async def spend(chain: SandboxChain, nonce: int) -> None:
