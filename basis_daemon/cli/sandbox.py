@@ -55,6 +55,10 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
     account: Annotated[
         list[str] | None, typer.Option(help="A sub-account beside the main one, with a key of its own; repeatable.")
     ] = None,
+    chain: Annotated[
+        Path | None, typer.Option(help="ready.json of a sandbox chain: withdrawals and deposits are its transactions.")
+    ] = None,
+    confirmations: Annotated[int, typer.Option(min=1, max=64, help="Blocks until a deposit counts.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
     """Run an exchange on loopback (Binance spot and USD-M futures) until it is told to stop.
@@ -66,6 +70,7 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
             directory=directory, port=port, control_port=control_port, mode=mode.value, step_s=step, speed=speed,
             seed=seed, days=days, data=data, window=window,
             accounts=(AccountSpec(), *(AccountSpec.of_sub_account(name) for name in account or ())),
+            chain=chain, confirmations=confirmations,
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

@@ -115,9 +115,12 @@ class TransferRow:
     tran_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CapitalRow:
-    """A deposit to, or a withdrawal from, the spot wallet; ``amount`` is what came or went, the fee beside it."""
+    """A deposit to, or a withdrawal from, the spot wallet; ``amount`` is what came or went, the fee beside it.
+
+    ``status`` is a code of the venue, ``done_ms`` when it ended; ``client_id`` is the client's name of a withdrawal.
+    """
 
     kind: str
     asset: str
@@ -125,6 +128,12 @@ class CapitalRow:
     fee: Decimal
     at_ms: int
     number: int
+    status: int
+    done_ms: int | None = None
+    address: str = "0x0"
+    tx_id: str = ""
+    client_id: str = ""
+    confirmations: int = 0
 
 
 @dataclass(slots=True)

@@ -36,6 +36,8 @@ def right_for(endpoint: Endpoint) -> str:
         return "enableReading"
     if endpoint.path == "/sapi/v1/asset/transfer":
         return "permitsUniversalTransfer"
+    if endpoint.path.endswith("/withdraw/apply"):
+        return "enableWithdrawals"
     return "enableSpotAndMarginTrading"
 
 

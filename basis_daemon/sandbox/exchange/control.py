@@ -64,6 +64,7 @@ def control_app(exchange: Driven) -> web.Application:
     app.router.add_post("/market", handler.market)
     app.router.add_delete("/faults", handler.clear_faults)
     app.router.add_post("/capital", handler.capital)
+    app.router.add_post("/custody", handler.custody)
     app.router.add_post("/shutdown", handler.shutdown)
     return app
 
@@ -152,6 +153,14 @@ class _Control:
             return _json({"error": str(error)}, 400)
         return _json({"id": row.number, "time": iso(row.at_ms)})
 
+    async def custody(self, request: web.Request) -> web.Response:
+        """What the venue's people do with coin that comes and goes over a chain: hold, reject, closed, whitelist."""
+        try:
+            self._exchange.world.custody.steer(await _body(request))
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        return _json({"set": True})
+
     async def shutdown(self, request: web.Request) -> web.Response:
         self._exchange.ask_to_stop()
         return _json({"stopping": True})
@@ -184,7 +193,16 @@ def account_book(account: Account, venue: Venue) -> Json:
             for t in account.transfers
         ],
         "capital": [
-            {"kind": c.kind, "asset": c.asset, "amount": text8(c.amount), "fee": text8(c.fee), "time": iso(c.at_ms)}
+            {
+                "kind": c.kind,
+                "asset": c.asset,
+                "amount": text8(c.amount),
+                "fee": text8(c.fee),
+                "time": iso(c.at_ms),
+                "status": c.status,
+                "tx_id": c.tx_id,
+                "client_id": c.client_id,
+            }
             for c in account.capital
         ],
         "marks": {symbol: text8(mark) for symbol, mark in venue.marks.items()},

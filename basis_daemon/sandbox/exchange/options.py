@@ -21,7 +21,8 @@ class ExchangeOptions:
 
     `directory` holds certificates and the ready file. With `data` the market is recorded, as hourly candles
     (`window` picks a subdirectory and its dates) or by a daemon, otherwise it is generated for `days` days from `start`
-    with `seed`.
+    with `seed`. With `chain`, the ready file of a sandbox chain, coin comes and goes over that chain; a deposit counts
+    after `confirmations` of its blocks.
     """
 
     directory: Path
@@ -40,6 +41,8 @@ class ExchangeOptions:
     fees: FeeSchedule = field(default_factory=FeeSchedule)
     spot_weight_1m: int = 6000
     usdm_weight_1m: int = 2400
+    chain: Path | None = None
+    confirmations: int = 3
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

@@ -7,7 +7,8 @@ import os
 import signal
 import ssl
 import time
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 import uvloop
@@ -26,6 +27,10 @@ from basis_daemon.sandbox.exchange.tls import server_context
 from basis_daemon.sandbox.exchange.venue import Venue
 from basis_daemon.sandbox.exchange.world import World
 from basis_daemon.tasks import TaskTree
+
+if TYPE_CHECKING:
+    from basis_daemon.sandbox.exchange.chain_link import ChainLink
+    from basis_daemon.sandbox.exchange.courier import Courier
 
 LOOPBACK = "127.0.0.1"
 HEARTBEAT_S, SWITCH_CHECK_S = 0.25, 0.05
@@ -58,6 +63,7 @@ class SandboxExchange:
         self._tasks = TaskTree("sandbox-exchange")
         self._runners: list[web.AppRunner] = []
         self._turn = asyncio.Lock()
+        self._link: ChainLink | None = None
         self.port = self.control_port = 0
         self.ca_file = options.directory / "ca.pem"
 
@@ -68,11 +74,33 @@ class SandboxExchange:
         venue_app.router.add_route("*", "/{path:.*}", self._dispatch)
         self.port = await self._listen(venue_app, self.options.port, context)
         self.control_port = await self._listen(control_app(self), self.options.control_port, None)
+        carrying = None if self.options.chain is None else await self._link_to(self.options.chain)
         await self._tasks.__aenter__()
         self._tasks.spawn("market-time", self._drive())
+        if carrying is not None:
+            self._tasks.spawn("courier", carrying.run())
         unfinished = self.options.ready_file.with_suffix(".new")
         unfinished.write_bytes(orjson.dumps(self.ready()))
         unfinished.replace(self.options.ready_file)
+
+    async def _link_to(self, ready_file: Path) -> Courier:
+        """Who carries coin over this chain. Raises OSError for one that does not answer."""
+        from basis_daemon.sandbox.exchange.chain_link import ChainLink, deposit_key  # noqa: PLC0415 - an exchange without a chain needs no keys
+        from basis_daemon.sandbox.exchange.courier import Courier  # noqa: PLC0415 - as above
+
+        custody, seed = self.world.custody, self.options.seed
+        self._link = await ChainLink.open(ready_file, custody.ways, seed)
+        custody.confirmations, custody.is_linked = self.options.confirmations, True
+        custody.unlocks_at = 2 * self.options.confirmations
+        custody.addresses = {deposit_key(seed, name).address: one for name, one in self.venue.accounts.items()}
+        return Courier(custody, self._link, self._observe, self._told)
+
+    def _observe(self) -> None:
+        self.world.observe(self.clock.now_ms(time.monotonic()))
+
+    def _told(self) -> None:
+        self.hub.changes()
+        self.hub.flush()
 
     async def stop(self) -> None:
         """Close every connection and listener; raises what the driver of market time died of, if it did."""
@@ -84,6 +112,8 @@ class SandboxExchange:
         self._runners.clear()
         self._tasks.cancel_all("the exchange stops")
         await self._tasks.__aexit__(None, None, None)
+        if self._link is not None:
+            await self._link.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from basis_daemon.sandbox.exchange.accounts import Account, CapitalRow, Position, TransferRow
+from basis_daemon.sandbox.exchange.custody import COMPLETED, CREDITED, DEPOSIT, WITHDRAWAL
 from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE, Instrument
 from basis_daemon.sandbox.exchange.margin import MARGIN_ASSET, margin_of
 from basis_daemon.sandbox.exchange.money import ZERO, truncate8
@@ -13,7 +14,6 @@ from basis_daemon.sandbox.exchange.rejects import RejectError
 from basis_daemon.sandbox.exchange.usdm import FORCED_KIND, UsdmEngine
 from basis_daemon.sandbox.exchange.venue import OrderEvent, SpotBalanceEvent, Venue, WalletEvent
 
-DEPOSIT, WITHDRAWAL = "deposit", "withdrawal"
 TO_FUTURES, FROM_FUTURES = "MAIN_UMFUTURE", "UMFUTURE_MAIN"
 
 
@@ -144,7 +144,9 @@ class Settlement:
         if holding.free + change < ZERO:
             raise RejectError(-4026, "The user has insufficient balance available.")
         holding.free += change
-        row = CapitalRow(kind, asset, amount, fee, venue.now_ms, venue.next_transaction_id())
+        number, now = venue.next_transaction_id(), venue.now_ms
+        status = CREDITED if kind == DEPOSIT else COMPLETED
+        row = CapitalRow(kind, asset, amount, fee, now, number, status, now, tx_id=f"0x{number:x}", confirmations=1)
         account.capital.append(row)
         account.spot_updated_ms = venue.now_ms
         venue.sink(account, SpotBalanceEvent((asset,), delta=change))

@@ -6,6 +6,7 @@ from bisect import bisect_right
 
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.algo import AlgoEngine
+from basis_daemon.sandbox.exchange.custody import Custody
 from basis_daemon.sandbox.exchange.instruments import Key
 from basis_daemon.sandbox.exchange.money import from_e8, nearest8
 from basis_daemon.sandbox.exchange.path import HOUR_MS, PricePath, Rate
@@ -26,6 +27,7 @@ class World:
         self.usdm = UsdmEngine(venue)
         self.algo = AlgoEngine(venue, self.usdm)
         self.settlement = Settlement(venue, self.usdm)
+        self.custody = Custody(venue)
         self._rates = {symbol: list(path.rates(symbol)) for symbol in venue.symbols("usdm")}
         self._stamps = {symbol: [rate.at_ms for rate in rates] for symbol, rates in self._rates.items()}
         self._advanced_ms = venue.now_ms
