@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import partial
@@ -12,12 +13,13 @@ import typer
 from rich.text import Text
 
 from basis_daemon.cli.answers import JsonOption, answer
+from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.sandbox.chain.options import USER_FUNDS, ChainOptions
 from basis_daemon.sandbox.exchange.accounts import AccountSpec
 from basis_daemon.sandbox.exchange.faults import REST_KINDS, STREAM_KINDS
 from basis_daemon.sandbox.exchange.market_events import EVENT_KINDS
-from basis_daemon.sandbox.exchange.options import ExchangeOptions
+from basis_daemon.sandbox.exchange.options import START, ExchangeOptions
 from basis_daemon.sandbox.exchange.recorded import DataError
 from basis_daemon.sandbox.exchange.server import run_sandbox
 
@@ -70,7 +72,7 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
             directory=directory, port=port, control_port=control_port, mode=mode.value, step_s=step, speed=speed,
             seed=seed, days=days, data=data, window=window,
             accounts=(AccountSpec(), *(AccountSpec.of_sub_account(name) for name in account or ())),
-            chain=chain, confirmations=confirmations,
+            chain=chain, confirmations=confirmations, start=START if chain is None else _tomorrow(),
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -82,6 +84,11 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
     except (DataError, OSError) as error:
         message = f"sandbox exchange: {error}"
         raise ConfigError(message) from error
+
+
+def _tomorrow() -> datetime:
+    """Midnight: a market over a chain begins after the chain has, whose time follows it from then on."""
+    return SystemClock().wall().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
 def _funds() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,20 @@ async def test_ways_are_told_with_fees_bounds_and_whether_they_are_open(
     assert (usdt["withdraw"], usdt["deposit"], D(usdt["fee"])) == (True, True, D("1.5"))
     assert (D(usdt["limits"]["withdraw"]["min"]), D(usdt["precision"])) == (D(10), D("0.000001"))
     assert (ether["withdraw"], ether["deposit"]) == (False, False)
+
+
+async def test_the_chains_time_follows_the_markets(tmp_path: Path, chain: SandboxChain) -> None:
+    directory = tmp_path / "ahead"
+    directory.mkdir()
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    options = ExchangeOptions(directory=directory, mode="manual", chain=chain.options.ready_file, start=midnight)
+    async with SandboxExchange(options) as running:
+        await running.advance(3600)
+        async with asyncio.timeout(PATIENCE_S):
+            while await head_time(chain) < midnight.timestamp() + 3600:
+                pass
+        assert await head_time(chain) < midnight.timestamp() + 3600 + PATIENCE_S
+
+
+async def head_time(chain: SandboxChain) -> int:
+    return int((await chain.controls.client.eth.get_block("latest"))["timestamp"])

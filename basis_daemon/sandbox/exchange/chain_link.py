@@ -66,10 +66,11 @@ def hot_wallet(seed: int) -> LocalAccount:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest block."""
+    """The newest block; ``at_s`` in seconds since the epoch."""
 
     number: int
     hash: str
+    at_s: int = 0
 
 
 class ChainLink:
@@ -102,7 +103,12 @@ class ChainLink:
 
     async def head(self) -> Head:
         block = await self._call("eth_getBlockByNumber", "latest", HASHES)
-        return Head(int(block["number"], 16), block["hash"])
+        return Head(int(block["number"], 16), block["hash"], int(block["timestamp"], 16))
+
+    async def mine_at(self, at_s: int) -> None:
+        """A block of this time, from which the chain's own clock goes on."""
+        await self._call("evm_setNextBlockTimestamp", at_s)
+        await self._call("evm_mine")
 
     async def signed(self, coin: str, to: str, amount: Decimal) -> tuple[str, str]:
         """(hash, raw transaction) of a payment out of the hot wallet; nothing has left yet."""

@@ -13,6 +13,8 @@ from basis_daemon.sandbox.exchange.chain_link import ChainLink, Head, LinkError
 from basis_daemon.sandbox.exchange.custody import Custody
 
 EVERY_S = 0.1
+BEHIND_S = 12
+"""Market seconds by which the chain may be late: a block of the real one."""
 LOOKED_BACK = 12
 """Blocks that are looked at again: a reorganisation may have put a payment elsewhere."""
 
@@ -42,12 +44,20 @@ class Courier:
             self._changed()
         for row in self._custody.to_send():
             await self._pay(row)
-        head = await self._link.head()
+        head = await self._tide(await self._link.head())
         for row in self._custody.on_chain():
             await self._follow(row, head)
         if head != self._head:
             await self._look(head)
             self._head = head
+
+    async def _tide(self, head: Head) -> Head:
+        """The chain's time follows the market's, by a block whenever it has fallen behind; it never goes back."""
+        market_s = self._custody.venue.now_ms // 1000
+        if market_s - head.at_s < BEHIND_S:
+            return head
+        await self._link.mine_at(market_s)
+        return await self._link.head()
 
     async def _pay(self, row: CapitalRow) -> None:
         row.tx_id, raw = await self._link.signed(row.asset, row.address, row.amount)

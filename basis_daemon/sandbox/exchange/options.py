@@ -14,6 +14,8 @@ from basis_daemon.sandbox.exchange.path import PricePath
 from basis_daemon.sandbox.exchange.recorded import RecordedPath, load_window
 from basis_daemon.sandbox.exchange.ticks import TickPath, is_recording
 
+START = datetime(2026, 1, 5, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOptions:
@@ -33,7 +35,7 @@ class ExchangeOptions:
     speed: float = 60.0
     seed: int = 7
     days: int = 10
-    start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+    start: datetime = START
     data: Path | None = None
     window: str | None = None
     accounts: tuple[AccountSpec, ...] = (AccountSpec(),)
@@ -51,6 +53,8 @@ class ExchangeOptions:
             raise ValueError(f"start needs a time zone (UTC), found {self.start.isoformat()}")
         if self.window is not None and self.data is None:
             raise ValueError(f"window {self.window!r} names a directory under `data`, and `data` is not set")
+        if self.chain is not None and self.data is not None:
+            raise ValueError("a recorded market lies in the past, and no chain goes back there: data or chain")
         if self.speed <= 0:
             raise ValueError(f"speed is a positive multiple of real time, found {self.speed}")
 

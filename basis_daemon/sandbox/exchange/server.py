@@ -93,6 +93,8 @@ class SandboxExchange:
         custody.confirmations, custody.is_linked = self.options.confirmations, True
         custody.unlocks_at = 2 * self.options.confirmations
         custody.addresses = {deposit_key(seed, name).address: one for name, one in self.venue.accounts.items()}
+        for account in self.venue.accounts.values():  # whoever links a chain means to use it
+            account.rights["enableWithdrawals"] = True
         return Courier(custody, self._link, self._observe, self._told)
 
     def _observe(self) -> None:
