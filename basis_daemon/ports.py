@@ -170,6 +170,9 @@ class KillPoint(StrEnum):
     TX_JOURNALLED = "tx_journalled"
     TX_BROADCAST = "tx_broadcast"
     TX_INCLUDED = "tx_included"
+    TRANSFER_SUBMITTING = "transfer_submitting"
+    TRANSFER_LEFT = "transfer_left"
+    TRANSFER_ARRIVED = "transfer_arrived"
 
 
 Probe = Callable[[KillPoint], None]
@@ -242,6 +245,7 @@ class RecordKind(StrEnum):
     OPERATOR = "operator"
     WITHDRAWAL = "withdrawal"
     TRANSACTION = "transaction"
+    TRANSFER = "transfer"
     SNAPSHOT = "snapshot"
     ASKED = "asked"
     LIFE = "life"
@@ -332,18 +336,6 @@ class Journal(Protocol):
 
     def life(self, order_id: str) -> StoredRecord | None:
         """The newest row of kind LIFE caused by this order: what was known of it when it left memory."""
-        ...
-
-
-class Prunable(Protocol):
-    """A journal whose old rows may go."""
-
-    def pruning_due(self) -> str | None:
-        """Payload of the pruning row to record now, or None when nothing more may go."""
-        ...
-
-    def prune(self) -> None:
-        """Begin to take what the newest pruning row seals; never blocks."""
         ...
 
 

@@ -235,7 +235,7 @@ class Supervisor:
 
     async def _end_doubt(self) -> None:
         """Ask about every order that has not ended; plans that were running are over, the next decision repairs."""
-        for life in self._recorder.state.open_orders():
+        for life in [one for one in self._recorder.state.open_orders() if not one.is_travelling]:
             await self._runner.resolve(life)
         for plan in self._recorder.state.running_plans():
             ended = PlanRow(

@@ -12,6 +12,7 @@ from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.capital import Cashier
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.fence import Fence
+from basis_daemon.engine.follower import Follower
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
 from basis_daemon.engine.guard import Guard
@@ -26,7 +27,7 @@ from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import recover
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
-from basis_daemon.engine.upkeep import DiskWatch, Upkeep
+from basis_daemon.engine.upkeep import DiskWatch, Prunable, Upkeep
 from basis_daemon.engine.valuation import Mandate, Valuer, book_drawdown
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.engine.venue_manager import VenueManager
@@ -38,7 +39,6 @@ from basis_daemon.ports import (
     GroupExecution,
     Journal,
     Probe,
-    Prunable,
     TaskScope,
     TradeSink,
     pass_by,
@@ -47,6 +47,8 @@ from basis_daemon.research.recording import RecordingFeed
 from basis_daemon.settings import Settings
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
+from basis_daemon.venues.transfers.bridge import Bridge
+from basis_daemon.venues.transfers.ends import ChainEnd, ExchangeEnd
 from basis_daemon.wiring_limits import collars, fee_coins, leg_budget, risk_limits, usdt_proxies, watch_limits
 
 VALUATION_STEP = timedelta(hours=1)
@@ -59,8 +61,9 @@ Routes = Sequence[tuple[str, ExecutionInterface]]
 class Venue:
     """One exchange or chain as the engine needs it: who speaks for its accounts, who takes orders, what it tells.
 
-    ``groups`` takes atomic groups, over everything that is routed to the chain named ``chain``. ``needed_from`` is the
-    sequence of the oldest journal row that it may still ask for, None for none.
+    ``groups`` takes atomic groups, over everything that is routed to the chain named ``chain``. ``custody`` is the end
+    of transfers at its spot account, given who knows our own deposits; ``wallet`` is the end at the wallet.
+    ``needed_from`` is the sequence of the oldest journal row that it may still ask for, None for none.
     """
 
     sources: Sequence[AccountSource]
@@ -70,6 +73,8 @@ class Venue:
     recordings: list[RecordingFeed] = field(default_factory=list)
     groups: GroupExecution | None = None
     chain: str = ""
+    custody: Callable[[Callable[[str], bool]], ExchangeEnd] | None = None
+    wallet: ChainEnd | None = None
     needed_from: Callable[[], int | None] = lambda: None
 
 
@@ -91,11 +96,16 @@ class Daemon:
             valuer.rearm(why)
 
 
+def no_bridge(_venues: Sequence[Venue], _recorder: Recorder) -> None:
+    """Money stays where it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What a book stands on: a machine with its clocks, disk and venues, or a replay. Nothing behind it knows which.
 
-    ``journal_name`` is what order ids are made of; ``kept`` gives what may be pruned, ``disk`` who watches its room.
+    ``journal_name`` is what order ids are made of; ``kept`` gives what may be pruned, ``disk`` who watches its room,
+    ``bridge`` who carries money between the venues.
     """
 
     clock: Clock
@@ -110,6 +120,7 @@ class Ground:
     disk: Callable[[Guard], DiskWatch | None]
     memory_share: Callable[[], float]
     probe: Probe = pass_by
+    bridge: Callable[[Sequence[Venue], Recorder], Bridge | None] = no_bridge
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +150,11 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     venues = ground.venues(strategies, recorder)
     guard = Guard(recorder, alarm)
     last_hop = LastHop(recorder, guard, clock, alarm, collars(settings), mailbox)
-    manager = _routes(venues, handler, strategies, last_hop)
+    bridge = ground.bridge(venues, recorder)
+    manager = _routes(venues, handler, strategies, last_hop, bridge)
     runner = OrderRunner(recorder, handler, manager, clock, alarm, probe)
+    if bridge is not None:
+        ground.scope.spawn("transfers", Follower(recorder, runner, clock).run())
     fence = Fence(recorder, guard, name)
     handler.on_foreign = fence.meet
     if settings.reconcile.foreign == "halt":
@@ -258,7 +272,11 @@ def _engine(core: _Core, strategy: BookStrategy, desk: RiskDesk, pictures: Pictu
 
 # ------------------------------------------------------------------------------------------------------- the venues
 def _routes(
-    venues: Sequence[Venue], handler: PositionUpdateHandler, strategies: list[BookStrategy], last_hop: LastHop
+    venues: Sequence[Venue],
+    handler: PositionUpdateHandler,
+    strategies: list[BookStrategy],
+    last_hop: LastHop,
+    bridge: Bridge | None,
 ) -> VenueInterfaceManager:
     """The routing table, complete for what the strategies need."""
 
@@ -266,10 +284,11 @@ def _routes(
         handler.process_trades([trade])
 
     made = [(venue, venue.routes(on_trade)) for venue in venues]
+    everything = [route for _, routes in made for route in routes]
     return VenueInterfaceManager(
         (),
         {route for strategy in strategies for route in strategy.charter.needed},
-        [route for _, routes in made for route in routes],
+        everything if bridge is None else bridge.joined(everything, on_trade),
         let_out=last_hop.let_out,
         groups=next((venue.groups for venue in venues if venue.groups is not None), None),
         chain_by_venue={at: venue.chain for venue, routes in made if venue.chain for at, _ in routes},

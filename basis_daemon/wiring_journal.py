@@ -13,13 +13,14 @@ from decimal import Decimal
 from basis_daemon import __version__
 from basis_daemon.clock import SystemClock
 from basis_daemon.engine.position_update_handler import Alarm
+from basis_daemon.engine.upkeep import Prunable
 from basis_daemon.journal.pruning import Retention
 from basis_daemon.journal.rows import read_seal
 from basis_daemon.journal.schema import Identity, Run
 from basis_daemon.journal.schema import Mode as JournalMode
 from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.journal.writer import Limits
-from basis_daemon.ports import KillPoint, Probe, Prunable, pass_by
+from basis_daemon.ports import KillPoint, Probe, pass_by
 from basis_daemon.settings import Mode, Settings, config_hash
 from basis_daemon.telemetry import Metrics, get_logger
 from basis_daemon.wiring_purse import wallet_address
@@ -90,7 +91,7 @@ def open_journal(settings: Settings, clock: SystemClock) -> SqliteJournal:
 
 
 class HeldBack:
-    """Honours ports.Prunable: of a journal, as long as nothing would go that somebody may still ask for."""
+    """Honours upkeep.Prunable: of a journal, as long as nothing would go that somebody may still ask for."""
 
     def __init__(self, journal: Prunable, needs: Sequence[Callable[[], int | None]]) -> None:
         """``needs`` tell the sequence of the oldest row that is needed, None for none."""

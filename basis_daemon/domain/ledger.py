@@ -151,7 +151,8 @@ def _plain_postings(trade: Trade) -> tuple[Posting, ...]:
 def _charged(trade: Trade, fee: Fee) -> tuple[PositionKey, Cause]:
     """Where a fee is paid from, and why: a transaction's own is gas, what it pays in a token is for a flash loan."""
     if trade.tx is None:
-        return PositionKey.of(trade.account, Kind.SPOT, fee.asset), Cause.FEE
+        why = Cause.FEE if trade.qty_base else Cause.TRANSFER_FEE
+        return PositionKey.of(trade.account, Kind.SPOT, fee.asset), why
     if fee.asset == GAS_KEY.symbol:
         return GAS_KEY, Cause.GAS
     return PositionKey.of(GAS_KEY.venue, Kind.TOKEN, fee.asset), Cause.FLASH_FEE

@@ -20,6 +20,7 @@ from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
 from basis_daemon.domain.trade import OrderState, Trade
+from basis_daemon.domain.transfer import TransferRow
 
 T = TypeVar("T")
 
@@ -195,6 +196,7 @@ class SnapshotRow:
     halts: dict[PositionKey, str] = field(default_factory=dict)
     withdrawals: dict[str, WithdrawalRow] = field(default_factory=dict)
     asked_until: dict[str, datetime] = field(default_factory=dict)
+    transfers: dict[str, TransferRow] = field(default_factory=dict)
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}

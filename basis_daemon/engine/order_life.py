@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import IN_DOUBT, TERMINAL, TRANSITIONS, OrderState, Trade
 from basis_daemon.engine.codec import OrderLifeRow
@@ -64,6 +64,16 @@ class OrderLife:
     def is_in_doubt(self) -> bool:
         """True when no venue has told us its outcome."""
         return self.state in IN_DOUBT
+
+    @property
+    def is_travelling(self) -> bool:
+        """True for a transfer whose money has left, which is booked, and is not there yet: not open at its source."""
+        return self.state in {OrderState.PENDING, OrderState.OVERDUE} and self.in_transit > 0
+
+    @property
+    def in_transit(self) -> Decimal:
+        """What of it is on its way."""
+        return sum((amount for key, amount in self.deltas.items() if key.kind is Kind.TRANSIT), Decimal(0))
 
     @property
     def was_never_alive(self) -> bool:

@@ -23,6 +23,9 @@ from basis_daemon.ports import Clock, Evidence, Finding, KillPoint, Probe
 
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 5.0
 ALARM_EVERY = 10
+ARRIVAL_PAUSE_S, ARRIVAL_LOOK_S = 5.0, 1.0
+"""Between two questions about a transfer on its way, and between two looks whether anybody still waits for it."""
+_NS = 1_000_000_000
 
 
 class OrderRunner:
@@ -43,6 +46,9 @@ class OrderRunner:
         self._clock = clock
         self._alarm = alarm
         self.probe = probe
+        self.waiting: set[str] = set()
+        """Orders on their way that somebody waits for."""
+        self._let_go: set[str] = set()
 
     async def run(self, order: Order, timestamp: datetime) -> OrderLife:
         """The order's life at its end, or at rest; never raises for a venue's refusal or silence."""
@@ -64,7 +70,38 @@ class OrderRunner:
             self.probe(KillPoint.AFTER_SEND)
             self._hear(life, trade)
             self.probe(KillPoint.AFTER_FILL)
+        await self._await_arrival(life)
         return life
+
+    async def _await_arrival(self, life: OrderLife) -> None:
+        """Ask about a transfer on its way until it is there, overdue, or has taken all of its order's time."""
+        give_up_ns = self._clock.monotonic_ns() + int(life.order.timeout_s * _NS)
+        look_ns = self._clock.monotonic_ns() + int(ARRIVAL_PAUSE_S * _NS)
+        self.waiting.add(life.order.order_id)
+        try:
+            while life.state is OrderState.PENDING and self._clock.monotonic_ns() < give_up_ns:
+                if life.plan_id in self._let_go:
+                    return
+                await self._clock.sleep(ARRIVAL_LOOK_S)
+                if self._clock.monotonic_ns() >= look_ns:
+                    look_ns = self._clock.monotonic_ns() + int(ARRIVAL_PAUSE_S * _NS)
+                    await self.look_after(life)
+        finally:
+            self.waiting.discard(life.order.order_id)
+
+    def let_go(self, plan_id: str) -> None:
+        """Wait no longer for what this plan has sent on its way: it arrives without anybody."""
+        self._let_go.add(plan_id)
+
+    def ended(self, plan_id: str) -> None:
+        """The plan is over: nobody waits for anything of it."""
+        self._let_go.discard(plan_id)
+
+    async def look_after(self, life: OrderLife) -> None:
+        """Ask once what has become of an order that its venue has taken."""
+        evidence = await self._ask(life.order, self._clock.wall())
+        if evidence.trade is not None:
+            self._hear(life, evidence.trade)
 
     async def run_group(self, orders: Sequence[Order], timestamp: datetime) -> Sequence[OrderLife]:
         """The lives of an atomic group at their end: what became of one became of all. Raises like ``run``: never."""
@@ -107,7 +144,7 @@ class OrderRunner:
             evidence = await self._ask(order, asked_since)
             if evidence.finding is Finding.FOUND and evidence.trade is not None:
                 self._hear(life, evidence.trade)
-                if life.state is not OrderState.PENDING:  # a transfer under way: nobody else would ask about it again
+                if life.state is not OrderState.PENDING or life.is_travelling:  # else nobody would ask about it again
                     return
             if evidence.finding is Finding.ABSENT:
                 self._bury(life)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import combinations
 
 from basis_daemon.domain.breaks import TREATMENTS, Clues, classify
 from basis_daemon.domain.errors import IntegrityError
@@ -58,6 +59,7 @@ class PositionUpdateHandler:
         self._agreed: dict[PositionKey, int] = {}
         self._clues: dict[str, Clues] = {}
         self._changes: dict[str, int] = {}
+        self._early: dict[str, bool] = {}
         self._is_inside = False
         self.on_foreign_fill: list[Callable[[Trade], None]] = []
         """Told of every fill that no order of ours asked for, once each, when it is booked and the book published."""
@@ -169,6 +171,10 @@ class PositionUpdateHandler:
         """True while a break of this account is open: one report that agrees does not close it."""
         return any(key.venue == account for key in self._state.breaks)
 
+    def is_early(self, account: str) -> bool:
+        """True when this account's last word had a transfer that the book has on its way still: do not add them up."""
+        return self._early.get(account, False)
+
     def adopt(self, report: AccountReport) -> None:
         """First start: what the venue holds becomes the opening balance, a perp at the venue's own cost."""
         self._enter()
@@ -204,7 +210,10 @@ class PositionUpdateHandler:
         self._recorder.see_time(report.observed_at)
         steps = {key: instrument.quantity_step for key, instrument in state.instruments.items()}
         waiting = {} if is_settled else dict.fromkeys(report.holdings, BreakKind.LAG)
-        found = find_breaks(state.ledger.holdings(), report, steps, waiting)
+        arriving = state.arriving()
+        breaks = find_breaks(state.ledger.holdings(), report, steps, waiting)
+        found = tuple([item for item in breaks if not _has_arrived(item, arriving.get(item.key, ()))])
+        self._early[report.account] = len(found) < len(breaks)
         if report.is_partial or not is_settled:
             return found
         self._reports[report.account] = report
@@ -285,3 +294,9 @@ class PositionUpdateHandler:
         if self._is_inside:
             raise IntegrityError("the book was entered twice; expected one synchronous writer")
         self._is_inside = True
+
+
+def _has_arrived(item: Break, amounts: Sequence[Decimal]) -> bool:
+    """True for a difference that some of these transfers make, there already and not yet in the book."""
+    sums = [sum(some, Decimal(0)) for size in range(1, len(amounts) + 1) for some in combinations(amounts, size)]
+    return any(abs(item.difference - total) <= item.tolerance for total in sums)

@@ -119,7 +119,8 @@ class Reconciler:
 
         Not while a transfer of ours is open: the row may be its own, and it would be booked as nobody's.
         """
-        if any(life.order.operation is OrderOperation.TRANSFER for life in self._recorder.state.open_orders()):
+        lives = self._recorder.state.open_orders()
+        if any(life.order.operation is OrderOperation.TRANSFER and not life.is_travelling for life in lives):
             return
         try:
             moves = await self._source.fetch_transfers(max(self._agreed_at - OVERLAP_AT_START, EPOCH))
@@ -144,7 +145,8 @@ class Reconciler:
             self._handler.observe(report, is_settled=True)
         self._answered(report)
         self._checked_at, self.checked = before, report
-        self.is_clean = is_settled and not found and not self._handler.has_breaks(self.account)
+        is_early = self._handler.is_early(self.account)
+        self.is_clean = is_settled and not found and not is_early and not self._handler.has_breaks(self.account)
         return self.is_clean
 
     def has_moved(self) -> bool:
@@ -157,7 +159,8 @@ class Reconciler:
         return is_quiet and not self._handler.is_outdated(report)
 
     def _has_open_orders(self) -> bool:
-        return any(life.order.venue == self.account for life in self._recorder.state.open_orders())
+        lives = self._recorder.state.open_orders()
+        return any(life.order.venue == self.account and not life.is_travelling for life in lives)
 
     def _answered(self, report: AccountReport) -> None:
         self.last = report

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from basis_daemon.domain.ledger import CashFlow, Entry
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import OrderState
+from basis_daemon.domain.transfer import TransferRow
 from basis_daemon.engine.codec import (
     AskedRow,
     BreakRow,
@@ -45,6 +46,7 @@ Row = (
     | OrderStateRow
     | PlanRow
     | TradeRow
+    | TransferRow
     | WithdrawalRow
     | CashFlow
 )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from basis_daemon.domain.errors import JournalError
-from basis_daemon.domain.instrument import Instrument, PositionKey
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause, Entry, Ledger, entry_of_cash_flow, entry_of_trade, opening_id
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
 from basis_daemon.domain.trade import OrderState, Trade, advance
+from basis_daemon.domain.transfer import TransferRow
 from basis_daemon.engine.codec import (
     AskedRow,
     BreakRow,
@@ -60,6 +61,7 @@ ROWS: dict[RecordKind, type] = {
     RecordKind.ORDER_STATE: OrderStateRow,
     RecordKind.PLAN: PlanRow,
     RecordKind.TRADE: TradeRow,
+    RecordKind.TRANSFER: TransferRow,
     RecordKind.WITHDRAWAL: WithdrawalRow,
 }
 """What a journal row of each kind holds, where that is a row type of its own."""
@@ -92,6 +94,7 @@ class BookState:
         self.halts: dict[PositionKey, str] = {}
         self.withdrawals: dict[str, WithdrawalRow] = {}
         self.asked_until: dict[str, datetime] = {}
+        self.transfers: dict[str, TransferRow] = {}
         self._folds: dict[type, Callable[[Any], object]] = {
             AskedRow: self.asked,
             BreakRow: self.move_break,
@@ -106,6 +109,7 @@ class BookState:
             OrderStateRow: self.move_order,
             PlanRow: self.move_plan,
             TradeRow: self.book,
+            TransferRow: self._step,
             WithdrawalRow: self._wish,
         }
 
@@ -136,7 +140,7 @@ class BookState:
         if row.entry is not None and self.ledger.apply(row.entry):
             is_new = True
             self.trade_count += bool(trade.qty_base)
-            for account in {trade.account, *(key.venue for key in trade.deltas)}:
+            for account in {trade.account, *(key.venue for key in trade.deltas if key.kind is not Kind.TRANSIT)}:
                 last = self.last_trade_time.get(account, EPOCH)
                 self.last_trade_time[account] = max(last, trade.venue_time)
         if (life := self.orders.get(trade.order_id)) is not None:
@@ -235,6 +239,17 @@ class BookState:
                 del living[order_id]
         return list(living.values())
 
+    def arriving(self) -> Mapping[PositionKey, tuple[Decimal, ...]]:
+        """What may show at an account before it is booked: each transfer at its target, or back at its source."""
+        found: dict[PositionKey, tuple[Decimal, ...]] = {}
+        for life in self.open_orders():
+            if life.is_travelling:
+                targets = {key: life.in_transit for key, amount in life.order.expected_deltas.items() if amount > 0}
+                sources = {key: -amount for key, amount in life.deltas.items() if amount < 0}
+                for key, amount in (targets | sources).items():
+                    found[key] = (*found.get(key, ()), amount)
+        return found
+
     def in_doubt(self) -> tuple[str, ...]:
         """Ids whose outcome no venue has told us."""
         return tuple(life.order.order_id for life in self.open_orders() if life.is_in_doubt)
@@ -278,6 +293,13 @@ class BookState:
 
     def _wish(self, row: WithdrawalRow) -> None:
         self.withdrawals[row.wish_id] = row
+
+    def _step(self, row: TransferRow) -> None:
+        """Raises IllegalTransitionError for a step that cannot follow. What ended long ago goes."""
+        if (known := self.transfers.get(row.order_id)) is not None:
+            known.check_next(row.step)
+        self.transfers[row.order_id] = row
+        self.transfers = {name: one for name, one in self.transfers.items() if one.is_kept(row.at)}
 
     def _latch(self, row: GuardRow) -> None:
         self.guard = row
@@ -327,6 +349,7 @@ class BookState:
                 halts=self.halts,
                 withdrawals=self.withdrawals,
                 asked_until=self.asked_until,
+                transfers=self.transfers,
             )
         )
 
@@ -342,7 +365,7 @@ class BookState:
         for name in (
             "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "foreign_orders",
             "guard", "trade_count", "last_trade_time", "last_valuations", "openings", "halts", "withdrawals",
-            "asked_until",
+            "asked_until", "transfers",
         ):  # fmt: skip
             setattr(state, name, getattr(row, name))
         return state

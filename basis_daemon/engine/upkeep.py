@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
-from basis_daemon.ports import KillPoint, Probe, Prunable, RecordKind, pass_by
+from basis_daemon.ports import KillPoint, Probe, RecordKind, pass_by
 
 FORGET_MAX = 100
 """Orders that leave memory in one look: faster than the risk gate lets new ones come."""
 
 ALARM_EVERY = 60
 """Looks between two alarms of a disk that stays full."""
+
+
+class Prunable(Protocol):
+    """A journal whose old rows may go."""
+
+    def pruning_due(self) -> str | None:
+        """Payload of the pruning row to record now, or None when nothing more may go."""
+        ...
+
+    def prune(self) -> None:
+        """Begin to take what the newest pruning row seals; never blocks."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,9 @@ class VenueManager:
         return self._budget.unhedged_max_s
 
     def stop(self, plan_id: str) -> None:
-        """Let the plan finish the clip it is in and send nothing more."""
+        """Let the plan finish the clip it is in and send nothing more; what is on its way arrives by itself."""
         self._stopped.add(plan_id)
+        self._runner.let_go(plan_id)
 
     def check(self, orders: Sequence[Order]) -> tuple[Batch, ...]:
         """The plan's batches; raises PlanRefusedError before anything is sent for what could not be executed whole."""
@@ -98,6 +99,7 @@ class VenueManager:
             return PlanState.DONE
         finally:
             self._stopped.discard(plan_id)
+            self._runner.ended(plan_id)
             self._defence.discard(plan_id)
 
     async def _run_batch(self, batch: Batch, timestamp: datetime, plan_id: str, scope: TaskScope | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from basis_daemon.domain.ledger import Cause, Entry
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.trade import OrderState
+from basis_daemon.domain.transfer import TransferRow, TransferStep
 from basis_daemon.engine.codec import (
     DecisionRow,
     ForeignOrderRow,
@@ -48,6 +50,7 @@ ACTIONS = (
     "halt",
     "guard",
     "withdraw",
+    "transfer",
     "flow_out",
     "memory",
     "decision",
@@ -88,6 +91,7 @@ def visible(state: BookState) -> dict[str, Any]:
         "trades": (state.trade_count, state.last_trade_time),
         "valuation": state.last_valuations,
         "withdrawals": state.withdrawals,
+        "transfers": state.transfers,
     }
 
 
@@ -105,6 +109,18 @@ def _grow_old(rig: Rig, action: str) -> None:
         rig.recorder.asked(account, rig.state.market_time)
 
 
+def _begin_to_leave(rig: Rig, number: int, action: str) -> None:
+    """Capital that is to go, or money on its way to the wallet."""
+    recorder = rig.recorder
+    if action == "withdraw":
+        recorder.record(WithdrawalRow(f"wish-{number}", "s", D(300), D(300), (CASH,)), "operator")
+        return
+    name, at = f"{number:032x}", START + timedelta(days=number)
+    row = TransferRow(name, "binance", "wallet", "USDT", "ethereum", "0x1", D(5), D(0), D(9), D(0), at)
+    recorder.record(row, name)
+    recorder.record(replace(row, step=TransferStep.DONE if number % 2 else TransferStep.UNKNOWN), name)
+
+
 def _write(rig: Rig, number: int, action: str) -> None:
     """What moves no money."""
     recorder = rig.recorder
@@ -119,8 +135,8 @@ def _write(rig: Rig, number: int, action: str) -> None:
             recorder.record(
                 ForeignOrderRow("binance", f"theirs-{number % 3}", "external", is_open=number % 2 == 1), "s"
             )
-        case "withdraw":
-            recorder.record(WithdrawalRow(f"wish-{number}", "s", D(300), D(300), (CASH,)), "operator")
+        case "withdraw" | "transfer":
+            _begin_to_leave(rig, number, action)
         case "memory":
             recorder.record(MemoryRow("s", f'{{"seen": {number}}}'), "s")
         case "decision":

@@ -17,7 +17,8 @@ from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order import OrderOperation, Side
 from basis_daemon.domain.position import MarginReport
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.venues.cex.binance_capital import spot_deposit, spot_withdrawal
+from basis_daemon.venues.cex.binance_capital import CAPITAL_CALLS
+from basis_daemon.venues.cex.binance_custody import CUSTODY
 from basis_daemon.venues.cex.binance_forced import origin_of
 from basis_daemon.venues.cex.frames import (
     AccountMoved,
@@ -282,12 +283,13 @@ def usdm_cash_flow(account: str, row: Row) -> CashFlow | None:
 def _verdicts() -> dict[str, tuple[Verdict, ...]]:
     refused = {
         ErrorClass.RATE_LIMITED: "-1003 -1008 -1015",
-        ErrorClass.INSUFFICIENT: "-2018 -2019 -4050 -4051",
+        ErrorClass.INSUFFICIENT: "-2018 -2019 -4026 -4050 -4051",
         ErrorClass.AUTH: "-1002 -1022 -2014 -2015",
         ErrorClass.MARKET_CLOSED: "-4108 -4140",
         ErrorClass.RETRYABLE: "-2021 -4131 -5021 -5022",
         ErrorClass.BAD_PARAMS: "-1013 -1100 -1101 -1102 -1104 -1105 -1106 -1111 -1115 -1116 -1117 -1121 -2022 -2027 "
-        "-4003 -4004 -4005 -4013 -4014 -4015 -4016 -4024 -4061 -4118 -4164",
+        "-4001 -4003 -4004 -4005 -4007 -4013 -4014 -4015 -4016 -4018 -4019 -4021 -4022 -4023 -4024 -4028 -4033 -4035 "
+        "-4061 -4118 -4164",
     }
     table: dict[str, tuple[Verdict, ...]] = {
         code: (Verdict(Fate.REJECTED, error_class, is_about_terms=code in TERMS_CODES),)
@@ -323,10 +325,8 @@ _SPOT = AccountQuirks(
     decode=decode,
     read_wallet=spot_wallet,
     balance_params={"omitZeroBalances": "true"},
-    capital_calls=(
-        ("sapiGetCapitalDepositHisrec", spot_deposit),
-        ("sapiGetCapitalWithdrawHistory", spot_withdrawal),
-    ),
+    capital_calls=CAPITAL_CALLS,
+    custody=CUSTODY,
     fee_call="privateGetAccountCommission",
     read_fees=spot_fees,
 )

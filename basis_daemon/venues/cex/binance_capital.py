@@ -47,3 +47,6 @@ def _capital(account: str, name: str, coin: str, amount: Decimal, at: datetime, 
 def _second(text: str) -> datetime:
     """The venue writes these stamps as UTC without saying so."""
     return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+
+
+CAPITAL_CALLS = (("sapiGetCapitalDepositHisrec", spot_deposit), ("sapiGetCapitalWithdrawHistory", spot_withdrawal))

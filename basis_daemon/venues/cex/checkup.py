@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from basis_daemon.domain.check import Check, Light, red, yellow
 from basis_daemon.domain.errors import ConfigError, ErrorClass, InvalidOrderError, VenueUnreachableError
 from basis_daemon.ports import TaskScope
-from basis_daemon.venues.cex import checks_of_account, checks_of_market
+from basis_daemon.venues.cex import checks_of_account, checks_of_custody, checks_of_market
 from basis_daemon.venues.cex.examined import Examined
 from basis_daemon.venues.cex.network import SandboxNetworkError
 from basis_daemon.venues.cex.outcome import CallError
@@ -26,6 +26,11 @@ _PASSING = frozenset({Fate.UNKNOWN, Fate.NOT_SENT})
 """Silence may pass: asked again before it is called a fault."""
 
 
+def _always(_: Examined) -> bool:
+    """Whatever the configuration says."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One check. ``needs`` must not be red before it is asked; ``is_private`` ones ask in the name of an account."""
@@ -35,6 +40,7 @@ class Step:
     remedy: str
     needs: tuple[str, ...] = (REACH,)
     is_private: bool = True
+    is_wanted: Callable[[Examined], bool] = _always
 
 
 _ASK = "see whether the exchange reports trouble, then ask again"
@@ -46,6 +52,9 @@ STEPS: Sequence[Step] = (
     Step(KEY, checks_of_account.key, "make a new key at the exchange and put it where key_file and secret_file point"),
     Step(RIGHTS, checks_of_account.rights, _ASK, _SIGNED),
     Step("ip", checks_of_account.ip, _ASK, _SIGNED),
+    Step("deposit_address", checks_of_custody.deposit_address, _ASK, _SIGNED, is_wanted=checks_of_custody.is_wanted),
+    Step("ways", checks_of_custody.ways, _ASK, _SIGNED, is_wanted=checks_of_custody.is_wanted),
+    Step("whitelist", checks_of_custody.whitelist, _ASK, _SIGNED, is_wanted=checks_of_custody.is_wanted),
     Step("balances", checks_of_account.balances, _ASK, _SIGNED),
     Step("fees", checks_of_market.fees, _ASK, _LISTED, is_private=False),
     Step(TIERS, checks_of_market.tiers, _ASK, _LISTED, is_private=False),
@@ -66,7 +75,7 @@ async def examine(venue: CEXVenue, name: str, scope: TaskScope) -> list[Check]:
     culprit_of: dict[str, str] = {}
     try:
         for step in STEPS:
-            if step.is_private and examined.is_read_only:
+            if not step.is_wanted(examined) or (step.is_private and examined.is_read_only):
                 continue
             blocked = next((culprit_of[need] for need in step.needs if need in culprit_of), None)
             check = await _line(examined, step) if blocked is None else _not_asked(examined, step, blocked)
@@ -80,7 +89,7 @@ async def examine(venue: CEXVenue, name: str, scope: TaskScope) -> list[Check]:
 
 def unopened(name: str, why: str) -> list[Check]:
     """The lines of a venue to which there is no way at all."""
-    step, *others = STEPS
+    step, *others = [one for one in STEPS if one.is_wanted is _always]
     line = f"{name}.{step.name}"
     found = [red(line, why, "a way to the exchange", step.remedy)]
     return found + [_blocked(f"{name}.{other.name}", line) for other in others]

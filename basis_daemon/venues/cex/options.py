@@ -38,6 +38,15 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class CustodyWish:
+    """What shall cross between the spot account and a wallet: addresses, and the first transfer of each coin."""
+
+    deposit_address: str
+    wallet: str
+    first_max: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
 class CEXOptions:
     """One key of one exchange. Quantities are seconds of process time unless the name says otherwise.
 
@@ -80,6 +89,7 @@ class CEXOptions:
     is_read_only: bool = False
     rights: frozenset[str] = frozenset({"trade", "transfer"})
     terms: Terms | None = None
+    custody: CustodyWish | None = None
     probe: Probe = pass_by
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.trade import Origin
 from basis_daemon.venues.cex.frames import BookDelta, FrameEvent, Row, WalletView
 from basis_daemon.venues.cex.options import Fees
+from basis_daemon.venues.transfers.ends import Deposit, Way, Withdrawal
 
 
 class Stream(StrEnum):
@@ -90,6 +91,29 @@ def no_fees(row: Row) -> Fees:
 
 
 @dataclass(frozen=True, slots=True)
+class CustodyQuirks:
+    """How a spot account is asked about coin that comes and goes over a chain; the readers are pure.
+
+    ``network`` is ccxt's name of Ethereum and ``network_id`` the exchange's own. ``client_id`` and ``tx_id`` are the
+    parameters by which its records find one withdrawal of ours and one transaction's deposits. ``read_way`` takes the
+    answer of ``ways_call`` and a coin.
+    """
+
+    network: str
+    network_id: str
+    client_id: str
+    tx_id: str
+    ways_call: str
+    withdrawals_call: str
+    deposits_call: str
+    address_call: str
+    whitelist_call: str
+    read_way: Callable[[Any, str], Way]
+    read_withdrawal: Callable[[Row], Withdrawal]
+    read_deposit: Callable[[Row], Deposit]
+
+
+@dataclass(frozen=True, slots=True)
 class AccountQuirks:
     """One wallet with its own keys in the book. The callables are pure; they raise ValueError or KeyError on nonsense.
 
@@ -102,7 +126,7 @@ class AccountQuirks:
     ordinary order that it became. ``listing_call`` tells what is listed, for one symbol if it ``lists_one_symbol``, in
     raw rows that ccxt can parse. ``read_delta`` reads a frame of book changes that we can work in ourselves (None: it
     is ccxt's to handle). ``capital_calls`` are (call, reader of a raw row, by account) of deposits and withdrawals,
-    asked for ``capital_window`` at once.
+    asked for ``capital_window`` at once. ``custody`` is how coin comes and goes over a chain (None: not by us).
     ``countdown_call`` sets the dead man's switch of a symbol to so many milliseconds (None: there is none).
     """
 
@@ -136,6 +160,7 @@ class AccountQuirks:
     capital_window: timedelta = timedelta(days=80)
     page_window: timedelta = timedelta(days=1)
     page_rows: int = 1000
+    custody: CustodyQuirks | None = None
     is_up_when_connected: bool = False
     lists_one_symbol: bool = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 
@@ -12,6 +12,7 @@ from basis_daemon.ports import Clock, TaskScope, TradeSink
 from basis_daemon.venues.cex.account import CEXAccountSource
 from basis_daemon.venues.cex.boot import learn_market_time, read_instruments
 from basis_daemon.venues.cex.ccxt_client import client_pair
+from basis_daemon.venues.cex.custody import CEXCustody
 from basis_daemon.venues.cex.dead_man import DeadManSwitch, OpenOrders
 from basis_daemon.venues.cex.desk import Desk, MarketTime
 from basis_daemon.venues.cex.feed import CEXFeed
@@ -74,6 +75,12 @@ class CEXVenue:
         """Moves between this venue's wallets. Raises ConfigError when the wallet that signs them is not in use."""
         desk = self._desk(self._quirks.transfer_account)
         return TransferExecutionInterface(desk, self._quirks.accounts, self.market_time, on_trade)
+
+    def custody(self, is_own_deposit: Callable[[str], bool]) -> CEXCustody:
+        """How coin comes and goes over a chain. Raises ConfigError where the exchange, or its play money, cannot."""
+        desk = self._desk(self._quirks.transfer_account)
+        desk.is_own_deposit = is_own_deposit
+        return CEXCustody(desk, self.market_time)
 
     async def open(self) -> None:
         """A session and two clients per wallet. Raises ConfigError when hosts and modes do not match."""

@@ -16,7 +16,7 @@ from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.ports import Clock, TradeSink
 from basis_daemon.venues.chain.addresses import AddressBook
 from basis_daemon.venues.chain.chain_trades import beside, included, receipt_of, taken_back, unfilled
-from basis_daemon.venues.chain.deltas import Moved, Receipt, moved
+from basis_daemon.venues.chain.deltas import Amounts, Moved, Receipt, moved
 from basis_daemon.venues.chain.names import order_of, reversal_id, trade_id
 from basis_daemon.venues.chain.reverts import Revert
 from basis_daemon.venues.chain.transactions import Attempt, TxEvent, TxRow
@@ -102,12 +102,16 @@ class Bookings:
     def _trade(self, row: TxRow, receipt: Receipt, why: Revert | None) -> Trade:
         now, order = self._clock.wall(), self._orders.get(row.order_id)
         if order is None:
-            return beside(order_of(row.order_id), receipt, self.moved(receipt).deltas, now)
+            return beside(order_of(row.order_id), receipt, self._deltas(receipt), now)
         if row.attempt is Attempt.CANCEL:
             return unfilled(order, receipt, OrderState.CANCELLED, None, now)
         if not receipt.is_success:
             return unfilled(order, receipt, OrderState.REJECTED, why, now)
-        return included(order, receipt, in_transit(order, self.moved(receipt).deltas, self._book), now)
+        return included(order, receipt, self._deltas(receipt), now)
+
+    def _deltas(self, receipt: Receipt) -> Amounts:
+        """What it moved, with what is on its way to an account of ours."""
+        return in_transit(receipt, self.moved(receipt).deltas, self._book)
 
     def _take_back(self, row: TxRow) -> None:
         receipt = self._receipts.pop(_at(row.hash, row.block_hash), None)

@@ -53,12 +53,15 @@ def included(order: Order, receipt: Receipt, deltas: Amounts, recv_time: datetim
     """The order's one fill."""
     given, taken = _exchanged(order, deltas)
     state = OrderState.SETTLED if order.operation is O.TRANSFER else OrderState.FILLED
+    is_travelling = _is_travelling(deltas)
+    if is_travelling:
+        state = OrderState.PENDING
     return Trade(
         trade_id=trade_id(receipt.tx_hash, receipt.block.hash),
         order_id=order.order_id,
         account=order.venue,
         instrument=order.instrument,
-        status=TradeStatus.FILLED,
+        status=TradeStatus.PENDING if is_travelling else TradeStatus.FILLED,
         order_state=state,
         price=taken / given if given and taken else None,
         qty_base=given,
@@ -132,8 +135,12 @@ def _origin(order: Order, deltas: Amounts) -> Origin:
     """A reward comes for nothing, and what goes to somebody else is gone; all else stays ours in another form."""
     if order.operation is O.CLAIM_REWARD:
         return Origin.REWARD
-    is_ours = any(key.kind is Kind.TRANSIT for key in deltas)
-    return Origin.PAYOUT if order.operation is O.TRANSFER and not is_ours else Origin.ORDER
+    return Origin.PAYOUT if order.operation is O.TRANSFER and not _is_travelling(deltas) else Origin.ORDER
+
+
+def _is_travelling(deltas: Amounts) -> bool:
+    """True for what goes to an account of ours: it is not there because it left here."""
+    return any(key.kind is Kind.TRANSIT for key in deltas)
 
 
 def _exchanged(order: Order, deltas: Amounts) -> tuple[Decimal, Decimal]:
