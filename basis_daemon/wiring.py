@@ -32,6 +32,7 @@ from basis_daemon.wiring_journal import HeldBack, drill, journal_name, make_alar
 from basis_daemon.wiring_limits import disk_watch
 from basis_daemon.wiring_logs import logged
 from basis_daemon.wiring_purse import chain_venues, open_purse, wallet_leases
+from basis_daemon.wiring_transfers import make_bridge
 from basis_daemon.wiring_venues import account_leases, make_venues
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def _machine(
         disk=partial(disk_watch, settings),
         memory_share=MemoryWatch().share,
         probe=probe,
+        bridge=lambda found, recorder: make_bridge(settings, found, recorder, clock, alarm, probe),
     )
 
 

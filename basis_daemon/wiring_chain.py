@@ -23,6 +23,7 @@ from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.venues.cex.lease import AccountLease
 from basis_daemon.venues.chain.account import AccountPolicy
 from basis_daemon.venues.chain.addresses import AddressBook, sandbox_book, shipped
+from basis_daemon.venues.chain.arrivals import WalletEnd
 from basis_daemon.venues.chain.chain_execution import GasCaps
 from basis_daemon.venues.chain.endpoint import EndpointOptions, newest_header
 from basis_daemon.venues.chain.rpc import PoolPolicy
@@ -187,6 +188,7 @@ def chain_venue(
     return Venue(
         wallet.sources, routes, feed, dict, groups=wallet.groups(), chain=purse.chain.book.network,
         needed_from=transactions.needed_from,
+        wallet=WalletEnd(purse.chain.rpc, purse.chain.book, purse.signer.address),
     )  # fmt: skip
 
 
@@ -218,9 +220,9 @@ def _options(settings: Settings, chain: ChainSettings) -> ChainOptions:
         ready = SandboxChainReady.read(settings.sandbox.chain_ready_file)
         endpoint = EndpointOptions("sandbox", SecretStr(ready.rpc_url), SecretStr(ready.ws_url))
         track = TrackPolicy(confirmations=SANDBOX_CONFIRMATIONS, replace_after=chain.stuck_blocks)
-        book = _with_recipients(sandbox_book(ready.world_file), chain.recipients)
+        book = _with_recipients(sandbox_book(ready.world_file), settings, chain)
         return ChainOptions([endpoint], book, book.genesis_hash or "", PoolPolicy(), AccountPolicy(track=track), gas)
-    book = _with_recipients(shipped(chain.network), chain.recipients)
+    book = _with_recipients(shipped(chain.network), settings, chain)
     track = TrackPolicy(confirmations=chain.confirmations, replace_after=chain.stuck_blocks)
     return ChainOptions(
         _endpoints(chain), book, book.genesis_hash or "", PoolPolicy(head_age_max_s=HEAD_AGE_MAX_S),
@@ -233,6 +235,11 @@ def _endpoints(chain: ChainSettings) -> list[EndpointOptions]:
     return [EndpointOptions(name, url, is_private=hides) for name, url, hides in named if url is not None]
 
 
-def _with_recipients(book: AddressBook, recipients: Mapping[str, str]) -> AddressBook:
-    entries = {name: {"address": address, "is_ours": False} for name, address in recipients.items()}
+def _with_recipients(book: AddressBook, settings: Settings, chain: ChainSettings) -> AddressBook:
+    """The book with those whom the operator pays, and the exchange accounts that stay ours."""
+    entries = {name: {"address": address, "is_ours": False} for name, address in chain.recipients.items()}
+    if (transfers := settings.enabled_transfers) is not None:
+        for name, venue in transfers.venues.items():
+            account = settings.venues[name].accounts.spot
+            entries[account] = {"address": venue.deposit_address, "is_ours": True}
     return AddressBook.model_validate({**book.model_dump(), "recipients": entries})

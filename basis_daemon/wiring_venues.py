@@ -33,13 +33,14 @@ from basis_daemon.venues.cex.checkup import examine, unopened
 from basis_daemon.venues.cex.lease import AccountLease
 from basis_daemon.venues.cex.limiter import WeightLimiter
 from basis_daemon.venues.cex.network import SandboxNetwork, sandbox_from_ready_file
-from basis_daemon.venues.cex.options import CEXOptions, Fees, Note, Terms, ignore_note
+from basis_daemon.venues.cex.options import CEXOptions, CustodyWish, Fees, Note, Terms, ignore_note
 from basis_daemon.venues.cex.venue import CEXVenue
 from basis_daemon.venues.paper.feed import PaperFeed
 from basis_daemon.venues.paper.venue import PaperAccountSpec, PaperTerms, PaperVenue
 from basis_daemon.wiring_book import Routes, Venue
 from basis_daemon.wiring_exchanges import EXCHANGES, sandbox_credentials
 from basis_daemon.wiring_limits import tiers_of
+from basis_daemon.wiring_purse import wallet_address
 
 _MB = 1_000_000
 
@@ -152,7 +153,7 @@ def _at_exchange(exchange: CEXVenue) -> Venue:
         return [*trades, *((account, transfers) for account in exchange.accounts)]
 
     sources = [exchange.source(account) for account in exchange.accounts]
-    return Venue(sources, routes, exchange.feed, lambda: _dead_men(exchange))
+    return Venue(sources, routes, exchange.feed, lambda: _dead_men(exchange), custody=exchange.custody)
 
 
 def _on_paper(exchange: CEXVenue, paper: PaperSettings, leverage: int, book: BookState, clock: SystemClock) -> Venue:
@@ -202,10 +203,21 @@ def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe:
         demo_trading=mode is Mode.TESTNET,
         is_read_only=is_paper,
         rights=frozenset(right.value for right in venue.rights),
+        custody=_custody(settings, venue),
         terms=_terms(_paper(settings)) if is_paper and key is None else None,
         probe=probe,
         dead_man_s=float(settings.execution.dead_man_s),
     )
+
+
+def _custody(settings: Settings, venue: VenueSettings) -> CustodyWish | None:
+    """What may cross between this venue's spot account and the wallet."""
+    transfers, wallet = settings.enabled_transfers, wallet_address(settings)
+    name = next((name for name, known in settings.venues.items() if known is venue), "")
+    if transfers is None or wallet is None or name not in transfers.venues:
+        return None
+    own = transfers.venues[name]
+    return CustodyWish(own.deposit_address, wallet, {c.upper(): bounds.first_max for c, bounds in own.coins.items()})
 
 
 def _network(settings: Settings) -> SandboxNetwork | None:

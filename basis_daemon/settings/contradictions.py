@@ -10,6 +10,7 @@ from basis_daemon.settings.families import strategy_parameters, trades_at_exchan
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import JournalSettings, Mode, Settings
 from basis_daemon.settings.paper import paper_faults
+from basis_daemon.settings.transfer_faults import transfer_faults
 from basis_daemon.strategies.onchain_parameters import OnchainParameters
 from basis_daemon.strategies.parameters import BasisParameters
 
@@ -29,7 +30,7 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
         why = f"a value, because sandbox.{given} is given: the two go together"
         faults.append(_fault(f"sandbox.{missing}", "nothing", why, where))
     faults += _journal_faults(settings.journal, where) + _chain_faults(settings, where)
-    faults += _account_faults(settings, where) + _owner_faults(settings, where)
+    faults += _account_faults(settings, where) + _owner_faults(settings, where) + transfer_faults(settings, where)
     for name in settings.enabled_strategies:
         parameters, key = strategy_parameters(settings, name), f"strategies.{name}.params"
         if not isinstance(parameters, BasisParameters):
@@ -55,14 +56,16 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
 
 
 def _chain_faults(settings: Settings, where: Where) -> list[Fault]:
-    """A strategy that lives on the chain needs one, and a wallet belongs to one strategy."""
+    """A strategy that lives on the chain needs one, and a wallet belongs to one, which may trade at exchanges."""
     on_chain = [name for name in settings.enabled_strategies if not trades_at_exchanges(settings, name)]
+    crossing = [name for name in settings.enabled_strategies if any(v.network for v in weighed(settings, name))]
+    owners = list(dict.fromkeys([*on_chain, *crossing]))
     faults = []
     if on_chain and settings.enabled_chain is None:
         why = f"a chain, because strategies.{on_chain[0]} lives there"
         faults.append(_fault("chain", "nothing", why, where))
-    for name in on_chain[1:]:
-        why = f"false: a wallet belongs to one strategy, and strategies.{on_chain[0]} has this one"
+    for name in owners[1:]:
+        why = f"false: a wallet belongs to one strategy, and strategies.{owners[0]} has this one"
         faults.append(_fault(f"strategies.{name}.enabled", "true", why, where))
     for name in on_chain:
         if (kind := settings.enabled_strategies[name].kind) in REHEARSED and settings.mode is not Mode.SANDBOX:

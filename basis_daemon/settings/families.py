@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,7 @@ from basis_daemon.settings.document import Tree
 from basis_daemon.settings.explain import Node, Where, explain, found_text, plain, unknown_key
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Settings
+from basis_daemon.settings.transfers import NETWORK
 from basis_daemon.strategies import STRATEGIES
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.strategies.onchain_parameters import (
@@ -81,7 +83,18 @@ def strategy_parameters(settings: Settings, name: str) -> BaseModel:
     accounts = {
         venue_name: (venue.accounts.spot, venue.accounts.derivatives) for venue_name, venue in settings.venues.items()
     }
-    return _build(strategy.kind, strategy.params, accounts)
+    return _build(strategy.kind, strategy.params, accounts, _ways(settings))
+
+
+def _ways(settings: Settings) -> dict[str, dict[str, object]]:
+    """How each venue that money may leave is reached from the wallet; a strategy plans with its cost and time."""
+    transfers = settings.enabled_transfers
+    if transfers is None:
+        return {}
+    return {
+        name: {"network": NETWORK, "withdrawal_fee_usdt": venue.withdrawal_fee_usdt, "route_eta_h": transfers.eta_h}
+        for name, venue in transfers.venues.items()
+    }
 
 
 def make_strategies(settings: Settings) -> list[BookStrategy]:
@@ -216,14 +229,19 @@ def _weight_faults(key: str, weights: object, venues: Mapping[str, bool], where:
     return faults
 
 
-def _build(kind: str, params: Mapping[str, Any], accounts: Mapping[str, tuple[str, str]]) -> BaseModel:
+def _build(
+    kind: str,
+    params: Mapping[str, Any],
+    accounts: Mapping[str, tuple[str, str]],
+    ways: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
+) -> BaseModel:
     family = FAMILIES[kind]
     values = {name: value for name, value in params.items() if name != WEIGHTS}
     if family.weighs:
         weights = params[WEIGHTS]
         values["venues"] = tuple(
-            BasisVenue(name=name, spot_account=spot, perp_account=perp, weight=Decimal(weights[name]))
-            for name, (spot, perp) in accounts.items()
-            if weights.get(name)
+            BasisVenue.model_validate({**own, "weight": Decimal(weights[own["name"]]), **ways.get(own["name"], {})})
+            for own in ({"name": n, "spot_account": s, "perp_account": p} for n, (s, p) in accounts.items())
+            if weights.get(own["name"])
         )
     return family.parameters.model_validate({**values, **family.fixed})

@@ -15,6 +15,7 @@ from basis_daemon.ports import KillPoint
 from basis_daemon.settings.chain import ChainSettings
 from basis_daemon.settings.replay import ReplaySettings
 from basis_daemon.settings.section import Name, Number, Section, count, given, number
+from basis_daemon.settings.transfers import TransferSettings
 from basis_daemon.telemetry import LogFormat, LogLevel
 
 SECRET_LENGTH_MIN = 8
@@ -319,6 +320,8 @@ class Settings(BaseSettings):
     """Exchanges and sub-accounts by the name that strategies know them by; each belongs to one strategy."""
     chain: ChainSettings | None = None
     """The wallet on the chain; strategies that lend, stake or borrow need it."""
+    transfers: TransferSettings | None = None
+    """The ways between exchanges and the wallet."""
     strategies: Mapping[Name, StrategySettings] = Field(min_length=1)
     """Strategy instances by name."""
     risk: RiskSettings = RiskSettings()
@@ -370,6 +373,11 @@ class Settings(BaseSettings):
     def enabled_chain(self) -> ChainSettings | None:
         """The chain, when it is connected."""
         return self.chain if self.chain is not None and self.chain.enabled else None
+
+    @property
+    def enabled_transfers(self) -> TransferSettings | None:
+        """The ways between exchanges and the wallet, when they are open."""
+        return self.transfers if self.transfers is not None and self.transfers.enabled else None
 
     @property
     def enabled_strategies(self) -> dict[str, StrategySettings]:

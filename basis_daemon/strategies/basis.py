@@ -163,6 +163,9 @@ def _needed(p: BasisParameters) -> Iterator[tuple[OrderOperation, str]]:
         if not venue.is_unified:
             yield OrderOperation.TRANSFER, venue.spot_account
             yield OrderOperation.TRANSFER, venue.perp_account
+        if venue.network is not None:
+            yield OrderOperation.TRANSFER, venue.spot_account
+            yield OrderOperation.TRANSFER, WALLET_CASH.venue
 
 
 def _declared(parameters: BasisParameters) -> Declared:
