@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basis_daemon.domain.errors import IllegalTransitionError, OrderRejectedError
+from basis_daemon.domain.exposure import build_exposure
 from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.market import BookTick, DecisionIds, MarketSnapshot
 from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.plan import PlanState
+from basis_daemon.domain.position import PositionBook
 from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
 from basis_daemon.domain.transfer import KEPT, NEXT, Route, RouteBook, TransferRow, TransferStep
 from basis_daemon.engine.follower import Follower
@@ -25,7 +28,7 @@ from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.ports import Evidence, Finding
 from basis_daemon.tasks import TaskTree
 from tests.engine.support import BUDGET, Rig
-from tests.venues.paper_support import CASH, START, WALLET, D, transfer_order
+from tests.venues.paper_support import CASH, SPOT_BTC, START, WALLET, D, transfer_order
 
 TARGET = PositionKey("wallet:token:USDT")
 TRANSIT = PositionKey(f"{WALLET}:transit:USDT")
@@ -163,3 +166,16 @@ def test_what_was_let_out_within_a_day_is_never_more_than_the_book_allows(amount
         rows.append(row(TransferStep.DONE, order_id=order.order_id, amount=sent, at=now))
         assert sent <= (300 if len(rows) > 1 else 20)
         assert sum(one.amount for one in rows if one.at > now - timedelta(days=1)) <= 700
+
+
+@pytest.mark.feature("T03", part="exposure")
+def test_what_left_an_exchange_is_in_equity_and_no_part_of_either_balance() -> None:
+    ether = PositionKey("binance:spot:ETH")
+    book = BookTick(ether, START, 0, ((D(2499), D(9)),), ((D(2501), D(9)),))
+    terms = {ether: replace(SPOT_BTC, key=ether, base="ETH")}
+    market = MarketSnapshot(START, DecisionIds("test", 1, 1), terms, {ether: book}, {}, {}, None)
+    holdings = {CASH: D(90), TRANSIT: D(10), PositionKey("binance:transit:ETH"): D(2)}
+    seen = build_exposure(PositionBook(1, START, holdings, {}), market)
+    assert seen.equity_usdt == 90 + 10 + 2 * 2500
+    assert seen.net_delta["ETH"] == 2
+    assert (seen.holdings[CASH], ether in seen.holdings) == (D(90), False)
