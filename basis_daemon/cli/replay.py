@@ -15,9 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer, out_of_the_tree
+from basis_daemon.clock import SystemClock
 
 if TYPE_CHECKING:
     from basis_daemon.simulation.path import Point
+    from basis_daemon.simulation.replay import Told
     from basis_daemon.simulation.run import Span
 
 app = typer.Typer()
@@ -41,6 +43,12 @@ def replay(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Mode paper: capital, fees, tiers, parameters, conventions.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a self-contained HTML report here; of several windows one each.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the journals here, a directory for each window, to ask `why` and `pnl`.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play recorded hours through the daemon's own engine, risk and ledger, against a simulated exchange.
@@ -63,13 +71,44 @@ def replay(
         end=None if end is None else read_instant("--to", end, is_end=True),
         config=config or CONFIG,
     )
+    told: list[tuple[Told, float]] = []
+    console, clock = _progress_console(), SystemClock()
+    began_ns = clock.monotonic_ns()
+
+    def note(window: Told) -> None:
+        nonlocal began_ns
+        now_ns = clock.monotonic_ns()
+        told.append((window, (now_ns - began_ns) / 1_000_000_000))
+        began_ns = now_ns
+
     with out_of_the_tree():
-        outcome = play(asked, os.environ, _Spectator(_progress_console()), lambda _: None)
+        outcome = play(asked, os.environ, _Spectator(console), note)
+    _write_down(told, asked.strategy, report, keep, console)
     answer(outcome.document, as_json=as_json, shown=summary(outcome.document))
     if outcome.failed:
         said = "; ".join(f"{c.name}: found {c.found}, expected {c.expected} ({c.means})" for c in outcome.failed)
         typer.echo(f"failed: {said}", err=True)
         raise typer.Exit(ExitCode.FAILED_CHECK)
+
+
+def _write_down(
+    told: list[tuple[Told, float]], strategy: str, report: Path | None, keep: Path | None, console: Console
+) -> None:
+    """Reports and journals of what was played."""
+    from basis_daemon.cli import replay_report  # noqa: PLC0415 - the page and its charts, for who wants one
+    from basis_daemon.simulation import keep as keeping  # noqa: PLC0415 - the same
+
+    for window, took_s in told:
+        if window.book is None:
+            continue
+        if report is not None:
+            file = replay_report.report_file(report, window.window.name, are_many=len(told) > 1)
+            replay_report.write(file, window, took_s)
+            console.print(f"report: {file}", style="dim")
+        if keep is not None:
+            rows = window.book[0].rows
+            file = keeping.keep(keep / window.window.name, f"{strategy}_replay", "", rows)
+            console.print(f"journal: {file}", style="dim")
 
 
 def _progress_console() -> Console:
@@ -117,8 +156,10 @@ def summary(document: dict[str, Any]) -> RenderableType:
 
 def _story(part: dict[str, Any]) -> list[RenderableType]:
     if part["missing"]:
-        yes = Text(f"holds with STALE, because there are no rows of: {', '.join(part['missing'])}", style="yellow")
-        return [yes]
+        said = f"holds with STALE, because there are no rows of: {', '.join(part['missing'])}"
+        if any(" spot " in name for name in part["missing"]):
+            said += "; replay.spot_stand_in may name a venue whose spot rows stand for it"
+        return [Text(said, style="yellow")]
     if not part["acts"]:
         return [Text(f"Nothing was traded, because: {part['why']}", style="yellow")]
     acts = Table.grid(padding=(0, 2))

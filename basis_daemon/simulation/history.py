@@ -188,10 +188,10 @@ def _bar(row: _Row) -> Bar:
     if at.minute or at.second or at.microsecond:
         raise row.fault("timestamp", "a full hour: the stamp of a bar is its open", "give hourly bars")
     first, high, low, last = (row.price(column) for column in ("open", "high", "low", "close"))
-    if high < max(first, low, last):
-        raise row.fault("high", "no price of the bar above it", "correct the bar")
+    if high < max(first, last):
+        raise row.fault("high", "no open or close above it", "correct the bar")
     if low > min(first, last):
-        raise row.fault("low", "no price of the bar below it", "correct the bar")
+        raise row.fault("low", "no open or close below it", "correct the bar")
     return Bar(at, first, high, low, last)
 
 

@@ -15,7 +15,7 @@ from basis_daemon.engine.book_view import ZERO, BookView, plain
 from basis_daemon.engine.views import equity_between, totals_by_cause
 from basis_daemon.engine.why import blocking_sentence
 from basis_daemon.ports import RecordKind, StoredRecord
-from basis_daemon.simulation.run import Played
+from basis_daemon.simulation.run import Played, Span
 
 Json = dict[str, Any]
 YEAR = timedelta(days=365)
@@ -40,7 +40,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer to one window, or to several as one; ``view`` is the book of a single one."""
+    """The answer to one window, or to several as one."""
 
     document: Json
     checks: tuple[Check, ...]
@@ -63,6 +63,46 @@ def judge(played: Played, view: BookView, strategy: str, window: str) -> Outcome
         **_deeds(played, view, strategy),
         "decision_stream_sha256": digest(played.rows),
     }
+    return _judged(document)
+
+
+def held(
+    strategy: str,
+    window: str,
+    span: Span,
+    reasons: Mapping[str, int],
+    missing: Sequence[str],
+    why: str | None,
+    decision_stream_sha256: str,
+) -> Outcome:
+    """One window in which there was nothing to see: nothing was owned, risked or earned in it."""
+    days = Decimal((span.end - span.start) // timedelta(minutes=1)) / 1440
+    nothing = dict.fromkeys(
+        ("result_bp", "net_apr", "funding", "funding_bp", "fees", "slippage", "cost_bp", "max_drawdown", "unexplained",
+         "max_abs_delta", "max_abs_delta_settled", "delta_breach_seconds"), "0",
+    )  # fmt: skip
+    none = dict.fromkeys(("liquidations", "breaks", "denied", "fills", "in_doubt"), 0)
+    document: Json = {
+        "strategy": strategy,
+        "window": window,
+        "market_start": span.start.isoformat(),
+        "market_end": span.end.isoformat(),
+        "days": plain(days.quantize(_SHARE)),
+        **nothing,
+        **none,
+        **dict.fromkeys(("equity_start", "equity_end", "min_distance", "min_z")),
+        **{name: {} for name in ("pnl", "actions", "alarms", "positions", "venue_positions")},
+        "acts": [],
+        "decisions": dict(reasons),
+        "guard": "ACTIVE",
+        "missing": list(missing),
+        "why": why,
+        "decision_stream_sha256": decision_stream_sha256,
+    }
+    return _judged(document)
+
+
+def _judged(document: Json) -> Outcome:
     checks = tuple(_checks(document))
     document["ok"] = all(check.is_good for check in checks)
     document["checks"] = {check.name: check.is_good for check in checks}
@@ -180,6 +220,7 @@ def _deeds(played: Played, view: BookView, strategy: str) -> Json:
     seen = list(view.history.acted.values())
     done = [one.row for one in seen if not one.row.denied]
     positions = sorted(view.state.ledger.holdings().items())
+    theirs = sorted(played.gauge.exchange.wallets.balances.items())
     return {
         "actions": dict(sorted(Counter(row.assessment.reason.value for row in done).items())),
         "acts": [
@@ -193,6 +234,7 @@ def _deeds(played: Played, view: BookView, strategy: str) -> Json:
         "guard": view.state.guard.state.value,
         "alarms": dict(sorted(Counter(what for what, _ in played.alarms).items())),
         "positions": {str(key): plain(amount) for key, amount in positions if amount},
+        "venue_positions": {str(key): plain(amount) for key, amount in theirs if amount},
         "missing": [str(name) for name in played.missing],
         "why": blocking_sentence(view, strategy),
     }
@@ -206,3 +248,6 @@ def _checks(document: Json) -> Iterable[Check]:
         ("in_doubt", "the outcome of every order is known"),
     ):
         yield Check(name, str(document[name]), "0", means)
+    is_equal = document["positions"] == document["venue_positions"]
+    found = "equal" if is_equal else f"book {document['positions']}, venue {document['venue_positions']}"
+    yield Check("positions", found, "equal", "what the book holds is what the venue holds")

@@ -6,6 +6,7 @@ No clock of the machine is read, and nothing else may wake the loop: equal progr
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -36,15 +37,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """Begins at zero seconds. Threads and sockets are no part of it: what they take would cost no time."""
 
     def __init__(self) -> None:
-        self._now_s = 0.0
+        self.now_ns = 0
         super().__init__(_Leaping(self._leap))
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
-        return self._now_s
+        return self.now_ns / _NS
 
     def _leap(self, seconds: float) -> None:
-        self._now_s += seconds
+        """Always forward, if by a nanosecond: what is left of a span may be less than a float of years can add."""
+        self.now_ns += max(math.ceil(seconds * _NS), 1)
 
 
 class VirtualClock:
@@ -56,14 +58,14 @@ class VirtualClock:
 
     def __init__(self, loop: VirtualLoop, start: datetime) -> None:
         self._loop = loop
-        self._anchor, self._anchored_s = start.astimezone(UTC), loop.time()
+        self._anchor, self._anchored_ns = start.astimezone(UTC), loop.now_ns
 
     def wall(self) -> datetime:
         """Market time of the last point reached, and process time since."""
-        return self._anchor + timedelta(seconds=self._loop.time() - self._anchored_s)
+        return self._anchor + timedelta(microseconds=(self._loop.now_ns - self._anchored_ns) // 1000)
 
     def monotonic_ns(self) -> int:
-        return round(self._loop.time() * _NS)
+        return self._loop.now_ns
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -71,4 +73,4 @@ class VirtualClock:
     def reach(self, instant: datetime) -> None:
         """Put the wall clock forward; one that is ahead already stays where it is."""
         now = self.wall()
-        self._anchor, self._anchored_s = max(now, instant), self._loop.time()
+        self._anchor, self._anchored_ns = max(now, instant), self._loop.now_ns

@@ -29,9 +29,12 @@ def windows_of(directory: Path) -> list[Window]:
     """The window that ``directory`` is, or all of those inside it by name. Raises HistoryError when there is none."""
     if (directory / CANDLES).is_file():
         known = _index(directory.parent / INDEX)
-        return [Window(directory.name, directory, known.get(directory.resolve().name))]
+        name = directory.resolve().name
+        return [Window(name, directory, known.get(name))]
     if not directory.is_dir():
-        raise HistoryError(f"--history {directory}: found no such directory; expected a window, or a folder of windows")
+        beside = sorted(file.parent.name for file in directory.parent.glob(f"*/{CANDLES}"))
+        near = f"one of {', '.join(beside)}" if beside else "a window, or a folder of windows"
+        raise HistoryError(f"--history {directory}: found no such directory; expected {near}; correct the path")
     known = _index(directory / INDEX)
     found = sorted(file.parent for file in directory.glob(f"*/{CANDLES}"))
     if not found:
@@ -44,16 +47,19 @@ def windows_of(directory: Path) -> list[Window]:
 def span_of(window: Window, history: History, start: datetime | None, end: datetime | None) -> Span:
     """The instants to play: as told, else the window's own, else all that there is. Raises HistoryError for none."""
     stamps = history.stamps
-    if stamps is None:
-        raise HistoryError(f"{window.directory / CANDLES}: found no bar of any series that the strategy needs")
-    own = window.dates or Span(stamps[0], stamps[1] + HOUR)
+    own = window.dates or (Span(stamps[0], stamps[1] + HOUR) if stamps is not None else None)
+    if own is None:
+        raise HistoryError(
+            f"{window.directory / CANDLES}: found no bar of any series that the strategy needs; expected rows whose "
+            f"venue is a name under `venues` of the configuration; or a {INDEX} beside it that dates {window.name}"
+        )
     span = Span(start or own.start, end or own.end)
     if span.start >= span.end:
         raise HistoryError(
             f"--from {span.start.isoformat()} --to {span.end.isoformat()}: found a start that is not before the end; "
             f"expected an earlier --from or a later --to; window {window.name} runs {_words(own)}"
         )
-    if span.end <= stamps[0] or span.start > stamps[1]:
+    if stamps is not None and (span.end <= stamps[0] or span.start > stamps[1]):
         there = f"{stamps[0].isoformat()} to {(stamps[1] + HOUR).isoformat()}"
         raise HistoryError(
             f"--from {span.start.isoformat()} --to {span.end.isoformat()}: found no bar there; "

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from basis_daemon.engine.book_view import BookView
+from basis_daemon.simulation.history import PERP, SPOT, History, SeriesName, read_history
 from basis_daemon.simulation.outcome import Outcome
 from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.replay import Asked, Told, replay
-from basis_daemon.simulation.run import Span
+from basis_daemon.simulation.run import Played, Span
 
 D = Decimal
 HERE = Path(__file__).resolve().parent
@@ -37,22 +39,31 @@ class Unseen:
     def see(self, point: Point) -> None: ...
 
 
-def told(asked: Asked, environ: Mapping[str, str] | None = None) -> tuple[Outcome, list[Told]]:
-    """The outcome, and each window with its journal."""
-    seen: list[Told] = []
-    return replay(asked, environ or {}, Unseen(), seen.append), seen
+def whole(asked: Asked, environ: Mapping[str, str] | None = None) -> Outcome:
+    """The outcome of all windows."""
+    return replay(asked, environ or {}, Unseen(), lambda _: None)
 
 
-def commanded(*words: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+def one(asked: Asked) -> tuple[Outcome, Played, BookView]:
+    """The outcome of a single window, with what was played and its book."""
+    told: list[Told] = []
+    outcome = replay(asked, {}, Unseen(), told.append)
+    ((played, view),) = (each.book for each in told if each.book is not None)
+    return outcome, played, view
+
+
+def commanded(
+    *words: str, command: Sequence[str] = ("replay",), hash_seed: str = "0"
+) -> subprocess.CompletedProcess[str]:
     """The command itself, in a process of its own."""
-    command = [sys.executable, "-m", "basis_daemon", "replay", *words]
+    whole_command = [sys.executable, "-m", "basis_daemon", *command, *words]
     environ = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, env=environ)
+    return subprocess.run(whole_command, capture_output=True, text=True, check=False, timeout=110, env=environ)
 
 
-def answered(*words: str, hash_seed: str = "0") -> Json:
+def answered(*words: str, command: Sequence[str] = ("replay",), hash_seed: str = "0") -> Json:
     """What the command answers as JSON; it left with 0."""
-    run = commanded(*words, "--json", hash_seed=hash_seed)
+    run = commanded(*words, "--json", command=command, hash_seed=hash_seed)
     assert run.returncode == 0, run.stdout + run.stderr
     document: Json = json.loads(run.stdout)
     return document
@@ -83,3 +94,8 @@ def written(
     (directory / "candles_1h.csv").write_text("\n".join([*candles, ""]), encoding="utf-8")
     (directory / "funding.csv").write_text("\n".join([*funding, ""]), encoding="utf-8")
     return directory
+
+
+def history_of(window: Path) -> History:
+    """Everything that ``written`` wrote."""
+    return read_history(window, [SeriesName("bybit", market, "BTCUSDT") for market in (SPOT, PERP)])

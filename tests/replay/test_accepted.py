@@ -15,7 +15,7 @@ from basis_daemon.domain.decision import ReasonCode
 from basis_daemon.engine.codec import DecisionRow, load
 from basis_daemon.ports import RecordKind
 from basis_daemon.simulation.replay import Asked
-from tests.replay.support import BOOM, CRASH, DATA, HERE, SQUEEZE, D, Json, needs_data, told
+from tests.replay.support import BOOM, CRASH, DATA, HERE, SQUEEZE, D, Json, needs_data, one, whole
 
 pytestmark = [needs_data, pytest.mark.slow]
 
@@ -59,7 +59,7 @@ ROWS = (
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_recorded_window_gives_the_accepted_result(row: Row) -> None:
     config = OPEN_FROM if row.is_open else ENTRY_FROM
-    outcome, _ = told(Asked(row.book, DATA / row.window, config=config))
+    outcome = whole(Asked(row.book, DATA / row.window, config=config))
     said = outcome.document
     assert is_near(said["result_bp"], row.result)
     assert is_near(said["funding_bp"], row.funding)
@@ -72,7 +72,7 @@ def test_a_recorded_window_gives_the_accepted_result(row: Row) -> None:
 
 def test_a_squeeze_a_third_worse_than_the_recorded_one_is_survived_by_one_emergency() -> None:
     start = datetime.fromisoformat("2025-05-06T13:00:00+00:00")
-    outcome, _ = told(Asked("eth_basis", DATA / SQUEEZE, start=start, config=STRESS_FROM))
+    outcome = whole(Asked("eth_basis", DATA / SQUEEZE, start=start, config=STRESS_FROM))
     said = outcome.document
     assert said["actions"]["LIQ_EMERGENCY"] == 1
     assert set(said["actions"]) <= {"LIQ_EMERGENCY", "LIQ_TOPUP"}
@@ -85,9 +85,9 @@ def test_a_squeeze_a_third_worse_than_the_recorded_one_is_survived_by_one_emerge
 def test_hours_that_are_missing_are_held_through_and_never_read_as_zero() -> None:
     """22 hours without a perp: nothing is decided but STALE, then the gate is open and the book enters."""
     start, end = (datetime.fromisoformat(f"2024-03-{at}:00:00+00:00") for at in ("22T02", "24T00"))
-    outcome, (seen,) = told(Asked("btc_basis", DATA / BOOM, start=start, end=end, config=HERE / "binance.yaml"))
+    outcome, played, _ = one(Asked("btc_basis", DATA / BOOM, start=start, end=end, config=HERE / "binance.yaml"))
     said = outcome.document
-    rows = [row.record for row in seen.played.rows if row.record.kind is RecordKind.DECISION]
+    rows = [row.record for row in played.rows if row.record.kind is RecordKind.DECISION]
     reasons = {load(DecisionRow, r.payload).assessment.reason for r in rows if r.market_time.isoformat() < "2024-03-23"}
     assert reasons == {ReasonCode.STALE}
     assert said["decisions"]["STALE"] >= 22 * 4

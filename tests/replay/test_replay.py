@@ -10,12 +10,12 @@ import pytest
 
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.simulation.replay import Asked
-from tests.replay.support import BOOM, DATA, START, D, answered, needs_data, told, written
+from tests.replay.support import BOOM, DATA, START, D, answered, needs_data, one, whole, written
 
 
 def test_a_rich_market_is_entered_at_the_first_bar_and_every_cent_of_it_is_explained(tmp_path: Path) -> None:
-    outcome, (seen,) = told(Asked("btc_basis", written(tmp_path / "rich"), start=START))
-    said, state = outcome.document, seen.view.state
+    outcome, _, view = one(Asked("btc_basis", written(tmp_path / "rich"), start=START))
+    said, state = outcome.document, view.state
     assert said["actions"] == {"ENTRY": 1}
     assert said["acts"][0]["at"] == START.isoformat()
     assert (said["liquidations"], said["unexplained"], said["breaks"], said["alarms"]) == (0, "0", 0, {})
@@ -44,7 +44,7 @@ def test_a_recorded_month_gives_the_same_decisions_whatever_the_hash_seed() -> N
 
 
 def test_poor_funding_is_not_entered_and_the_run_says_why(tmp_path: Path) -> None:
-    outcome, _ = told(Asked("btc_basis", written(tmp_path / "poor", rate="0.00001"), start=START))
+    outcome = whole(Asked("btc_basis", written(tmp_path / "poor", rate="0.00001"), start=START))
     said = outcome.document
     assert (said["actions"], said["fills"], said["result_bp"]) == ({}, 0, "0")
     assert "f_hat" in said["why"]
@@ -63,6 +63,6 @@ def test_nothing_that_comes_later_changes_what_was_decided_before(tmp_path: Path
 
 
 def _decisions(window: Path) -> list[tuple[str, str]]:
-    _, (seen,) = told(Asked("btc_basis", window, start=START))
-    rows = [row.record for row in seen.played.rows if row.record.kind.value == "decision"]
+    _, played, _ = one(Asked("btc_basis", window, start=START))
+    rows = [row.record for row in played.rows if row.record.kind.value == "decision"]
     return [(record.market_time.isoformat(), record.payload) for record in rows]
