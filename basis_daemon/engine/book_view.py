@@ -100,6 +100,8 @@ class BookView:
         self.last: StoredRecord | None = None
         self.latest_of: dict[str, Json] = {}
         """The newest valuation of each strategy."""
+        self._cut: set[str] = set()
+        """Strategies whose process ended within a plan, until the next life has ended one or finds nothing to do."""
         self._collect: Mapping[RecordKind, Callable[[StoredRecord], None]] = {
             RecordKind.TRADE: self._trade,
             RecordKind.ORDER_STATE: self._order_state,
@@ -166,7 +168,11 @@ class BookView:
         seen = Seen(row, load(PlanRow, row.record.payload))
         self.history.plan_steps.setdefault(seen.row.plan_id, []).append(seen)
         strategy = seen.row.strategy
-        if seen.row.state in PLAN_ENDS and self._is_settled(strategy) and strategy in self.latest_of:
+        if seen.row.state not in PLAN_ENDS:
+            return
+        is_of_an_earlier_life = self.history.plan_steps[seen.row.plan_id][0].at.generation != row.generation
+        (self._cut.add if is_of_an_earlier_life else self._cut.discard)(strategy)
+        if self._is_settled(strategy) and strategy in self.latest_of:
             self._note_delta(strategy, self._net_delta(strategy))
 
     def _decision(self, row: StoredRecord) -> None:
@@ -183,6 +189,8 @@ class BookView:
         else:
             history.idle[key] = Seen(row, decision)
             self._block(decision)
+            if decision.assessment.reason is ReasonCode.HOLD:
+                self._cut.discard(decision.strategy)
 
     def _block(self, decision: DecisionRow) -> None:
         said = decision.assessment
@@ -209,8 +217,8 @@ class BookView:
             self._note_delta(strategy, {asset: Decimal(q) for asset, q in valuation["net_delta"].items()})
 
     def _is_settled(self, strategy: str) -> bool:
-        """True while no plan of the strategy runs, so that no clip is half done."""
-        return all(plan.strategy != strategy for plan in self.state.running_plans())
+        """True while no plan of the strategy runs, and none was cut by the end of its process: no clip is half done."""
+        return strategy not in self._cut and all(plan.strategy != strategy for plan in self.state.running_plans())
 
     def _note_delta(self, strategy: str, net: Mapping[str, Decimal]) -> None:
         valuation = self.latest_of[strategy]

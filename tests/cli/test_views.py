@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import orjson
 import pytest
 
 from basis_daemon.cli import tables
+from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break, BreakKind
 from basis_daemon.engine import views
 from basis_daemon.engine.book_view import BookView
-from basis_daemon.engine.codec import BreakRow
+from basis_daemon.engine.codec import BreakRow, PlanRow
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.state import recover
 from basis_daemon.engine.why import UnknownIdError, blocking_sentence, why
-from tests.builders import PERP, SPOT, D, idle
-from tests.demo.story import BOOK, FUNDING, PLAN, Story, story_on, told
-from tests.journal.builders import RUN, open_journal
+from basis_daemon.journal.memory import MemoryJournal
+from tests.builders import NOW, PERP, SPOT, D, idle, perp_instrument, spot_instrument
+from tests.demo.story import BOOK, ENTRY_PRICE, FUNDING, PLAN, Story, story_on, told
+from tests.journal.builders import RUN, StandingClock, open_journal
 
 
 @pytest.fixture
@@ -203,6 +208,32 @@ async def test_a_journal_without_trades_tells_the_commonest_reason_in_its_newest
 
 async def test_delta_is_measured_between_plans_and_not_inside_clips(story: Story) -> None:
     assert max(story.view.history.deltas[BOOK]) < D("0.00001")
+
+
+async def test_a_clip_that_the_end_of_a_process_cut_is_no_delta_between_plans() -> None:
+    """The next life repairs it; what was naked between the two is told in seconds and notional, not here."""
+    journal = MemoryJournal(StandingClock(NOW))
+    story = story_on(journal)
+    transfer, spot, perp = story.orders
+    story.open()
+    story.value(NOW, ENTRY_PRICE, ENTRY_PRICE)
+    reason, ids = idle().assess().reason, tuple(order.order_id for order in story.orders)
+    story.recorder.record(PlanRow(PLAN, BOOK, 2, reason, PlanState.RUNNING, ids), PLAN)
+    await story.fill(transfer, 0)
+    await story.fill(spot, 1)
+    await story.recorder.flush()
+    later = journal.after_crash()
+    again = replace(story, journal=later, recorder=Recorder(recover(later), later))
+    again.recorder.state.instruments = {SPOT: spot_instrument(), PERP: perp_instrument()}
+    again.recorder.record(PlanRow(PLAN, BOOK, 2, reason, PlanState.ABORTED, ids, "restart"), PLAN)
+    again.value(NOW, ENTRY_PRICE, ENTRY_PRICE)
+    assert again.view.latest["net_delta"]["BTC"] != "0"
+    assert again.view.history.deltas == {}
+    repair = f"{BOOK}:2:3"
+    again.recorder.record(PlanRow(repair, BOOK, 3, reason, PlanState.RUNNING, ids[2:]), repair)
+    await again.fill(perp, 2)
+    again.recorder.record(PlanRow(repair, BOOK, 3, reason, PlanState.DONE, ids[2:]), repair)
+    assert [delta < D("0.00001") for delta in again.view.history.deltas[BOOK]] == [True]
 
 
 @pytest.mark.feature("G03", part="why")
