@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from basis_daemon.settings.section import Number, Section, count, number
 
@@ -39,5 +38,7 @@ class ReplaySettings(Section):
     is_open: bool = False
     """True begins with the pair at m_star, as if it had always stood, instead of money alone."""
     stress_factor: Number = number("1", "0.1", "10", "x", "all prices are multiplied by this from stress_from on")
-    stress_from: datetime | None = Field(default=None, strict=False)
+    stress_from: AwareDatetime | None = Field(
+        default=None, strict=False, json_schema_extra={"expects": 'an instant with its zone, "2025-05-07T00:00:00Z"'}
+    )
     """The first instant of the stress, UTC; null plays the prices as recorded."""

@@ -23,7 +23,7 @@ WAITS = frozenset(
 
 
 class AtBarOpen:
-    """A strategy as it is, whose ordinary rules are heard at full hours only. Honours ``charter.BookStrategy``."""
+    """A strategy as it is, whose ordinary rules are heard at bar opens only. Honours ``charter.BookStrategy``."""
 
     def __init__(self, inner: BookStrategy) -> None:
         self._inner = inner
@@ -79,4 +79,5 @@ class AtBarOpen:
 
 
 def _is_open(timestamp: datetime) -> bool:
-    return not (timestamp.minute or timestamp.second or timestamp.microsecond)
+    """Within the first minute: where a stream is silent the others' heartbeat comes seconds later."""
+    return timestamp.minute == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -18,8 +18,14 @@ from basis_daemon.simulation.virtual import VirtualClock
 BP = Decimal("0.0001")
 ZERO = Decimal(0)
 FUNDING_HOURS = 8
-STEP_S, BOOKED_S, PATIENCE_S = 1.0, 0.25, 600.0
-"""Process seconds: at every point at least; for a settlement to be booked; for plans to end before time goes on."""
+STEP_S, BOOKED_S, PATIENCE_S, VALUED_S = 1.0, 0.25, 600.0, 3.0
+"""Process seconds: at every point at least; for a settlement to be booked; at most, for plans to end and for a
+valuation before time goes on. A stream with a hole lets no valuation through, and nobody waits for it."""
+
+HEARTBEATS = timedelta(seconds=12), timedelta(seconds=16)
+"""Where a series has a hole the engine waits for it no longer than its grace: then it looks with the first stream of
+a point, before the others have spoken. So the others speak again, near enough to each other to be fresh together, and
+late enough for another decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Stage:
 
     is_armed: Callable[[], bool] = bool
     is_busy: Callable[[], bool] = bool
+    is_due: Callable[[], bool] = bool
     on_point: Callable[[Point], None] = lambda _: None
     on_settled: Callable[[], None] = lambda: None
 
@@ -93,39 +100,47 @@ class ReplayMarket:
     async def _until_armed(self, point: Point, sink: Callable[[FeedEvent], None]) -> None:
         """The first prices are there while the book starts, as in a living market; it is valued before it decides."""
         while not self.stage.is_armed():
-            for event in (*self._of_perps(point), *self._of_spot(point)):
-                sink(event)
+            self._show(point, sink)
             await self.clock.sleep(STEP_S)
         await self.clock.sleep(STEP_S)
 
     async def _play(self, point: Point, sink: Callable[[FeedEvent], None]) -> None:
         """Perps first, then what was settled on them, then spot: with the last of them the picture is whole."""
-        for event in self._of_perps(point):
+        for event in (*self._of_perps(point), *self._of_settlements(point)):
             sink(event)
-        for name, settlement in point.settled:
-            if name in self.keys:
-                self._funding[name] = _Funding(settlement.rate, settlement.interval_hours)
-                sink(FundingSettled(self.keys[name], settlement.at, settlement.rate, settlement.interval_hours))
         if point.settled:
             await self.clock.sleep(BOOKED_S)
         for event in self._of_spot(point):
             sink(event)
         self.stage.on_point(point)
+        if len(point.prices) < len(self.keys):
+            for gap in HEARTBEATS:
+                self._show(replace(point, at=point.at + gap), sink)
         waited_s = 0.0
-        while not waited_s or (self.stage.is_busy() and waited_s < PATIENCE_S):
+        while not waited_s or self._must_wait(waited_s):
             await self.clock.sleep(STEP_S)
             waited_s += STEP_S
             if self.stage.is_busy():  # the same prices, shown anew: a plan may take longer than a quote is young
-                for event in (*self._of_perps(point), *self._of_spot(point)):
-                    sink(event)
+                self._show(point, sink)
         self.stage.on_settled()
 
+    def _show(self, point: Point, sink: Callable[[FeedEvent], None]) -> None:
+        for event in (*self._of_perps(point), *self._of_spot(point)):
+            sink(event)
+
+    def _must_wait(self, waited_s: float) -> bool:
+        """True while a plan runs or a valuation is due, each as long as it may take."""
+        return (self.stage.is_busy() and waited_s < PATIENCE_S) or (self.stage.is_due() and waited_s < VALUED_S)
+
     def _past(self, point: Point) -> Iterator[MarketEvent]:
+        yield from self._of_settlements(point)
+        for name, price in point.prices.items():
+            yield self._mark(name, price, point.at)
+
+    def _of_settlements(self, point: Point) -> Iterator[MarketEvent]:
         for name, settlement in point.settled:
             self._funding[name] = _Funding(settlement.rate, settlement.interval_hours)
             yield FundingSettled(self.keys[name], settlement.at, settlement.rate, settlement.interval_hours)
-        for name, price in point.prices.items():
-            yield self._mark(name, price, point.at)
 
     def _of_perps(self, point: Point) -> Iterator[MarketEvent]:
         for name, price in point.prices.items():

@@ -58,6 +58,8 @@ def points(history: History, start: datetime, end: datetime, stress: Stress) -> 
     for opened in sorted({stamp for walk in walks.values() for stamp in walk}):
         for place, minute in enumerate(MINUTES):
             at = opened + timedelta(minutes=minute)
+            if at >= end:
+                return
             first = known
             while known < len(pending) and pending[known][1].at <= at:
                 known += 1

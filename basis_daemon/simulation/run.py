@@ -106,7 +106,8 @@ async def _play(
         )
         daemon = assemble(settings, strategies, ground)
         stage.is_armed = lambda: daemon.supervisor.phase is Phase.ARMED
-        stage.is_busy = lambda: _is_busy(daemon)
+        stage.is_busy = lambda: any(engine.plans_in_flight for engine in daemon.supervisor.engines)
+        stage.is_due = lambda: any(valuer.due.is_set() for valuer in daemon.valuers)
         tree.spawn("end", _stop_behind(market, daemon))
         await daemon.supervisor.run(tree, arm=True)
     missing = [name for name in listed.keys if name not in history.bars]
@@ -130,12 +131,6 @@ def _watching(gauge: Gauge, listed: Listing, on_point: Callable[[Point], None]) 
         on_point(point)
 
     return watch
-
-
-def _is_busy(daemon: Daemon) -> bool:
-    """True while a plan runs or a valuation is due: time waits for neither in a living market, but no bar is lost."""
-    plans = any(engine.plans_in_flight for engine in daemon.supervisor.engines)
-    return plans or any(valuer.due.is_set() for valuer in daemon.valuers)
 
 
 async def _stop_behind(market: ReplayMarket, daemon: Daemon) -> None:

@@ -70,11 +70,18 @@ def answered(*words: str, command: Sequence[str] = ("replay",), hash_seed: str =
 
 
 def written(
-    directory: Path, *, days: int = 10, rate: str = "0.0004", swing: int = 40, changes: Mapping[int, str] | None = None
+    directory: Path,
+    *,
+    days: int = 10,
+    rate: str = "0.0004",
+    changes: Mapping[int, str] | None = None,
+    venues: Sequence[str] = ("bybit",),
+    hole: tuple[str, range] = ("", range(0)),
 ) -> Path:
     """A window of hourly bars around 60,000 with funding every 8 h from ``days`` - 3 days before START.
 
-    ``changes`` gives another close (and so another next open) to hours counted from START.
+    ``changes`` gives another close (and so another next open) to hours counted from START; in the hours of ``hole`` the
+    perp of one venue has no rows.
     """
     directory.mkdir(parents=True, exist_ok=True)
     first = START - timedelta(days=days - 3)
@@ -84,12 +91,14 @@ def written(
     for hour in range(days * 24):
         at = first + timedelta(hours=hour)
         since = (at - START) // timedelta(hours=1)
-        close = D((changes or {}).get(since, 60_000 + swing * (hour % 5 - 2)))
+        close = D((changes or {}).get(since, 60_000 + 40 * (hour % 5 - 2)))
         high, low = max(last, close) + 10, min(last, close) - 10
         prices = f"{last},{high},{low},{close},1,60000"
-        candles += [f"{at:%Y-%m-%dT%H:%M:%SZ},bybit,{market},BTCUSDT,{prices}" for market in ("perp", "spot")]
+        markets = [(venue, market) for venue in venues for market in (PERP, SPOT)]
+        kept = [each for each in markets if each != (hole[0], PERP) or since not in hole[1]]
+        candles += [f"{at:%Y-%m-%dT%H:%M:%SZ},{venue},{market},BTCUSDT,{prices}" for venue, market in kept]
         if at.hour % 8 == 0:
-            funding.append(f"{at:%Y-%m-%dT%H:%M:%SZ},bybit,BTCUSDT,{rate},8")
+            funding += [f"{at:%Y-%m-%dT%H:%M:%SZ},{venue},BTCUSDT,{rate},8" for venue in venues]
         last = close
     (directory / "candles_1h.csv").write_text("\n".join([*candles, ""]), encoding="utf-8")
     (directory / "funding.csv").write_text("\n".join([*funding, ""]), encoding="utf-8")

@@ -54,6 +54,7 @@ def test_a_window_of_other_symbols_is_held_through_as_well(tmp_path: Path) -> No
 
 
 @needs_data
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["eth_staking_only", "eth_leveraged"])
 def test_a_strategy_of_the_chain_holds_where_its_series_are_not_and_is_refused_where_they_are(strategy: str) -> None:
     said = answered("--strategy", strategy, "--history", str(DATA / BOOM))
@@ -72,6 +73,7 @@ def test_an_instance_that_nobody_configured_is_refused_with_those_that_are(tmp_p
         whole(Asked("btc_basis", tmp_path / "window", config=tmp_path / "nowhere.yaml"))
 
 
+@pytest.mark.slow
 def test_a_kept_journal_answers_what_every_journal_answers(tmp_path: Path) -> None:
     window, kept = written(tmp_path / "window"), tmp_path / "kept"
     words = ("--strategy", "btc_basis", "--history", str(window), "--from", "2024-03-01", "--to", "2024-03-01")

@@ -113,6 +113,12 @@ def test_a_bar_is_walked_in_the_order_of_its_close_and_settlements_come_with_the
             assert walk == [bar.open, *inner, bar.close]
 
 
+def test_the_end_is_before_the_instant_that_was_told(tmp_path: Path) -> None:
+    end = START.replace(hour=2, minute=30)
+    path = list(points(history_of(written(tmp_path / "window", days=4)), START, end, Stress()))
+    assert path[-1].at == START.replace(hour=2, minute=20)
+
+
 def test_the_lead_in_ends_with_the_settlement_of_the_first_instant(tmp_path: Path) -> None:
     before = lead_in(history_of(written(tmp_path / "window", days=4)), START, Stress())
     assert before[-1].at == START

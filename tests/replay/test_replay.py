@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from basis_daemon.domain.decision import ReasonCode
 from basis_daemon.domain.ledger import Cause
+from basis_daemon.engine.codec import DecisionRow, load
+from basis_daemon.ports import RecordKind
 from basis_daemon.simulation.replay import Asked
-from tests.replay.support import BOOM, DATA, START, D, answered, needs_data, one, whole, written
+from tests.replay.support import BOOM, DATA, HERE, START, D, answered, commanded, needs_data, one, whole, written
 
 
 def test_a_rich_market_is_entered_at_the_first_bar_and_every_cent_of_it_is_explained(tmp_path: Path) -> None:
@@ -25,6 +29,7 @@ def test_a_rich_market_is_entered_at_the_first_bar_and_every_cent_of_it_is_expla
     assert 0 < D(said["delta_breach_seconds"]) < 2  # between the legs of a clip, and at no other time
 
 
+@pytest.mark.slow
 @pytest.mark.feature("B04")
 def test_the_same_history_gives_the_same_decisions_whatever_the_hash_seed(tmp_path: Path) -> None:
     window = str(written(tmp_path / "rich"))
@@ -60,6 +65,39 @@ def test_nothing_that_comes_later_changes_what_was_decided_before(tmp_path: Path
     assert len(before[0]) > 4 * split
     assert before[0] == before[1]
     assert streams[0] != streams[1]
+
+
+def test_a_hole_at_one_venue_stops_no_decision_about_the_other(tmp_path: Path) -> None:
+    window = written(tmp_path / "two", venues=("binance", "bybit"), hole=("binance", range(10, 20)))
+    outcome, played, _ = one(Asked("btc_basis", window, start=START, config=HERE / "two_venues.yaml"))
+    said = outcome.document
+    assert said["actions"] == {"ENTRY": 1}
+    assert {key for key in said["positions"] if ":perp:" in key} == {
+        "binanceusdm:perp:BTCUSDT",
+        "bybitlinear:perp:BTCUSDT",
+    }
+    inside = [
+        load(DecisionRow, row.record.payload).assessment.reason
+        for row in played.rows
+        if row.record.kind is RecordKind.DECISION
+        and START.replace(hour=10) <= row.record.market_time < START.replace(hour=20)
+    ]
+    assert inside.count(ReasonCode.HOLD) == 10 * 4  # what bybit says is heard at every point
+    assert inside.count(ReasonCode.STALE) <= 10 * 4  # a breath before it has spoken
+    assert len(inside) == inside.count(ReasonCode.HOLD) + inside.count(ReasonCode.STALE)
+    assert (said["breaks"], said["unexplained"], said["guard"], said["ok"]) == (0, "0", "ACTIVE", True)
+
+
+def test_a_liquidation_fails_the_run_and_is_booked_to_the_last_cent(tmp_path: Path) -> None:
+    """Two thirds up within an hour: no ladder has a step in between, and the venue closes the short."""
+    window = written(tmp_path / "jump", changes=dict.fromkeys(range(5, 72), "100000"))
+    run = commanded("--strategy", "btc_basis", "--history", str(window), "--from", f"{START:%Y-%m-%d}", "--json")
+    said = json.loads(run.stdout)
+    assert run.returncode == 1
+    assert said["liquidations"] > 0
+    assert (said["checks"]["liquidations"], said["unexplained"], said["breaks"]) == (False, "0", 0)
+    assert "liquidations: found" in run.stderr
+    assert said["alarms"]["position reduced by the venue"] > 0
 
 
 def _decisions(window: Path) -> list[tuple[str, str]]:
