@@ -165,4 +165,5 @@ def _story(part: dict[str, Any]) -> list[RenderableType]:
     acts = Table.grid(padding=(0, 2))
     for act in part["acts"]:
         acts.add_row(act["at"][5:16].replace("T", " "), Text(act["reason"], style="bold"), act["why"])
-    return [acts]
+    told = ", ".join(f"{what} {times}" for what, times in part["alarms"].items())
+    return [acts, Text(f"alarms: {told}", style="yellow")] if told else [acts]

@@ -81,7 +81,7 @@ def held(
         ("result_bp", "net_apr", "funding", "funding_bp", "fees", "slippage", "cost_bp", "max_drawdown", "unexplained",
          "max_abs_delta", "max_abs_delta_settled", "delta_breach_seconds"), "0",
     )  # fmt: skip
-    none = dict.fromkeys(("liquidations", "breaks", "denied", "fills", "in_doubt"), 0)
+    none = dict.fromkeys(("liquidations", "breaks", "denied", "fills", "in_doubt", "frozen"), 0)
     document: Json = {
         "strategy": strategy,
         "window": window,
@@ -93,6 +93,7 @@ def held(
         **dict.fromkeys(("equity_start", "equity_end", "min_distance", "min_z")),
         **{name: {} for name in ("pnl", "actions", "alarms", "positions", "venue_positions")},
         "acts": [],
+        "first_alarms": [],
         "decisions": dict(reasons),
         "guard": "ACTIVE",
         "missing": list(missing),
@@ -232,7 +233,9 @@ def _deeds(played: Played, view: BookView, strategy: str) -> Json:
         "fills": played.gauge.fills,
         "in_doubt": len(view.state.in_doubt()),
         "guard": view.state.guard.state.value,
-        "alarms": dict(sorted(Counter(what for what, _ in played.alarms).items())),
+        "frozen": played.alarms.times["strategy frozen"],
+        "alarms": dict(sorted(played.alarms.times.items())),
+        "first_alarms": played.alarms.first,
         "positions": {str(key): plain(amount) for key, amount in positions if amount},
         "venue_positions": {str(key): plain(amount) for key, amount in theirs if amount},
         "missing": [str(name) for name in played.missing],
@@ -246,6 +249,7 @@ def _checks(document: Json) -> Iterable[Check]:
         ("unexplained", "every change of equity has its cause, to the last digit"),
         ("breaks", "book and venue never disagreed"),
         ("in_doubt", "the outcome of every order is known"),
+        ("frozen", "the strategy raised no error"),
     ):
         yield Check(name, str(document[name]), "0", means)
     is_equal = document["positions"] == document["venue_positions"]

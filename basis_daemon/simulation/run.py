@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,8 +28,8 @@ from basis_daemon.supervisor import Phase
 from basis_daemon.tasks import TaskTree
 from basis_daemon.wiring_book import Daemon, Ground, assemble
 
-SEEN_MAX = 1000
-"""Alarms kept of a run; a book that has more has said enough."""
+TOLD_MAX = 10
+"""Alarms kept in full; of the others their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +41,28 @@ class Span:
 
 
 @dataclass(slots=True)
+class Alarms:
+    """What an operator would have been told: how often, and the first ones with their facts."""
+
+    times: Counter[str] = field(default_factory=Counter)
+    first: list[dict[str, str]] = field(default_factory=list)
+
+    def __call__(self, what: str, facts: Mapping[str, str]) -> None:
+        self.times[what] += 1
+        if len(self.first) < TOLD_MAX:
+            self.first.append({"alarm": what, **facts})
+
+
+@dataclass(slots=True)
 class Played:
     """What a run left: its journal, what the venue measured, what was alarmed, and which series were not there."""
 
     span: Span
     rows: Sequence[StoredRecord] = field(repr=False)
     gauge: Gauge
-    alarms: Sequence[tuple[str, Mapping[str, str]]]
+    alarms: Alarms
     missing: Sequence[SeriesName]
     last: datetime
-
-
-@dataclass(slots=True)
-class _Alarms:
-    """Counts what an operator would have been told."""
-
-    heard: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
-
-    def __call__(self, what: str, facts: Mapping[str, str]) -> None:
-        if len(self.heard) < SEEN_MAX:
-            self.heard.append((what, facts))
 
 
 def play(settings: Settings, history: History, span: Span, on_point: Callable[[Point], None]) -> Played:
@@ -74,7 +77,7 @@ async def _play(
 ) -> Played:
     replay = settings.replay or ReplaySettings()
     strategies = _strategies(settings, replay)
-    listed, clock, alarms = listing(settings, strategies), VirtualClock(loop, span.start), _Alarms()
+    listed, clock, alarms = listing(settings, strategies), VirtualClock(loop, span.start), Alarms()
     stress = Stress(replay.stress_factor, replay.stress_from)
     path = points(history, span.start, span.end, stress)
     first = list(islice(path, 1))
@@ -111,7 +114,7 @@ async def _play(
         tree.spawn("end", _stop_behind(market, daemon))
         await daemon.supervisor.run(tree, arm=True)
     missing = [name for name in listed.keys if name not in history.bars]
-    return Played(span, journal.read(), gauge, alarms.heard, missing, market.newest or span.start)
+    return Played(span, journal.read(), gauge, alarms, missing, market.newest or span.start)
 
 
 def _strategies(settings: Settings, replay: ReplaySettings) -> list[BookStrategy]:

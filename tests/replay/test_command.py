@@ -83,7 +83,7 @@ def test_a_kept_journal_answers_what_every_journal_answers(tmp_path: Path) -> No
     assert answered("verify", "--journal", journal, command=("journal",))["result"] == "whole"
     assert answered("--journal", journal, command=("pnl",))["equity_end"] == said["equity_end"]
     text = page.read_text(encoding="utf-8")
-    assert "all 5 checks hold" in text
+    assert "all 6 checks hold" in text
     assert "replayed market window" in text
     again = commanded(*words, "--keep", str(kept))
     assert again.returncode == 1
