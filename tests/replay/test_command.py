@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.simulation.replay import Asked
 from tests.replay.support import BOOM, CRASH, DATA, START, D, answered, commanded, needs_data, whole, written
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def test_a_folder_of_windows_is_played_window_by_window_and_summed_up(tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ def test_a_kept_journal_answers_what_every_journal_answers(tmp_path: Path) -> No
 
 def test_the_help_teaches_what_a_replay_assumes() -> None:
     run = commanded("--help")
-    said = " ".join(run.stdout.replace("│", " ").split())
+    said = " ".join(COLOURS.sub("", run.stdout).replace("│", " ").split())
     for word in ("--strategy", "--history", "--from", "--to", "--config", "--report", "--keep", "--json", "STALE"):
         assert word in said
     assert "No bar is seen before its time" in said

@@ -128,7 +128,10 @@ async def test_clients_see_new_filters_tiers_and_what_is_gone(clients: Clients, 
         async with control.post("/market", json={"kind": kind, "market": market, "symbol": "BTCUSDT"} | fields) as said:
             assert said.status == 200, await said.text()
 
+    await clients.perp.create_order(PERP, "market", "sell", 0.013)
     await say("filters", "usdm", step="0.01")
+    (traded,) = await clients.perp.fetch_my_trades(PERP)
+    assert D(traded["info"]["qty"]) == D("0.013"), "what was traded by a finer step is not cut"
     await say("tiers", "usdm", tiers=[[1_000_000, 20, "0.02"]])
     await say("delist", "spot")
     markets = await clients.perp.load_markets(reload=True)

@@ -8,7 +8,7 @@ from typing import Any
 from basis_daemon.sandbox.exchange.accounts import Account, IncomeRow, Position
 from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE, Instrument, Tiers, most_notional
 from basis_daemon.sandbox.exchange.margin import MARGIN_ASSET
-from basis_daemon.sandbox.exchange.money import ZERO, plain, text8
+from basis_daemon.sandbox.exchange.money import ZERO, places_of, plain, text8
 from basis_daemon.sandbox.exchange.orders import AlgoOrder, Fill, Order
 from basis_daemon.sandbox.exchange.render_margin import entry_text
 from basis_daemon.sandbox.exchange.venue import OrderEvent, Venue, WalletEvent
@@ -309,4 +309,5 @@ def _price(instrument: Instrument, price: Decimal) -> str:
 
 
 def _quantity(instrument: Instrument, quantity: Decimal) -> str:
-    return f"{quantity:.{instrument.quantity_places}f}"
+    """With the places of the step, and with more where it was of a finer one: what was traded is never cut."""
+    return f"{quantity:.{max(instrument.quantity_places, places_of(quantity))}f}"
