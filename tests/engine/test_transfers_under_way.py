@@ -151,7 +151,6 @@ def test_no_step_is_ever_taken_back_and_an_end_is_an_end(steps: list[TransferSte
     assert now.is_kept(START + KEPT * 2) == now.is_open
 
 
-@pytest.mark.feature("T04", part="caps")
 @given(st.lists(st.decimals("1", "500", places=2), min_size=1, max_size=12))
 def test_what_was_let_out_within_a_day_is_never_more_than_the_book_allows(amounts: list[Decimal]) -> None:
     book = RouteBook("ethereum", (Route(WALLET, "wallet", "USDT", "0x1", D(300), D(700), D(20)),))

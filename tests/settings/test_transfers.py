@@ -48,7 +48,6 @@ def settings_of(folder: Path, text: str) -> Settings:
     return load(folder, text).settings
 
 
-@pytest.mark.feature("T04", part="settings")
 def test_a_strategy_that_weighs_the_exchange_has_the_wallet_behind_it(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, crossing())
     parameters = strategy_parameters(settings, "btc")
@@ -65,7 +64,6 @@ def test_without_the_section_money_stays_where_it_is(tmp_path: Path) -> None:
     assert "wallet" not in {key.venue for key in book.declared_keys}
 
 
-@pytest.mark.feature("T04", part="settings")
 @pytest.mark.parametrize(
     ("change", "key"),
     [

@@ -114,7 +114,6 @@ async def test_a_transfer_that_takes_too_long_is_a_persons_and_nothing_new_leave
     assert await life.agrees()
 
 
-@pytest.mark.feature("T04", part="caps")
 async def test_the_address_book_bounds_each_transfer_and_each_day(ground: Ground) -> None:
     life = await (await ground.new_life(ground.routes(once_max=D(2_000), day_max=D(3_000)))).adopt()
     assert (await life.run(crossing("binance", "wallet", "USDT", "2000.01"))).state is OrderState.REJECTED
@@ -125,7 +124,6 @@ async def test_the_address_book_bounds_each_transfer_and_each_day(ground: Ground
     assert [row.amount for row in ground.rows("withdrawal")] == [D("1998.5"), D("1498.5")]
 
 
-@pytest.mark.feature("T04", part="test_transfer")
 async def test_the_first_transfer_on_a_route_is_a_small_one_and_the_rest_is_for_the_next_order(ground: Ground) -> None:
     life = await (await ground.new_life(ground.routes(first_max=D(20)))).adopt()
     for source, target in (("binance", "wallet"), ("wallet", "binance")):
@@ -138,7 +136,6 @@ async def test_the_first_transfer_on_a_route_is_a_small_one_and_the_rest_is_for_
     assert await life.agrees()
 
 
-@pytest.mark.feature("T04", part="address")
 async def test_nothing_is_sent_to_an_address_that_exchange_and_book_do_not_both_name(ground: Ground) -> None:
     routes = ground.routes()
     wrong = tuple(replace(route, address="0x" + "ab" * 20) for route in routes.routes)

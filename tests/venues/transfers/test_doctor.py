@@ -43,14 +43,12 @@ async def lines(ground: Ground, *, first_max: Decimal = D(50), **changes: str) -
     return {check.name.partition(".")[2]: check.light for check in found}
 
 
-@pytest.mark.feature("T04", part="doctor")
 async def test_everything_as_the_address_book_has_it_is_green(ground: Ground) -> None:
     await ground.steer(whitelist=[["USDT", ground.wallet_address]])
     said = await lines(ground)
     assert {said[name] for name in ("rights", "deposit_address", "ways", "whitelist")} == {Light.GREEN}
 
 
-@pytest.mark.feature("T04", part="doctor")
 async def test_another_address_than_the_exchange_names_is_red(ground: Ground) -> None:
     assert (await lines(ground, deposit_address="0x" + "ab" * 20))["deposit_address"] is Light.RED
 
@@ -65,7 +63,6 @@ async def test_a_first_transfer_that_the_exchange_would_not_take_is_red(ground: 
     assert (await lines(ground, first_max=D(5)))["ways"] is Light.RED
 
 
-@pytest.mark.feature("T04", part="doctor")
 async def test_a_key_that_may_not_withdraw_is_red_where_transfers_are_asked_for(ground: Ground) -> None:
     ground.account.rights["enableWithdrawals"] = False
     assert (await lines(ground))["rights"] is Light.RED
