@@ -16,12 +16,12 @@ from rich.text import Text
 
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer
 from basis_daemon.demo.faults import FaultLevel
-from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.processes import tail_of
 from basis_daemon.demo.progress import RichSpectator
 from basis_daemon.demo.run import play
 from basis_daemon.demo.stage import DemoOptions
 from basis_daemon.demo.units import digits_of
+from basis_daemon.engine.judgement import Outcome
 
 app = typer.Typer()
 WIDTH_OF_A_LOG = 160

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from basis_daemon.demo.exchange_report import EXCHANGE
-from basis_daemon.demo.outcome import Check, Outcome, part_of, risk_of, sent_ids
+from basis_daemon.demo.outcome import part_of, risk_of, sent_ids
 from basis_daemon.demo.report import write_report
 from basis_daemon.domain.errors import ConfigError
+from basis_daemon.engine.judgement import Check, Outcome
 from basis_daemon.simulation.replay import Told
 
 Json = dict[str, Any]

@@ -13,11 +13,8 @@ import msgspec
 import orjson
 
 from basis_daemon.demo.outcome import (
-    Check,
-    Outcome,
     common_checks,
     end_of,
-    judged,
     money_of,
     never_denied,
     part_of,
@@ -30,6 +27,7 @@ from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.order import ExecutionMode, Order, OrderOperation
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.book_view import BookView, plain
+from basis_daemon.engine.judgement import Check, Outcome, judged
 from basis_daemon.ports import RecordKind, StoredRecord
 from basis_daemon.venues.chain.names import reversal_id
 from basis_daemon.venues.chain.tokens import WALLET

@@ -12,6 +12,7 @@ from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.order import CEX_TRADES, PROTECTIVE
 from basis_daemon.domain.trade import FORCED, OrderState
 from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, numeraire_of, plain
+from basis_daemon.engine.judgement import Check, Outcome, judged
 from basis_daemon.engine.views import equity_between, totals_by_cause
 from basis_daemon.engine.why import blocking_sentence
 from basis_daemon.venues.cex.binance_forced import origin_of
@@ -51,40 +52,6 @@ class RunFacts:
         return tuple(self.strategy.split(","))
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that must hold, as found and as expected."""
-
-    name: str
-    found: str
-    expected: str
-    means: str
-
-    @property
-    def is_good(self) -> bool:
-        """True when found is as expected."""
-        return self.found == self.expected
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """``document`` is the JSON object of the contract; ``directory`` is set when the run was kept."""
-
-    document: Json
-    checks: tuple[Check, ...]
-    directory: str | None = None
-
-    @property
-    def is_good(self) -> bool:
-        """True when every check holds."""
-        return all(check.is_good for check in self.checks)
-
-    @property
-    def failed(self) -> tuple[Check, ...]:
-        """Checks that do not hold."""
-        return tuple(check for check in self.checks if not check.is_good)
-
-
 def judge(view: BookView, books: Json, facts: RunFacts) -> Outcome:
     """The run's figures, from the journal and from the venue's books, and what must hold between them."""
     venue = _venue_word(books, facts.accounts)
@@ -97,14 +64,6 @@ def judge(view: BookView, books: Json, facts: RunFacts) -> Outcome:
         "strategies": {name: _part(view, name) for name in facts.strategies},
     }
     return judged(document, _checks(document, view, venue, facts))
-
-
-def judged(document: Json, found: Iterable[Check]) -> Outcome:
-    """The outcome of these checks."""
-    checks = tuple(found)
-    document["ok"] = all(check.is_good for check in checks)
-    document["checks"] = {check.name: check.is_good for check in checks}
-    return Outcome(document, checks)
 
 
 def run_of(strategy: str, seed: int | None, clock: Json) -> Json:

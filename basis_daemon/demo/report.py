@@ -14,11 +14,11 @@ import orjson
 
 from basis_daemon import __version__
 from basis_daemon.demo.charts import shown_causes, waterfall
-from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.units import digits_of
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.engine.views import pnl, status
 from basis_daemon.ports import StoredRecord
 

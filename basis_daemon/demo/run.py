@@ -12,11 +12,11 @@ from pathlib import Path
 
 from basis_daemon.demo import chain, exchange
 from basis_daemon.demo.configuration import SANDBOX_CHAIN_CONFIG, SANDBOX_CONFIG
-from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.processes import DemoFailedError
 from basis_daemon.demo.report import write_report
 from basis_daemon.demo.stage import DemoOptions, Played, Spectator
 from basis_daemon.domain.errors import BasisError, ConfigError
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.settings import Settings, load_settings, trades_at_exchanges
 

@@ -15,10 +15,10 @@ import orjson
 from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import written_over
 from basis_daemon.demo.faults import FaultLevel
-from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.processes import Child, DemoFailedError
 from basis_daemon.demo.report import Look
 from basis_daemon.engine.book_view import BookView
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.settings import LoadedSettings, Settings, load_settings
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError

@@ -14,9 +14,10 @@ from basis_daemon.domain.decision import Assessment, Exposure, RiskView
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.market import DecisionIds, MarketSnapshot
 from basis_daemon.engine.codec import dump
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.settings import Settings, strategy_parameters
 from basis_daemon.simulation.history import HOUR
-from basis_daemon.simulation.outcome import Outcome, held
+from basis_daemon.simulation.outcome import held
 from basis_daemon.simulation.run import Span
 from basis_daemon.simulation.windows import Window
 from basis_daemon.strategies import STRATEGIES

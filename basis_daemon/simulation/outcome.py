@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from basis_daemon.domain.trade import Origin
 from basis_daemon.engine.book_view import ZERO, BookView, plain
+from basis_daemon.engine.judgement import Check, Outcome, judged
 from basis_daemon.engine.views import equity_between, totals_by_cause
 from basis_daemon.engine.why import blocking_sentence
 from basis_daemon.ports import RecordKind, StoredRecord
@@ -21,34 +21,6 @@ Json = dict[str, Any]
 YEAR = timedelta(days=365)
 BP = Decimal(10_000)
 _RATIO, _SHARE, _BP = Decimal("1e-8"), Decimal("1e-6"), Decimal("0.01")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that must hold, as found and as expected."""
-
-    name: str
-    found: str
-    expected: str
-    means: str
-
-    @property
-    def is_good(self) -> bool:
-        """True when found is as expected."""
-        return self.found == self.expected
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The answer to one window, or to several as one."""
-
-    document: Json
-    checks: tuple[Check, ...]
-
-    @property
-    def failed(self) -> tuple[Check, ...]:
-        """Checks that do not hold."""
-        return tuple(check for check in self.checks if not check.is_good)
 
 
 def judge(played: Played, view: BookView, strategy: str, window: str) -> Outcome:
@@ -63,7 +35,7 @@ def judge(played: Played, view: BookView, strategy: str, window: str) -> Outcome
         **_deeds(played, view, strategy),
         "decision_stream_sha256": digest(played.rows),
     }
-    return _judged(document)
+    return judged(document, _checks(document))
 
 
 def held(
@@ -100,14 +72,7 @@ def held(
         "why": why,
         "decision_stream_sha256": decision_stream_sha256,
     }
-    return _judged(document)
-
-
-def _judged(document: Json) -> Outcome:
-    checks = tuple(_checks(document))
-    document["ok"] = all(check.is_good for check in checks)
-    document["checks"] = {check.name: check.is_good for check in checks}
-    return Outcome(document, checks)
+    return judged(document, _checks(document))
 
 
 def digest(rows: Iterable[StoredRecord]) -> str:

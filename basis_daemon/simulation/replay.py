@@ -10,13 +10,14 @@ from typing import Protocol
 
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine.book_view import BookView
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.settings import Settings, load_settings, make_strategies
 from basis_daemon.settings.document import read_document
 from basis_daemon.settings.environment import PREFIX
 from basis_daemon.settings.families import FAMILIES
 from basis_daemon.simulation.history import SPOT, History, SeriesName, read_history, with_stand_in
 from basis_daemon.simulation.hold import hold, instance_of, is_simulated, lacking, refuse
-from basis_daemon.simulation.outcome import Outcome, judge, together
+from basis_daemon.simulation.outcome import judge, together
 from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.run import Played, Span, play
 from basis_daemon.simulation.venue import listing

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from basis_daemon.demo.chain_outcome import ChainFacts, Loan, judge_chain, transactions_of
-from basis_daemon.demo.outcome import Outcome
 from basis_daemon.domain.order import ExecutionMode
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.venues.chain.transactions import Attempt
 from tests.builders import NOW
 from tests.demo.chain_run import BEFORE, BOOK, ChainRun, begun, borrowing, supplying

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from basis_daemon.demo.outcome import Outcome, RunFacts, judge
+from basis_daemon.demo.outcome import RunFacts, judge
 from basis_daemon.domain.trade import OrderState
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.memory import MemoryJournal
 from tests.builders import NOW, POOR, D, idle
 from tests.demo.story import BOOK, FUNDING, Story, story_on, told, venue_books

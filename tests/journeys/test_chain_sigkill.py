@@ -20,9 +20,9 @@ from eth_account.signers.local import LocalAccount
 from basis_daemon.clock import SystemClock
 from basis_daemon.demo.chain_outcome import ChainFacts, judge_chain, transactions_of
 from basis_daemon.demo.configuration import SANDBOX_CHAIN_CONFIG, written_over
-from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.processes import Child
 from basis_daemon.demo.stage import book_of, status_of
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.ports import KillPoint
 from basis_daemon.sandbox.chain.books import Books

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from basis_daemon.clock import SystemClock
-from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.processes import Child
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.watermark import load_watermark
 from basis_daemon.ports import RecordKind, StoredRecord

@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from basis_daemon.clock import SystemClock
-from basis_daemon.demo.outcome import Outcome
 from basis_daemon.demo.processes import Child
 from basis_daemon.engine.book_view import BookView
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.web.client import LocalClient
 from tests.journeys.test_sigkill import WAIT_S, Drill

@@ -11,9 +11,10 @@ import pytest
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
-from basis_daemon.demo.outcome import Outcome, RunFacts, judge
+from basis_daemon.demo.outcome import RunFacts, judge
 from basis_daemon.demo.processes import Child, DemoFailedError
 from basis_daemon.engine.book_view import BookView
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.ports import KillPoint
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from basis_daemon.engine.book_view import BookView
+from basis_daemon.engine.judgement import Outcome
 from basis_daemon.simulation.history import PERP, SPOT, History, SeriesName, read_history
-from basis_daemon.simulation.outcome import Outcome
 from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.replay import Asked, Told, replay
 from basis_daemon.simulation.run import Played, Span
