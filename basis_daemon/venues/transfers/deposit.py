@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from basis_daemon.domain.errors import ErrorClass, OrderRejectedError, OutcomeUnknownError, VenueUnreachableError
+from basis_daemon.domain.errors import (
+    ErrorClass,
+    InvalidOrderError,
+    OrderRejectedError,
+    OutcomeUnknownError,
+    VenueUnreachableError,
+)
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import DEAD, OrderState, Trade
 from basis_daemon.domain.transfer import RouteBook, TransferRow, TransferStep
@@ -44,7 +50,7 @@ class DepositInterface(Crossing):
             row = await self._submitted(order)
         try:
             trade = await self._sender.execute_order(self._inner(order, row), timestamp)
-        except (OrderRejectedError, VenueUnreachableError) as refusal:
+        except (InvalidOrderError, OrderRejectedError, VenueUnreachableError) as refusal:
             await self._step(order.order_id, TransferStep.FAILED, why=str(refusal))
             raise
         except OutcomeUnknownError as doubt:

@@ -146,6 +146,15 @@ async def test_nothing_is_sent_to_an_address_that_exchange_and_book_do_not_both_
     assert await ground.on_chain("USDT", "0x" + "ab" * 20) == 0
 
 
+async def test_an_order_that_the_wallet_cannot_take_bars_no_later_one(ground: Ground) -> None:
+    life = await (await ground.new_life()).adopt()
+    stranger = crossing("wallet", "binance", "USDT", "100").model_copy(update={"on_behalf_of": "0x" + "ab" * 20})
+    refused = await life.run(stranger)
+    assert (refused.state, step_of(life, stranger)) == (OrderState.NEVER_ACCEPTED, TransferStep.FAILED)
+    assert (await life.run(crossing("wallet", "binance", "USDT", "100"))).state is OrderState.SETTLED
+    assert len(ground.rows("deposit")) == 1
+
+
 @pytest.mark.feature("T01", part="bounds")
 @pytest.mark.parametrize(
     ("source", "target", "coin", "amount", "closed"),
