@@ -90,6 +90,11 @@ def rotation_gain(f_to: Decimal, f_from: Decimal) -> Decimal:
     return (f_to - f_from) * ROTATION_SETTLEMENTS
 
 
+def short_rotation_cost(perp_fee: Decimal, slip: Decimal, transfer: Decimal = ZERO) -> Decimal:
+    """The same where the long leg stays: a short closed here, opened there, and the transfer of its margin."""
+    return 2 * (perp_fee + slip) + transfer
+
+
 def rotation_cost(spot_fee: Decimal, perp_fee: Decimal, slip: Decimal, transfer: Decimal = ZERO) -> Decimal:
     """Fraction of the notional: both legs closed here, opened there, and the transfer. Fees are those of one fill."""
-    return 2 * (perp_fee + slip) + 2 * (spot_fee + slip) + transfer
+    return short_rotation_cost(perp_fee, slip, transfer) + 2 * (spot_fee + slip)

@@ -6,7 +6,8 @@ reduces risk, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from basis_daemon.domain.decision import ReasonCode, Rejected
@@ -14,7 +15,7 @@ from basis_daemon.domain.instrument import PositionKey, round_down
 from basis_daemon.domain.margin import ZERO, short_distance, weight_drift
 from basis_daemon.domain.order import Side
 from basis_daemon.strategies.ladder import EMERGENCY, HOUR_S, REDUCE, Form, MarginSite, Repair, Source, repair
-from basis_daemon.strategies.orders import Leg, Move, Pair, SideBySide, Single, Step, cents_down, cents_up
+from basis_daemon.strategies.orders import Leg, Move, Pair, SideBySide, Single, Step, cents_down, cents_up, legs_of
 from basis_daemon.strategies.parameters import BP
 from basis_daemon.strategies.rules import Act, brief, drawdown_stop
 from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave, proceeds_of, route
@@ -33,23 +34,37 @@ REASONS: Mapping[int, ReasonCode] = {
 def nearest_liquidation(view: BookView) -> Act | Rejected:
     """Rule 2: the worst site whose repair is not void; all sites at level 3 together, side by side in one plan."""
     looked: list[str] = []
-    acts: list[Act] = []
+    acts: dict[str, _Defence] = {}
+    level = 0
     for venue in _by_severity(view):
-        act = _defend(view, venue)
-        if isinstance(act, str):
-            looked.append(f"{venue.name}: {act}")
-        elif not acts or act.urgency == EMERGENCY:
-            acts.append(act)
-        if acts and acts[0].urgency < EMERGENCY:
+        found = _defend(view, venue)
+        if isinstance(found, str):
+            looked.append(f"{venue.name}: {found}")
+        elif not acts or found.level == EMERGENCY:
+            acts[venue.name], level = found, level or found.level
+        if acts and level < EMERGENCY:
             break
     if not acts:
         return Rejected(ReasonCode.LIQ_TOPUP, "; ".join(looked) or "no short is open")
-    first = acts[0]
-    note = "; ".join(act.note for act in acts)
-    return Act(first.reason, note, _side_by_side(acts), first.urgency, page=first.page)
+    note = "; ".join(act.note for act in acts.values())
+    released = view.released({name: act.lacking for name, act in acts.items() if act.lacking}, level)
+    is_void = isinstance(released, str)
+    note, released = (f"{note}; {released}", ()) if isinstance(released, str) else (note, released)
+    steps = (*_side_by_side(acts.values()), *released)
+    return Act(REASONS[level], note, steps, level, page=is_void or level == EMERGENCY)
 
 
-def _side_by_side(acts: Sequence[Act]) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class _Defence:
+    """The repair of one account; ``lacking`` USDT of it must be sold of a long leg elsewhere."""
+
+    level: int
+    note: str
+    steps: tuple[Step, ...]
+    lacking: Decimal
+
+
+def _side_by_side(acts: Collection[_Defence]) -> tuple[Step, ...]:
     """The steps of one act as they are; of several: what buys back alone, then all pairs at once, then their money."""
     steps = tuple(step for act in acts for step in act.steps)
     pairs = tuple(step for step in steps if isinstance(step, Pair))
@@ -66,8 +81,8 @@ def _by_severity(view: BookView) -> list[VenueView]:
     return [venue for z, venue in sorted(shorts, key=lambda pair: (-ladder.level(pair[0]), pair[0]))]
 
 
-def _defend(view: BookView, venue: VenueView) -> Act | str:
-    """The repair of one account as an act, or why there is none."""
+def _defend(view: BookView, venue: VenueView) -> _Defence | str:
+    """The repair of one account, or why there is none."""
     market, p = view.frame.market, view.frame.parameters
     site = margin_site(view, venue)
     found = repair(site, p.ladder, p.unhedged_max_s)
@@ -77,17 +92,17 @@ def _defend(view: BookView, venue: VenueView) -> Act | str:
         return f"level {found.level}, but stale: {', '.join(blind)}"
     if view.frame.risk.in_doubt and found.level < REDUCE:
         return f"level {found.level} waits for orders in doubt"
-    blind = () if found.form is Form.CASH else market.stale(*venue.long_inputs)
+    blind = () if found.form is Form.CASH else market.stale(*view.long_inputs(venue))
     if blind and p.ladder.level(site.z) < EMERGENCY:
         return f"level {found.level} waits for the long leg, stale: {', '.join(blind)}"
-    steps = _repair_steps(view, venue, found, is_blind=bool(blind))
+    steps, lacking = _repair_steps(view, venue, found, is_blind=bool(blind))
     if not steps:
         return f"level {found.level}: the {found.form} repair of {brief(found.amount)} USDT is void"
     note = (
         f"{venue.name}: m {brief(site.margin / site.notional)}, z {brief(site.z)}, level {found.level}: "
         f"{found.form} {brief(found.amount)} USDT towards m* {brief(site.m_star)}"
     )
-    return Act(REASONS[found.level], note, steps, found.level, page=found.level == EMERGENCY)
+    return _Defence(found.level, note, steps, lacking)
 
 
 def margin_site(view: BookView, venue: VenueView) -> MarginSite:
@@ -103,6 +118,8 @@ def margin_site(view: BookView, venue: VenueView) -> MarginSite:
         sigma=venue.memory.sigma,
         long_value=venue.held * view.frame.price,
         cash=_cash_sources(view, venue),
+        release_value=view.release_value(venue),
+        release_eta_h=venue.venue.route_eta_h,
         proceeds_eta_s=venue.venue.internal_eta_s,
         level_in_flight=view.frame.risk.defence_in_flight.get(venue.venue.perp_account, 0),
     )
@@ -126,20 +143,26 @@ def _cash_sources(view: BookView, venue: VenueView) -> tuple[Source, ...]:
     return tuple(sources)
 
 
-def _repair_steps(view: BookView, venue: VenueView, found: Repair, *, is_blind: bool) -> tuple[Step, ...]:
+def _repair_steps(
+    view: BookView, venue: VenueView, found: Repair, *, is_blind: bool
+) -> tuple[tuple[Step, ...], Decimal]:
+    """Steps at this venue, and the USDT of a long leg elsewhere that must be sold beside them."""
     p = view.frame.parameters
+    drawn = tuple(step for source in found.cash for step in _draw(view, venue, source))
     if found.form is Form.CASH:
-        return tuple(step for source in found.cash for step in _draw(view, venue, source))
+        return drawn, ZERO
     slip = p.slip_cex_bp if found.level <= REDUCE else p.slip_emergency_bp
     pair, bought, sold = closing(venue, found.amount / view.frame.price, slip)
-    if pair is None or is_blind:
-        return (Single(Leg(venue.perp.key, Side.BUY, bought, reduce_only=True), slip),) if bought > 0 else ()
+    if pair is None or is_blind or not view.stands_here(venue, bought):
+        alone = (Single(Leg(venue.perp.key, Side.BUY, bought, reduce_only=True), slip),) if bought > 0 else ()
+        lacking = ZERO if is_blind else bought * view.frame.price
+        return ((*alone, *drawn), lacking) if view.release_value(venue) else (alone, lacking)
     if found.form is Form.BUY_BACK:
-        return (pair,)
-    drawn = sum((source.amount for source in found.cash), ZERO)
+        return (pair,), ZERO
+    money = sum((source.amount for source in found.cash), ZERO)
     proceeds = cents_down(venue.cash + proceeds_of(venue, sold, slip))
-    amount = min(cents_down(found.amount + drawn), proceeds)
-    return (pair, *internal(venue.venue.cash_key, venue.venue.margin_key, amount))
+    amount = min(cents_down(found.amount + money), proceeds)
+    return (pair, *internal(venue.venue.cash_key, venue.venue.margin_key, amount)), ZERO
 
 
 def _draw(view: BookView, venue: VenueView, source: Source) -> list[Step]:
@@ -162,8 +185,7 @@ def delta(view: BookView) -> Act | Rejected:
     p, equity = view.frame.parameters, view.frame.exposure.capital_usdt
     if equity is None or equity <= 0 or not view.venues:
         return Rejected(ReasonCode.DELTA, f"equity is {equity}, expected above 0 and every venue known")
-    net = view.frame.exposure.net_delta.get(p.asset, ZERO)
-    share = net * view.frame.price / equity
+    share = view.net_delta * view.frame.price / equity
     if abs(share) <= p.delta_soft:
         return Rejected(ReasonCode.DELTA, f"|delta| {brief(abs(share))} <= {p.delta_soft} of E")
     if waits := _delta_waits(view):
@@ -173,17 +195,28 @@ def delta(view: BookView) -> Act | Rejected:
         return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E is below min_order_usdt {p.min_order_usdt}")
     is_forced = any(venue.was_forced for venue in view.venues)
     is_urgent = is_forced or view.frame.risk.is_killed
-    step = _sell_delta(view, quantity, is_urgent=is_urgent) if share > 0 else _buy_delta(view, quantity)
-    if isinstance(step, str):
-        return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E: {step}")
-    note = f"delta {brief(share)} of E beyond {p.delta_soft}: {step.leg.side} {step.leg.quantity} {step.leg.key}"
-    return Act(ReasonCode.DELTA, note, (step,), REPAIR_URGENCY if is_urgent else 0, page=is_urgent)
+    steps = _sell_delta(view, quantity, is_urgent=is_urgent) if share > 0 else _buy_delta(view, quantity)
+    if isinstance(steps, str):
+        return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E: {steps}")
+    how = (
+        ", ".join(f"{leg.side} {leg.quantity} {leg.key}" for leg in legs_of(steps)) or "the long leg elsewhere is sold"
+    )
+    note = f"delta {brief(share)} of E beyond {p.delta_soft}: {how}"
+    return Act(ReasonCode.DELTA, note, steps, REPAIR_URGENCY if is_urgent else 0, page=is_urgent)
+
+
+def delta_hard(view: BookView) -> Act | Rejected:
+    """Beyond ``delta_hard`` only repair is allowed, also while no repair is possible."""
+    p = view.frame.parameters
+    share = abs(view.net_delta) * view.frame.price / view.equity
+    if share <= p.delta_hard:
+        return Rejected(ReasonCode.DELTA, f"|delta| {brief(share)} <= delta_hard {p.delta_hard}")
+    return Act(ReasonCode.DELTA, f"|delta| {brief(share)} of E > delta_hard {p.delta_hard}: only repair", page=True)
 
 
 def _delta_waits(view: BookView) -> str | None:
     """Why net delta is not to be trusted now: an input of any leg is old, or orders are at work on a leg."""
-    names = [name for venue in view.venues for name in (*venue.margin_inputs, *venue.long_inputs)]
-    if blind := view.frame.market.stale(*names):
+    if blind := view.frame.market.stale(*view.delta_inputs):
         return f"stale: {', '.join(blind)}"
     legs = {key for venue in view.venues for key in (venue.spot.key, venue.perp.key)}
     risk = view.frame.risk
@@ -198,7 +231,7 @@ def repair_quantity(share: Decimal, rest: Decimal, equity: Decimal, price: Decim
     return (abs(share) - rest) * equity / price
 
 
-def _sell_delta(view: BookView, quantity: Decimal, *, is_urgent: bool) -> Single | str:
+def _sell_delta(view: BookView, quantity: Decimal, *, is_urgent: bool) -> tuple[Step, ...] | str:
     """Too long: more short where it is most under-weight and stays at ``z_open``; else sell the long leg.
 
     On a restricted book only the second, and only where a venue took the short away or a guard that has tightened cut a
@@ -207,30 +240,31 @@ def _sell_delta(view: BookView, quantity: Decimal, *, is_urgent: bool) -> Single
     risk = view.frame.risk
     if view.restriction is not None and (not is_urgent or risk.in_doubt or risk.breaks):
         return f"only reducing orders are allowed: {view.restriction}"
-    shorts = reversed(_over_weight_first(view)) if view.restriction is None else ()
+    shorts = reversed(over_weight_first(view)) if view.restriction is None else ()
     for venue in shorts:
         amount = round_down(quantity, venue.perp.quantity_step)
         if _may_short(venue, amount):
-            return Single(Leg(venue.perp.key, Side.SELL, amount), view.frame.parameters.slip_cex_bp)
+            return (Single(Leg(venue.perp.key, Side.SELL, amount), view.frame.parameters.slip_cex_bp),)
     for venue in sorted(view.venues, key=lambda v: -v.held):
         amount = round_down(min(quantity, venue.held), venue.spot.quantity_step)
         if is_tradable(venue, amount, venue.spot):
-            return Single(Leg(venue.spot.key, Side.SELL, amount), view.frame.parameters.slip_cex_bp)
-    return "no leg may be sold now; the excess is carried"
+            return (Single(Leg(venue.spot.key, Side.SELL, amount), view.frame.parameters.slip_cex_bp),)
+    return view.sold_elsewhere(quantity)
 
 
-def _buy_delta(view: BookView, quantity: Decimal) -> Single | str:
+def _buy_delta(view: BookView, quantity: Decimal) -> tuple[Step, ...] | str:
     """Too short: buy back where the short is most over-weight, never more than stands there."""
     if view.frame.risk.in_doubt:
         return "waits for orders in doubt"
-    for venue in _over_weight_first(view):
+    for venue in over_weight_first(view):
         amount = min(round_down(quantity, venue.perp.quantity_step), venue.short)
         if amount >= venue.perp.quantity_min:
-            return Single(Leg(venue.perp.key, Side.BUY, amount, reduce_only=True), view.frame.parameters.slip_cex_bp)
+            return (Single(Leg(venue.perp.key, Side.BUY, amount, reduce_only=True), view.frame.parameters.slip_cex_bp),)
     return "no short may be bought back now"
 
 
-def _over_weight_first(view: BookView) -> list[VenueView]:
+def over_weight_first(view: BookView) -> list[VenueView]:
+    """Venues by how far their short exceeds its share of the whole, most first."""
     drift = weight_drift([venue.short for venue in view.venues], [venue.weight for venue in view.venues])
     ranked = sorted(zip(drift, view.venues, strict=True), key=lambda pair: -pair[0])
     return [venue for _, venue in ranked]

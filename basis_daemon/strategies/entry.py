@@ -10,7 +10,6 @@ from functools import partial
 from basis_daemon.domain.decision import ReasonCode, Rejected
 from basis_daemon.domain.margin import ZERO, short_distance
 from basis_daemon.domain.market import Level
-from basis_daemon.strategies.carry import SETTLEMENTS_MIN, entry_rate_min, holds
 from basis_daemon.strategies.orders import Step
 from basis_daemon.strategies.parameters import BP
 from basis_daemon.strategies.rules import Act, brief
@@ -20,25 +19,10 @@ from basis_daemon.strategies.view import BookView, VenueView
 DEPTH_BAND = 20 * BP
 
 
-def entry_fault(venue: VenueView) -> str | None:
+def entry_fault(view: BookView, venue: VenueView) -> str | None:
     """The first comparison of the entry gate that fails at this venue; None when all hold."""
     p = venue.frame.parameters
-    return venue.adding_forbidden() or _carry_fault(venue) or _market_fault(venue, p.clip_usdt)
-
-
-def _carry_fault(venue: VenueView) -> str | None:
-    p, memory = venue.frame.parameters, venue.memory
-    f_hat = memory.f_hat
-    if f_hat is None or memory.settlements < SETTLEMENTS_MIN:
-        return f"{venue.name}: {memory.settlements} settlements known, {SETTLEMENTS_MIN} needed"
-    least = entry_rate_min(p.entry_net_apr, venue.m_star, venue.costs, p.hold_days_funding)
-    if f_hat <= 0 or f_hat < least:
-        return f"{venue.name}: f_hat {brief(f_hat)} < {brief(least)} per 8 h, net APR below {p.entry_net_apr}"
-    if not holds(memory.averages, venue.confirmations, at_least=least):
-        return f"{venue.name}: f_hat {brief(f_hat)} passes, but not at {venue.confirmations} settlements in a row"
-    if p.uses_prediction and venue.f_predicted < least:
-        return f"{venue.name}: predicted {brief(venue.f_predicted)} < {brief(least)} per 8 h"
-    return None
+    return venue.adding_forbidden() or view.carry_fault(venue) or _market_fault(venue, p.clip_usdt)
 
 
 def _market_fault(venue: VenueView, clip_usdt: Decimal) -> str | None:
@@ -91,7 +75,11 @@ class _Purse:
 
 
 def _grow(
-    reason: ReasonCode, venues: list[VenueView], purse: _Purse, wanted: Callable[[VenueView], Decimal]
+    view: BookView,
+    reason: ReasonCode,
+    venues: list[VenueView],
+    purse: _Purse,
+    wanted: Callable[[VenueView], Decimal],
 ) -> Act | Rejected:
     """New pairs at every venue whose gate holds: money first, then the legs of each venue as one group."""
     moves: list[Step] = []
@@ -99,7 +87,7 @@ def _grow(
     notes: list[str] = []
     faults: list[str] = []
     for venue in venues:
-        if fault := entry_fault(venue):
+        if fault := entry_fault(view, venue):
             faults.append(fault)
             continue
         budget, incoming = purse.take(venue, wanted(venue))
@@ -109,7 +97,7 @@ def _grow(
             continue
         moves += funding_moves(venue, size, incoming)
         pairs.append(opening(venue, size))
-        net = venue.net_apr
+        net = view.net_apr(venue)
         notes.append(f"{venue.name}: pair of {size.quantity} at net APR {brief(net) if net is not None else 'unknown'}")
     if not pairs:
         return Rejected(reason, "; ".join(faults))
@@ -127,7 +115,7 @@ def scale(view: BookView) -> Act | Rejected:
     if idle <= limit * view.equity:
         return Rejected(ReasonCode.SCALE, f"unassigned {brief(idle / view.equity)} <= leg_drift {limit} of E")
     purse = _Purse(idle, view.wallet)
-    return _grow(ReasonCode.SCALE, standing, purse, lambda _: idle)
+    return _grow(view, ReasonCode.SCALE, standing, purse, lambda _: idle)
 
 
 def enter(view: BookView) -> Act | Rejected:
@@ -136,7 +124,7 @@ def enter(view: BookView) -> Act | Rejected:
     if not flat:
         return Rejected(ReasonCode.ENTRY, "a pair stands at every venue that can be seen")
     purse = _Purse(max(view.cash, ZERO), view.wallet)
-    return _grow(ReasonCode.ENTRY, flat, purse, partial(_share, view.investable))
+    return _grow(view, ReasonCode.ENTRY, flat, purse, partial(_share, view.investable))
 
 
 def _share(investable: Decimal, venue: VenueView) -> Decimal:

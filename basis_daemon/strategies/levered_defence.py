@@ -31,7 +31,7 @@ def nearest_liquidation(view: LeverView) -> Verdict:
         return Rejected(ReasonCode.LIQ_TOPUP, "no debt")
     if view.blind is not None:
         return Rejected(ReasonCode.LIQ_TOPUP, f"the health factor is not known: {view.blind}")
-    level, health = view.p.ladder.level(view.health), brief(view.health or ZERO)
+    level, health = view.p.health_ladder.level(view.health), brief(view.health or ZERO)
     if level < REDUCE:
         return Rejected(
             ReasonCode.LIQ_TOPUP, f"HF {health}, level {level}: nothing to repay; below warn nothing is added"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from basis_daemon.domain.lending import HealthLadder
 from basis_daemon.strategies.onchain_calls import Lst
-from basis_daemon.strategies.parameters import BP, D, range_faults, refuse, rising_faults
+from basis_daemon.strategies.parameters import BP, CheckedParameters, D, range_faults, rising_faults
 
 ETH_DRAWDOWN, USDT_DRAWDOWN = D("0.10"), D("0.05")
 
@@ -58,10 +58,8 @@ LEVERAGED_RANGES: Mapping[str, tuple[str, str]] = {
 """Bounds, both included, in the unit of the name; a name without one is a fraction, of E or a year."""
 
 
-class OnchainParameters(BaseModel):
-    """What every book on the chain has. Raises ConfigError naming key, value and range."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class OnchainParameters(CheckedParameters):
+    """What every book on the chain has."""
 
     decision_interval_s: Decimal = D(15)
     min_chain_move_usdt: Decimal = D(5000)
@@ -73,17 +71,12 @@ class OnchainParameters(BaseModel):
     reserve_eth: Decimal = D("0.05")
     max_drawdown: Decimal = ETH_DRAWDOWN
 
-    @model_validator(mode="after")
-    def _is_within_ranges(self) -> Self:
-        refuse(f"parameters of {type(self).__name__}", self._faults())
-        return self
-
     def _faults(self) -> list[str]:
         rising = {
             "gas_cap_gwei < emergency_gas_cap_gwei": (self.gas_cap_gwei, self.emergency_gas_cap_gwei),
             "slip_dex_bp < slip_emergency_bp": (self.slip_dex_bp, self.slip_emergency_bp),
         }
-        return range_faults(self, RANGES) + rising_faults(rising)
+        return super()._faults() + range_faults(self, RANGES) + rising_faults(rising)
 
     @property
     def slip_dex(self) -> Decimal:
@@ -168,6 +161,6 @@ class LeveragedParameters(StakingParameters):
         return faults
 
     @property
-    def ladder(self) -> HealthLadder:
+    def health_ladder(self) -> HealthLadder:
         """By health factor."""
         return HealthLadder(self.hf_warn, self.hf_reduce, self.hf_emergency)

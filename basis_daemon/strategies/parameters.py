@@ -93,14 +93,26 @@ class BasisVenue(BaseModel):
         return PositionKey.of(self.perp_account, Kind.PERP, f"{asset}{QUOTE}")
 
 
-class BasisParameters(BaseModel):
-    """A frozen parameter set. Raises ConfigError naming key, value and range; a family is another set of defaults.
+class CheckedParameters(BaseModel):
+    """A frozen parameter set. Raises ConfigError naming key, value and range."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="after")
+    def _is_within_ranges(self) -> Self:
+        refuse(f"parameters of {type(self).__name__}", self._faults())
+        return self
+
+    def _faults(self) -> list[str]:
+        return []
+
+
+class BasisParameters(CheckedParameters):
+    """Of a book with pairs at exchanges; a family is another set of defaults.
 
     ``share_class`` is what the return is measured in; ``shock`` is by default that of the asset. ``uses_prediction`` is
     off where no predicted funding was recorded (replay).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     asset: str = "BTC"
     share_class: Literal["USDT"] = "USDT"
@@ -139,12 +151,8 @@ class BasisParameters(BaseModel):
         asset = given.get("asset")
         return {"shock": SHOCKS[asset], **given} if isinstance(asset, str) else given
 
-    @model_validator(mode="after")
-    def _is_within_ranges(self) -> Self:
-        refuse(
-            f"basis parameters of {self.asset}", range_faults(self, RANGES) + _order_faults(self) + _venue_faults(self)
-        )
-        return self
+    def _faults(self) -> list[str]:
+        return super()._faults() + range_faults(self, RANGES) + _order_faults(self) + _venue_faults(self)
 
     @property
     def ladder(self) -> Ladder:

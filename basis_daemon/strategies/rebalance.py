@@ -37,7 +37,7 @@ def withdrawal(view: BookView) -> Act | Rejected:
     if wanted <= 0:
         return Rejected(ReasonCode.WITHDRAWAL, "none is pending")
     if lacking <= 0:
-        return _gathered(view, wanted)
+        return gathered(view, wanted)
     held = [venue for venue in view.fresh if venue.is_held]
     rho = unwind_share(lacking, sum((released(venue, Decimal(1)) for venue in held), ZERO))
     steps = tuple(step for venue in held for step in _shrink(venue, rho))
@@ -46,7 +46,7 @@ def withdrawal(view: BookView) -> Act | Rejected:
     return Act(ReasonCode.WITHDRAWAL, f"unwind {brief(rho)} of every pair to free {brief(lacking)} USDT", steps)
 
 
-def _gathered(view: BookView, wanted: Decimal) -> Act | Rejected:
+def gathered(view: BookView, wanted: Decimal) -> Act | Rejected:
     """What is free pays, once it lies in a spot wallet: from there an operator takes it."""
     lacking = cents_up(max(wanted - sum((venue.cash for venue in view.venues), view.wallet), ZERO))
     steps: list[Step] = []
@@ -126,17 +126,24 @@ def leg_drift(view: BookView) -> Act | Rejected:
         why = fault or f"the short at {source.name} was raised within 24 h"
         return Rejected(ReasonCode.LEG_DRIFT, f"drift {brief(worst)}, but {why}")
     quantity = round_down(min(over, -under), max(to.perp.quantity_step, source.perp.quantity_step))
+    steps = moved_short(source, to, quantity)
+    if not steps:
+        return Rejected(ReasonCode.LEG_DRIFT, f"drift {brief(worst)}, but {to.name} would not keep z_open")
+    note = f"weight drift {brief(worst)} > {limit}: {quantity} from {source.name} to {to.name}"
+    return Act(ReasonCode.LEG_DRIFT, note, steps)
+
+
+def moved_short(source: VenueView, to: VenueView, quantity: Decimal) -> tuple[Step, ...]:
+    """Margin first, then short against short; nothing where either account would not keep ``z_open``."""
     margin = min(cents_up(margin_of(to, quantity)), cents_down(source.free_margin - to.venue.withdrawal_fee_usdt))
     if not is_tradable(to, quantity, to.perp) or margin <= 0 or not _stays_open(to, quantity, margin):
-        return Rejected(ReasonCode.LEG_DRIFT, f"drift {brief(worst)}, but {to.name} would not keep z_open")
+        return ()
     pair = Pair(
         Leg(source.perp.key, Side.BUY, quantity, reduce_only=True),
         Leg(to.perp.key, Side.SELL, quantity),
-        view.frame.parameters.slip_cex_bp,
+        source.frame.parameters.slip_cex_bp,
     )
-    steps = (*route(source.venue.margin_key, source.venue, to.venue, margin), pair)
-    note = f"weight drift {brief(worst)} > {limit}: {quantity} from {source.name} to {to.name}"
-    return Act(ReasonCode.LEG_DRIFT, note, steps)
+    return (*route(source.venue.margin_key, source.venue, to.venue, margin), pair)
 
 
 def _stays_open(venue: VenueView, quantity: Decimal, money: Decimal) -> bool:
@@ -154,19 +161,19 @@ def margin_excess(view: BookView) -> Act | Rejected:
     looked: list[str] = []
     for venue in view.fresh:
         if venue.is_held and venue.m is not None:
-            act = _excess(venue, venue.m)
+            act = _excess(view, venue, venue.m)
             if isinstance(act, Act):
                 return act
             looked.append(f"{venue.name}: {act}")
     return Rejected(ReasonCode.MARGIN_EXCESS, "; ".join(looked) or "no pair stands")
 
 
-def _excess(venue: VenueView, m: Decimal) -> Act | str:
+def _excess(view: BookView, venue: VenueView, m: Decimal) -> Act | str:
     limit = EXCESS_OVER_TARGET * venue.m_star
     if m <= limit:
         return f"m {brief(m)} <= {brief(limit)}"
     money = min(excess(venue.m_star, venue.notional, venue.margin), _room(venue))
-    if fault := _excess_fault(venue, money):
+    if fault := _excess_fault(view, venue, money):
         return fault
     size = _pair_of_spot_money(venue, money)
     if not is_tradable(venue, size.quantity, venue.spot, venue.perp):
@@ -186,10 +193,10 @@ def _room(venue: VenueView) -> Decimal:
     return max(venue.weight * (exposure.capital_usdt or ZERO) / (1 + venue.m_star) - venue.notional, ZERO)
 
 
-def _excess_fault(venue: VenueView, money: Decimal) -> str | None:
+def _excess_fault(view: BookView, venue: VenueView, money: Decimal) -> str | None:
     """What keeps the excess as margin: too little, no calm day, no carry now, or a leg reduced of late."""
     p = venue.frame.parameters
-    day, net = venue.memory.day_range(venue.frame.time), venue.net_apr
+    day, net = venue.memory.day_range(venue.frame.time), view.net_apr(venue)
     if money < p.min_chain_move_usdt:
         return f"excess {brief(money)} < min_chain_move_usdt {p.min_chain_move_usdt}"
     if day is None or day > CALM_RANGE_MAX:

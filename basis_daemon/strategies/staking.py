@@ -241,6 +241,17 @@ def needed_by(p: StakingParameters) -> tuple[str, ...]:
     return (f"lst:{p.lst.key}", f"reserve:{WETH_RESERVE}", *(f"account:{name}" for name in accounts), GAS)
 
 
+def sleeve_teaching(p: StakingParameters) -> Teaching:
+    """What the memory of a token needs beside events."""
+    return Teaching(
+        lst=p.lst.key,
+        y_window=p.y_window,
+        reward_haircut=p.reward_haircut,
+        c_exit_plan=p.c_exit_plan,
+        share=SHARE,
+    )
+
+
 class EthStakingOnly(OnchainStrategy[StakingParameters, Stake]):
     """ETH in one liquid staking token."""
 
@@ -250,13 +261,7 @@ class EthStakingOnly(OnchainStrategy[StakingParameters, Stake]):
             routes=staking_routes(parameters),
             cash=ETH,
             needed=needed_by(parameters),
-            teaching=Teaching(
-                lst=parameters.lst.key,
-                y_window=parameters.y_window,
-                reward_haircut=parameters.reward_haircut,
-                c_exit_plan=parameters.c_exit_plan,
-                share=SHARE,
-            ),
+            teaching=sleeve_teaching(parameters),
             view=StakeView,
             rules=RULES,
         )

@@ -14,11 +14,20 @@ from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.margin import ZERO, distance_of, maintenance_rate, required_ratio, target_ratio
 from basis_daemon.domain.market import BookTick, MarkTick
 from basis_daemon.domain.order import Side
-from basis_daemon.strategies.carry import PairCosts, confirmations_needed, eight_hourly, net_apr
+from basis_daemon.strategies.carry import (
+    SETTLEMENTS_MIN,
+    PairCosts,
+    confirmations_needed,
+    eight_hourly,
+    entry_rate_min,
+    holds,
+    net_apr,
+)
 from basis_daemon.strategies.legs import DAY, HOUR
 from basis_daemon.strategies.memory import BasisMemory, VenueMemory
+from basis_daemon.strategies.orders import Step
 from basis_daemon.strategies.parameters import BP, QUOTE, BasisParameters, BasisVenue
-from basis_daemon.strategies.rules import Frame, restriction_of
+from basis_daemon.strategies.rules import Frame, brief, restriction_of
 
 WALLET_CASH = PositionKey.of("wallet", Kind.TOKEN, QUOTE)
 
@@ -214,6 +223,60 @@ class BookView:
             msg = f"equity is unknown: {', '.join(self.frame.exposure.unknown)}"
             raise StaleDataError(msg)
         return equity
+
+    # ------------------------------------------------------- what a book with a long leg elsewhere sees otherwise
+    @property
+    def net_delta(self) -> Decimal:
+        """Base units that the whole book is long (+) or short (-) of its asset."""
+        return self.frame.exposure.net_delta.get(self.frame.parameters.asset, ZERO)
+
+    @cached_property
+    def delta_inputs(self) -> tuple[str, ...]:
+        """Names of what must be fresh for net delta to be trusted."""
+        return tuple(name for venue in self.venues for name in (*venue.margin_inputs, *venue.long_inputs))
+
+    def long_inputs(self, venue: VenueView) -> tuple[str, ...]:
+        """Names of what a sale of the long leg that stands behind this venue's short must know."""
+        return venue.long_inputs
+
+    def net_apr(self, venue: VenueView) -> Decimal | None:
+        """Left side of the entry gate now, cost included; None while an input of it is unknown."""
+        return venue.net_apr
+
+    def carry_fault(self, venue: VenueView) -> str | None:
+        """The first comparison of the carry that forbids a new pair here; None when all hold."""
+        p, memory = venue.frame.parameters, venue.memory
+        f_hat = memory.f_hat
+        if f_hat is None or memory.settlements < SETTLEMENTS_MIN:
+            return f"{venue.name}: {memory.settlements} settlements known, {SETTLEMENTS_MIN} needed"
+        least = entry_rate_min(p.entry_net_apr, venue.m_star, venue.costs, p.hold_days_funding)
+        if f_hat <= 0 or f_hat < least:
+            return f"{venue.name}: f_hat {brief(f_hat)} < {brief(least)} per 8 h, net APR below {p.entry_net_apr}"
+        if not holds(memory.averages, venue.confirmations, at_least=least):
+            return f"{venue.name}: f_hat {brief(f_hat)} passes, but not at {venue.confirmations} settlements in a row"
+        if p.uses_prediction and venue.f_predicted < least:
+            return f"{venue.name}: predicted {brief(venue.f_predicted)} < {brief(least)} per 8 h"
+        return None
+
+    def stands_here(self, venue: VenueView, quantity: Decimal) -> bool:
+        """True when so much of the short is repaired by the long leg at this venue."""
+        del venue, quantity
+        return True
+
+    def release_value(self, venue: VenueView) -> Decimal:
+        """USDT that a sale of a long leg elsewhere could bring as margin to this venue."""
+        del venue
+        return ZERO
+
+    def released(self, needs: Mapping[str, Decimal], level: int) -> tuple[Step, ...] | str:
+        """Steps that sell a long leg elsewhere for so many USDT by venue and bring them there as margin."""
+        del needs, level
+        return ()
+
+    def sold_elsewhere(self, quantity: Decimal) -> tuple[Step, ...] | str:
+        """Steps that sell so much of a long leg elsewhere, base units; or why there is none to sell."""
+        del quantity
+        return "no leg may be sold now; the excess is carried"
 
     @cached_property
     def wallet(self) -> Decimal:
