@@ -308,7 +308,8 @@ class Run:
                 self.holdings[key] = self.holdings.get(key, D(0)) + amount
                 assert self.holdings[key] >= 0, f"{order.operation}: {key} would be {self.holdings[key]}"
             self._tell(order, deltas)
-        ended = PlanEnded(self.strategy.name, self.decision, found.reason, state, self.time, found.targets)
+        why, done = found.reason, (found.targets, found.weights)
+        ended = PlanEnded(self.strategy.name, self.decision, why, state, self.time, *done)
         self.memory = self.strategy.fold(self.memory, ended)
 
     def _numbered(self, key: PositionKey) -> PositionKey:

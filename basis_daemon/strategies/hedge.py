@@ -1,0 +1,212 @@
+"""Staked hedge: ETH in a liquid staking token, short of the same ETH at exchanges, USDT class.
+
+The legs of a basis book and the sleeve of a staking book under one order of rules. Here stands what neither of them
+has: one carry for both, ETH that travels from the exchange into the token, and a way out that takes both down together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from basis_daemon.domain.decision import Exposure, InputUsed, PlanEnded, ReasonCode, Rejected, RiskView
+from basis_daemon.domain.instrument import Kind, PositionKey, round_down
+from basis_daemon.domain.margin import ZERO
+from basis_daemon.domain.market import MarketSnapshot
+from basis_daemon.domain.order import OrderOperation as O
+from basis_daemon.domain.staking import ORDINARY, PRESSED
+from basis_daemon.strategies import entry, memory, onchain_memory, staking
+from basis_daemon.strategies.carry import holds
+from basis_daemon.strategies.charter import Charter
+from basis_daemon.strategies.defence import delta, delta_hard, nearest_liquidation
+from basis_daemon.strategies.hedge_parameters import HedgeParameters
+from basis_daemon.strategies.hedge_view import HedgeMemory, HedgeView, sleeve_exposure
+from basis_daemon.strategies.onchain_calls import ETH, WETH_RESERVE
+from basis_daemon.strategies.onchain_memory import OnchainMemory
+from basis_daemon.strategies.onchain_view import REWARD_KEYS
+from basis_daemon.strategies.orders import Move, Pair, SideBySide, Step
+from basis_daemon.strategies.pairs import (
+    pair_charter,
+    pair_declared,
+    pair_inputs,
+    pair_memory,
+    pair_teaching,
+    pair_thresholds,
+)
+from basis_daemon.strategies.rebalance import gathered, leg_drift, margin_excess, margin_freed
+from basis_daemon.strategies.rewards import dust
+from basis_daemon.strategies.rotation import rotate_shorts
+from basis_daemon.strategies.ruled import Declared, RuledStrategy
+from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
+from basis_daemon.strategies.sleeve import Stake
+from basis_daemon.strategies.staking_view import StakeView
+from basis_daemon.strategies.unwind import unwound
+from basis_daemon.strategies.view import look
+
+
+def of_sleeve(rule: Callable[[Stake], Verdict]) -> Rule[HedgeView]:
+    """A staking book's rule, asked about the sleeve."""
+    return lambda view: rule(view.sleeve)
+
+
+def drawdown(view: HedgeView) -> Verdict:
+    """The stop by unit value: everything is left, a clip at a time."""
+    return drawdown_stop(view, view.p.max_drawdown, lambda: unwound(view, view.long, PRESSED))
+
+
+def withdrawal(view: HedgeView) -> Verdict:
+    """Rule 4: free cash pays at once; what it lacks is unwound from sleeve, shorts and margin by one share."""
+    wanted, lacking = view.frame.risk.withdrawal_pending_usdt, -view.cash
+    if wanted <= 0 or lacking <= 0:
+        return gathered(view, wanted) if wanted > 0 else Rejected(ReasonCode.WITHDRAWAL, "none is pending")
+    eth = min(lacking / _brought_by_each(view), view.long) - view.sleeve.claimed
+    steps = unwound(view, eth, ORDINARY) if eth > 0 else "claims on their way cover them"
+    if isinstance(steps, str) or not steps:
+        return Rejected(ReasonCode.WITHDRAWAL, f"{brief(lacking)} USDT are lacking: {steps or 'nothing is left'}")
+    return Act(ReasonCode.WITHDRAWAL, f"unwind {brief(eth)} ETH to free {brief(lacking)} USDT", steps)
+
+
+def _brought_by_each(view: HedgeView) -> Decimal:
+    """USDT that an unwound ETH brings at least: both swaps at their limit, and the margin behind its short."""
+    freed = sum((margin_freed(venue, Decimal(1)) for venue in view.venues if venue.short > 0), ZERO)
+    margin = freed / view.short if view.short > 0 else ZERO
+    worst = 1 - view.p.slip_dex
+    return (view.frame.price * worst + margin) * worst
+
+
+def carry_exit(view: HedgeView) -> Verdict:
+    """Leave when yield and funding together lie below the exit hurdle for k_confirm; without a yield nobody knows."""
+    hurdle = view.hurdle(view.p.exit_net_apr)
+    if hurdle is None or not view.funding or not view.is_hedging:
+        return Rejected(ReasonCode.CARRY_EXIT, "no hedge stands, or yield or funding is unknown")
+    note = f"funding {brief(view.funding[-1])} a year, hurdle {brief(hurdle)}"
+    if not holds(view.funding, view.confirmations, below=hurdle):
+        return Rejected(ReasonCode.CARRY_EXIT, note)
+    steps = unwound(view, view.long, ORDINARY)
+    if isinstance(steps, str) or not steps:
+        return Rejected(ReasonCode.CARRY_EXIT, f"{note}, but {steps or 'nothing is left'}")
+    return Act(ReasonCode.CARRY_EXIT, note, steps)
+
+
+def bring_home(view: HedgeView) -> Verdict:
+    """ETH that was bought at exchanges goes to the wallet, hedged on its way, once the token takes it."""
+    moves: list[Step] = []
+    for venue in view.fresh:
+        amount = round_down(venue.held, venue.spot.quantity_step)
+        network = venue.venue.network
+        if network is not None and amount * view.frame.price >= view.p.min_chain_move_usdt:
+            moves.append(Move(venue.spot.key, ETH, amount, network))
+    if not moves or not view.is_hedging:
+        return Rejected(ReasonCode.SCALE, "no hedged ETH worth a transfer lies at an exchange")
+    if fault := staking.acquire_fault(view.sleeve, view.spot):
+        return Rejected(ReasonCode.SCALE, f"{brief(view.spot)} ETH stay at the exchange: {fault}")
+    return Act(ReasonCode.SCALE, f"{brief(view.spot)} ETH to the wallet", tuple(moves))
+
+
+def put_in(view: HedgeView) -> Verdict:
+    """Loose ETH that is hedged earns in the token."""
+    if not view.is_hedging:
+        return Rejected(ReasonCode.SCALE, "no hedge stands")
+    return staking.put_in(view.sleeve)
+
+
+def enter(view: HedgeView) -> Verdict:
+    """Money first, then spot against perp at every venue at once; the ETH follows when it has settled."""
+    found = entry.enter(view)
+    if isinstance(found, Rejected):
+        return found
+    pairs = tuple(step for step in found.steps if isinstance(step, Pair))
+    moves = tuple(step for step in found.steps if not isinstance(step, Pair))
+    return found if len(pairs) == 1 else replace(found, steps=(*moves, SideBySide(pairs)))
+
+
+RULES: tuple[Rule[HedgeView], ...] = (
+    nearest_liquidation,
+    drawdown,
+    delta,
+    stale_gate,
+    in_flight,
+    delta_hard,
+    of_sleeve(staking.collect),
+    withdrawal,
+    of_sleeve(dust),
+    carry_exit,
+    of_sleeve(staking.issuer),
+    leg_drift,
+    bring_home,
+    put_in,
+    entry.scale,
+    margin_excess,
+    rotate_shorts,
+    enter,
+    of_sleeve(staking.overdue),
+)
+"""Those of a basis book, and among them what its sleeve asks for."""
+
+
+class UsdtMarketNeutralNoLeverage(RuledStrategy[HedgeParameters, HedgeMemory, HedgeView]):
+    """Staked ETH against ETHUSDT perps, the sleeve without debt."""
+
+    def __init__(self, parameters: HedgeParameters, name: str = "usdt_market_neutral_no_leverage") -> None:
+        p = parameters
+        self._needed = staking.needed_by(p)
+        self._taught = pair_teaching(p)
+        self._sleeve_taught = staking.sleeve_teaching(p)
+        super().__init__(name, p, hedge_declared(p), RULES, HedgeMemory)
+
+    @property
+    def charter(self) -> Charter:
+        """Limits as configured; both legs at every venue, the token on the chain, and routes between them."""
+        p = self.parameters
+        routes = {(O.TRANSFER, "wallet")} | {(O.TRANSFER, venue.spot_account) for venue in p.venues}
+        pairs = pair_charter(p)
+        return replace(pairs, needed=pairs.needed | staking.staking_routes(p) | routes, is_on_chain=True)
+
+    @property
+    def decision_interval_s(self) -> Decimal:
+        """Market seconds between decisions at least."""
+        return self._parameters.decision_interval_s
+
+    def initial_memory(self) -> HedgeMemory:
+        """Nothing seen, weights as configured and capped."""
+        return HedgeMemory(pair_memory(self._parameters), OnchainMemory())
+
+    def fold(self, memory_: object, event: object) -> HedgeMemory:
+        """Each half learns what is its own; a plan without a perp is none of the venues' business."""
+        known = self._own(memory_)
+        is_books = not isinstance(event, PlanEnded) or any(t.key.kind is Kind.PERP for t in event.targets)
+        book = memory.fold(known.book, event, self._taught) if is_books else known.book
+        chain = onchain_memory.fold(known.chain, event, self._sleeve_taught)
+        return known if book is known.book and chain is known.chain else HedgeMemory(book, chain)
+
+    @property
+    def _leg_budget_s(self) -> Decimal:
+        return self._parameters.unhedged_max_s
+
+    def _look(self, timestamp: datetime, market: MarketSnapshot, exposure: Exposure, risk: RiskView) -> HedgeView:
+        p, own = self._parameters, self._own(market.memory)
+        price = exposure.prices.get(p.asset, ZERO)
+        book = look(Frame(p, timestamp, market, exposure, risk, own.book, price))
+        alone = replace(risk, withdrawal_pending_usdt=ZERO)
+        frame = Frame(p, timestamp, market, sleeve_exposure(exposure), alone, own.chain, price)
+        return HedgeView(book.frame, book.venues, book.missing, p, StakeView(frame, self._needed))
+
+    def _inputs(self, view: HedgeView) -> dict[str, InputUsed]:
+        """The numbers of both halves; equity and drawdown are the book's."""
+        return staking.staking_inputs(view.sleeve) | {"long": InputUsed(view.long)} | pair_inputs(view)
+
+    def _thresholds(self, view: HedgeView) -> dict[str, Decimal]:
+        hurdles = {"f_exit": view.hurdle(view.p.exit_net_apr), "f_entry": view.hurdle(view.p.entry_net_apr + view.cost)}
+        known = {name: value for name, value in hurdles.items() if value is not None}
+        return staking.staking_thresholds(view.sleeve) | pair_thresholds(view) | known
+
+
+def hedge_declared(p: HedgeParameters) -> Declared:
+    """Everything that a basis book and its sleeve hold, and ETH on its way between them."""
+    book = pair_declared(p)
+    accounts = {venue.spot_account for venue in p.venues} | {"wallet"}
+    travelling = {PositionKey.of(account, Kind.TRANSIT, p.asset) for account in accounts}
+    read = {p.lst.key, WETH_RESERVE, ETH, *REWARD_KEYS}
+    return Declared(book.instruments | read, book.keys | staking.staking_keys(p) | travelling)
