@@ -8,42 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 
-from basis_daemon.domain.decision import Exposure, InputUsed, PlanEnded, ReasonCode, Rejected, RiskView
-from basis_daemon.domain.instrument import Kind, PositionKey, round_down
+from basis_daemon.domain.decision import ReasonCode, Rejected
+from basis_daemon.domain.instrument import round_down
 from basis_daemon.domain.margin import ZERO
-from basis_daemon.domain.market import MarketSnapshot
-from basis_daemon.domain.order import OrderOperation as O
 from basis_daemon.domain.staking import ORDINARY, PRESSED
-from basis_daemon.strategies import entry, memory, onchain_memory, staking
+from basis_daemon.strategies import entry, staking
 from basis_daemon.strategies.carry import holds
-from basis_daemon.strategies.charter import Charter
 from basis_daemon.strategies.defence import delta, delta_hard, nearest_liquidation
 from basis_daemon.strategies.hedge_parameters import HedgeParameters
-from basis_daemon.strategies.hedge_view import HedgeMemory, HedgeView, sleeve_exposure
-from basis_daemon.strategies.onchain_calls import ETH, WETH_RESERVE
+from basis_daemon.strategies.hedge_strategy import HedgeStrategy, SleeveFamily
+from basis_daemon.strategies.hedge_view import HedgeView
+from basis_daemon.strategies.onchain_calls import ETH
 from basis_daemon.strategies.onchain_memory import OnchainMemory
-from basis_daemon.strategies.onchain_view import REWARD_KEYS
+from basis_daemon.strategies.onchain_strategy import declared
 from basis_daemon.strategies.orders import Move, Pair, SideBySide, Step
-from basis_daemon.strategies.pairs import (
-    pair_charter,
-    pair_declared,
-    pair_inputs,
-    pair_memory,
-    pair_teaching,
-    pair_thresholds,
-)
 from basis_daemon.strategies.rebalance import gathered, leg_drift, margin_excess, margin_freed
 from basis_daemon.strategies.rewards import dust
 from basis_daemon.strategies.rotation import rotate_shorts
-from basis_daemon.strategies.ruled import Declared, RuledStrategy
 from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
 from basis_daemon.strategies.sleeve import Stake
 from basis_daemon.strategies.staking_view import StakeView
 from basis_daemon.strategies.unwind import unwound
-from basis_daemon.strategies.view import look
+from basis_daemon.strategies.view import BookView
 
 
 def of_sleeve(rule: Callable[[Stake], Verdict]) -> Rule[HedgeView]:
@@ -146,67 +134,22 @@ RULES: tuple[Rule[HedgeView], ...] = (
 """Those of a basis book, and among them what its sleeve asks for."""
 
 
-class UsdtMarketNeutralNoLeverage(RuledStrategy[HedgeParameters, HedgeMemory, HedgeView]):
+def hedge_view(book: BookView, frame: Frame[HedgeParameters, OnchainMemory], needed: tuple[str, ...]) -> HedgeView:
+    """Both halves of the picture."""
+    return HedgeView(book.frame, book.venues, book.missing, frame.parameters, StakeView(frame, needed))
+
+
+class UsdtMarketNeutralNoLeverage(HedgeStrategy[HedgeParameters, HedgeView]):
     """Staked ETH against ETHUSDT perps, the sleeve without debt."""
 
     def __init__(self, parameters: HedgeParameters, name: str = "usdt_market_neutral_no_leverage") -> None:
         p = parameters
-        self._needed = staking.needed_by(p)
-        self._taught = pair_teaching(p)
-        self._sleeve_taught = staking.sleeve_teaching(p)
-        super().__init__(name, p, hedge_declared(p), RULES, HedgeMemory)
-
-    @property
-    def charter(self) -> Charter:
-        """Limits as configured; both legs at every venue, the token on the chain, and routes between them."""
-        p = self.parameters
-        routes = {(O.TRANSFER, "wallet")} | {(O.TRANSFER, venue.spot_account) for venue in p.venues}
-        pairs = pair_charter(p)
-        return replace(pairs, needed=pairs.needed | staking.staking_routes(p) | routes, is_on_chain=True)
-
-    @property
-    def decision_interval_s(self) -> Decimal:
-        """Market seconds between decisions at least."""
-        return self._parameters.decision_interval_s
-
-    def initial_memory(self) -> HedgeMemory:
-        """Nothing seen, weights as configured and capped."""
-        return HedgeMemory(pair_memory(self._parameters), OnchainMemory())
-
-    def fold(self, memory_: object, event: object) -> HedgeMemory:
-        """Each half learns what is its own; a plan without a perp is none of the venues' business."""
-        known = self._own(memory_)
-        is_books = not isinstance(event, PlanEnded) or any(t.key.kind is Kind.PERP for t in event.targets)
-        book = memory.fold(known.book, event, self._taught) if is_books else known.book
-        chain = onchain_memory.fold(known.chain, event, self._sleeve_taught)
-        return known if book is known.book and chain is known.chain else HedgeMemory(book, chain)
-
-    @property
-    def _leg_budget_s(self) -> Decimal:
-        return self._parameters.unhedged_max_s
-
-    def _look(self, timestamp: datetime, market: MarketSnapshot, exposure: Exposure, risk: RiskView) -> HedgeView:
-        p, own = self._parameters, self._own(market.memory)
-        price = exposure.prices.get(p.asset, ZERO)
-        book = look(Frame(p, timestamp, market, exposure, risk, own.book, price))
-        alone = replace(risk, withdrawal_pending_usdt=ZERO)
-        frame = Frame(p, timestamp, market, sleeve_exposure(exposure), alone, own.chain, price)
-        return HedgeView(book.frame, book.venues, book.missing, p, StakeView(frame, self._needed))
-
-    def _inputs(self, view: HedgeView) -> dict[str, InputUsed]:
-        """The numbers of both halves; equity and drawdown are the book's."""
-        return staking.staking_inputs(view.sleeve) | {"long": InputUsed(view.long)} | pair_inputs(view)
-
-    def _thresholds(self, view: HedgeView) -> dict[str, Decimal]:
-        hurdles = {"f_exit": view.hurdle(view.p.exit_net_apr), "f_entry": view.hurdle(view.p.entry_net_apr + view.cost)}
-        known = {name: value for name, value in hurdles.items() if value is not None}
-        return staking.staking_thresholds(view.sleeve) | pair_thresholds(view) | known
-
-
-def hedge_declared(p: HedgeParameters) -> Declared:
-    """Everything that a basis book and its sleeve hold, and ETH on its way between them."""
-    book = pair_declared(p)
-    accounts = {venue.spot_account for venue in p.venues} | {"wallet"}
-    travelling = {PositionKey.of(account, Kind.TRANSIT, p.asset) for account in accounts}
-    read = {p.lst.key, WETH_RESERVE, ETH, *REWARD_KEYS}
-    return Declared(book.instruments | read, book.keys | staking.staking_keys(p) | travelling)
+        family = SleeveFamily(
+            declared=declared(staking.staking_readings(p), staking.staking_keys(p)),
+            routes=staking.staking_routes(p),
+            needed=staking.needed_by(p),
+            teaching=staking.sleeve_teaching(p),
+            view=hedge_view,
+            rules=RULES,
+        )
+        super().__init__(name, p, family)

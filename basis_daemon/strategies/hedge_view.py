@@ -174,9 +174,9 @@ class HedgeView(BookView):
     def release_value(self, venue: VenueView) -> Decimal:
         """What the sleeve sells inside an ordinary limit, where a route leads to the venue."""
         limit, sleeve = self.p.slip_dex, self.sleeve
-        is_dear = sleeve.sale_cost is None or sleeve.sale_cost > limit
         if venue.venue.network is None or sleeve.stale or sleeve.gas_fault(is_defence=True) is not None:
             return ZERO
+        is_dear = sleeve.sale_cost is None or sleeve.sale_cost > limit
         eth = sleeve.loose_eth if is_dear else levered_value(sleeve)
         return eth * self.frame.price * (1 - limit) ** 2
 
@@ -203,7 +203,7 @@ class HedgeView(BookView):
 
     def _cashed(self, eth: Decimal, limit: Decimal) -> Freed | str:
         """USDT in the wallet for up to so much ETH of the sleeve."""
-        if fault := self.sleeve.gas_fault(is_defence=True):
+        if fault := ", ".join(self.sleeve.stale) or self.sleeve.gas_fault(is_defence=True):
             return fault
         freed = freed_weth(self.sleeve, eth, limit)
         if isinstance(freed, str) or not freed.amount:

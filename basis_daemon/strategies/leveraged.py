@@ -41,9 +41,9 @@ from basis_daemon.strategies.onchain_calls import (
 from basis_daemon.strategies.onchain_memory import Teaching
 from basis_daemon.strategies.onchain_parameters import LeveragedParameters
 from basis_daemon.strategies.onchain_strategy import Family, OnchainStrategy, declared
-from basis_daemon.strategies.onchain_view import REWARD_KEYS
 from basis_daemon.strategies.orders import Step
 from basis_daemon.strategies.rewards import dust
+from basis_daemon.strategies.ruled import Declared
 from basis_daemon.strategies.rules import Act, Rule, Verdict, brief, in_flight, stale_gate
 from basis_daemon.strategies.staking import (
     BENEFIT_DAYS,
@@ -55,6 +55,7 @@ from basis_daemon.strategies.staking import (
     put_in,
     staking_inputs,
     staking_keys,
+    staking_readings,
     staking_routes,
     staking_thresholds,
 )
@@ -66,7 +67,7 @@ def lever_up(view: LeverView) -> Verdict:
     own = floor(WETH, idle_eth(view))
     own = own if view.is_worth_moving(own) else ZERO
     position = sized(view, own)
-    if fault := _size_fault(view, own, position) or _entry_fault(view, own, position) or _gate_fault(view, position):
+    if fault := _size_fault(view, own, position) or _entry_fault(view, own, position) or gate_fault(view, position):
         return Rejected(reason, fault)
     note = f"flash {brief(position.flash)} WETH beside {brief(own)} own: lambda {brief(position.ltv)}"
     return Act(reason, note, _steps(view, own, position))
@@ -128,7 +129,7 @@ def _halt(view: LeverView) -> str | None:
     return halts.get(view.lst.reserve) or halts.get(WETH_RESERVE) or halts.get(DEBT)
 
 
-def _gate_fault(view: LeverView, position: Lever) -> str | None:
+def gate_fault(view: LeverView, position: Lever) -> str | None:
     """The carry gate, at every hour of carry_confirm, and what a month of it pays."""
     spreads, p = view.memory.borrow.spreads, view.p
     if len(spreads) <= p.carry_confirm_h:
@@ -175,60 +176,86 @@ RULES: tuple[Rule[LeverView], ...] = (
 """Delta is that of the class at every lambda: rule 3 has nothing to look at."""
 
 
+def levered_declared(p: LeveragedParameters) -> Declared:
+    """What a staking book reads and holds, and its position at Aave."""
+    return declared(staking_readings(p) | {p.lst.reserve}, staking_keys(p) | {p.lst.reserve, DEBT})
+
+
+def levered_routes(p: LeveragedParameters) -> frozenset[tuple[O, str]]:
+    """What it asks for, each with the venue that takes it."""
+    return staking_routes(p) | {(operation, AAVE) for operation in (O.SUPPLY, O.WITHDRAW, O.SET_EMODE)}
+
+
+def levered_needs(p: LeveragedParameters) -> tuple[str, ...]:
+    """Inputs without which nothing new is risked."""
+    return (*needed_by(p), f"reserve:{p.lst.reserve}", f"emode:{p.lst.reserve}", f"account:{AAVE}")
+
+
+def levered_teaching(p: LeveragedParameters) -> Teaching:
+    """What the memory of token and debt needs beside events."""
+    return Teaching(
+        borrow=WETH_RESERVE,
+        lst=p.lst.key,
+        collateral=p.lst.reserve,
+        halflife_h=p.borrow_halflife_h,
+        confirm_h=p.carry_confirm_h,
+        y_window=p.y_window,
+        reward_haircut=p.reward_haircut,
+        c_exit_plan=p.c_exit_plan,
+        spike_horizon_days=p.spike_horizon_days,
+        debt=DEBT,
+    )
+
+
+def levered_inputs(view: LeverView) -> dict[str, InputUsed]:
+    """The numbers of the debt; none while it cannot be seen."""
+    if view.blind is not None:
+        return {}
+    memory = view.memory.borrow
+    rows = [
+        ("collateral", view.collateral),
+        ("debt", view.debt),
+        ("lambda", view.lam),
+        ("health_factor", view.health),
+        ("oracle", view.oracle),
+        (f"reserve:{WETH_RESERVE}", view.weth.borrow_rate),
+        ("b_smoothed", memory.rate.average if memory.rate else None),
+        ("spread_least", min(memory.spreads, default=None)),
+        ("c_exit", view.cost),
+    ]
+    return view.used(rows)
+
+
+def levered_thresholds(view: LeverView) -> dict[str, Decimal]:
+    """What they were compared with."""
+    p = view.p
+    bounds = {
+        "hf_warn": p.hf_warn,
+        "hf_reduce": p.hf_reduce,
+        "hf_emergency": p.hf_emergency,
+        "carry_min_pickup": p.carry_min_pickup,
+    }
+    return bounds if view.blind is not None else bounds | {"lambda_target": view.lam_target}
+
+
 class EthLeveraged(OnchainStrategy[LeveragedParameters, LeverView]):
     """A staking token against WETH."""
 
     def __init__(self, parameters: LeveragedParameters, name: str = "eth_leveraged") -> None:
-        p, lst = parameters, parameters.lst
+        p = parameters
         family = Family(
-            declared=declared(
-                {lst.key, lst.reserve, WETH_RESERVE, ETH, *REWARD_KEYS}, staking_keys(p) | {lst.reserve, DEBT}
-            ),
-            routes=staking_routes(p) | {(operation, AAVE) for operation in (O.SUPPLY, O.WITHDRAW, O.SET_EMODE)},
+            declared=levered_declared(p),
+            routes=levered_routes(p),
             cash=ETH,
-            needed=(*needed_by(p), f"reserve:{lst.reserve}", f"emode:{lst.reserve}", f"account:{AAVE}"),
-            teaching=Teaching(
-                borrow=WETH_RESERVE,
-                lst=lst.key,
-                collateral=lst.reserve,
-                halflife_h=p.borrow_halflife_h,
-                confirm_h=p.carry_confirm_h,
-                y_window=p.y_window,
-                reward_haircut=p.reward_haircut,
-                c_exit_plan=p.c_exit_plan,
-                spike_horizon_days=p.spike_horizon_days,
-                debt=DEBT,
-            ),
+            needed=levered_needs(p),
+            teaching=levered_teaching(p),
             view=LeverView,
             rules=RULES,
         )
         super().__init__(name, parameters, family)
 
     def _inputs(self, view: LeverView) -> dict[str, InputUsed]:
-        if view.blind is not None:
-            return staking_inputs(view)
-        memory = view.memory.borrow
-        rows = [
-            ("collateral", view.collateral),
-            ("debt", view.debt),
-            ("lambda", view.lam),
-            ("health_factor", view.health),
-            ("oracle", view.oracle),
-            (f"reserve:{WETH_RESERVE}", view.weth.borrow_rate),
-            ("b_smoothed", memory.rate.average if memory.rate else None),
-            ("spread_least", min(memory.spreads, default=None)),
-            ("c_exit", view.cost),
-        ]
-        return staking_inputs(view) | view.used(rows)
+        return staking_inputs(view) | levered_inputs(view)
 
     def _thresholds(self, view: LeverView) -> dict[str, Decimal]:
-        p = view.p
-        bounds = {
-            "hf_warn": p.hf_warn,
-            "hf_reduce": p.hf_reduce,
-            "hf_emergency": p.hf_emergency,
-            "carry_min_pickup": p.carry_min_pickup,
-        }
-        if view.blind is None:
-            bounds["lambda_target"] = view.lam_target
-        return staking_thresholds(view) | bounds
+        return staking_thresholds(view) | levered_thresholds(view)

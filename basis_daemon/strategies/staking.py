@@ -229,6 +229,11 @@ def staking_keys(p: StakingParameters) -> set[PositionKey]:
     return keys | {STETH, SHARE, ANY_CLAIM, LIDO_CLAIM} if p.eigenlayer_weight else keys
 
 
+def staking_readings(p: StakingParameters) -> set[PositionKey]:
+    """What of the chain wakes it: the token, the reserve that prices ETH, gas, rewards."""
+    return {p.lst.key, WETH_RESERVE, ETH, *REWARD_KEYS}
+
+
 def staking_routes(p: StakingParameters) -> frozenset[tuple[O, str]]:
     """What a staking book asks for, each with the venue that takes it."""
     issuer = {(operation, p.lst.issuer) for operation in (O.STAKE, O.UNSTAKE, O.CLAIM)}
@@ -257,7 +262,7 @@ class EthStakingOnly(OnchainStrategy[StakingParameters, Stake]):
 
     def __init__(self, parameters: StakingParameters, name: str = "eth_staking_only") -> None:
         family = Family(
-            declared=declared({parameters.lst.key, WETH_RESERVE, ETH, *REWARD_KEYS}, staking_keys(parameters)),
+            declared=declared(staking_readings(parameters), staking_keys(parameters)),
             routes=staking_routes(parameters),
             cash=ETH,
             needed=needed_by(parameters),

@@ -15,7 +15,8 @@ from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import PositionBook
 from basis_daemon.strategies.hedge import UsdtMarketNeutralNoLeverage
-from basis_daemon.strategies.hedge_parameters import HedgeParameters
+from basis_daemon.strategies.hedge_levered import UsdtMarketNeutral
+from basis_daemon.strategies.hedge_parameters import HedgeParameters, LeveredHedgeParameters
 from basis_daemon.strategies.hedge_view import HedgeMemory
 from basis_daemon.strategies.parameters import BasisVenue
 from tests.builders import (
@@ -29,7 +30,8 @@ from tests.builders import (
     settlements,
     spot_instrument,
 )
-from tests.strategies.chain_scenes import ETH, WEETH, Run, calm
+from tests.strategies.chain_scenes import A_WETH, ETH, WEETH, Run, calm
+from tests.strategies.levered_scenes import CHEAP
 
 GOOD = D("0.0001")
 """Funding per 8 h at which the hedge of these scenes pays."""
@@ -42,12 +44,15 @@ THREE_VENUES = tuple(
 )
 
 
-def hedge(*venues: BasisVenue, **changes: object) -> HedgeParameters:
+def _given(venues: tuple[BasisVenue, ...]) -> dict[str, object]:
     """One venue takes the whole book unless told otherwise."""
     chosen = venues or ONE_VENUE
-    return HedgeParameters.model_validate(
-        {"venues": chosen, "venue_cap": D(1) if len(chosen) == 1 else D("0.5")} | changes
-    )
+    return {"venues": chosen, "venue_cap": D(1) if len(chosen) == 1 else D("0.5")}
+
+
+def hedge(*venues: BasisVenue, **changes: object) -> HedgeParameters:
+    """Of the book without leverage."""
+    return HedgeParameters.model_validate(_given(venues) | changes)
 
 
 @dataclass
@@ -155,17 +160,40 @@ class HedgeRun(Run):
 def candidate(capital: str = "300000", *venues: BasisVenue, **changes: object) -> HedgeRun:
     """USDT at the exchanges by their weights, the gas reserve in the wallet, ten days seen from outside."""
     p = hedge(*venues, **changes)
+    return _watched(HedgeRun(UsdtMarketNeutralNoLeverage(p), _cash(capital, p), calm(WEETH), parameters=p), "0.03")
+
+
+def levered_candidate(
+    capital: str = "300000", *venues: BasisVenue, rate: Decimal = CHEAP, **changes: object
+) -> HedgeRun:
+    """The same where WETH is borrowed at ``rate``."""
+    p = LeveredHedgeParameters.model_validate(_given(venues) | changes)
+    chain = calm(WEETH).reserve(A_WETH, borrow_rate=rate)
+    return _watched(HedgeRun(UsdtMarketNeutral(p), _cash(capital, p), chain, parameters=p), "0.033")
+
+
+def _cash(capital: str, p: HedgeParameters) -> dict[PositionKey, Decimal]:
     whole = sum((venue.weight for venue in p.venues), D(0))
-    cash = {venue.cash_key: D(capital) * venue.weight / whole for venue in p.venues}
-    run = HedgeRun(UsdtMarketNeutralNoLeverage(p), {ETH: p.reserve_eth, **cash}, calm(WEETH), parameters=p)
-    run.grow(WEETH, D("0.03"), days=10, decides=False)
+    return {ETH: p.reserve_eth} | {venue.cash_key: D(capital) * venue.weight / whole for venue in p.venues}
+
+
+def _watched(run: HedgeRun, y: str) -> HedgeRun:
+    run.grow(WEETH, D(y), days=10, decides=False)
     run.settle([GOOD] * 30)
     return run
 
 
 def entered(capital: str = "300000", *venues: BasisVenue, **changes: object) -> HedgeRun:
     """The book once its ETH is staked, two days after, so that nothing of it was moved of late."""
-    run = candidate(capital, *venues, **changes)
+    return _standing(candidate(capital, *venues, **changes))
+
+
+def levered(capital: str = "300000", *venues: BasisVenue) -> HedgeRun:
+    """The levered one."""
+    return _standing(levered_candidate(capital, *venues))
+
+
+def _standing(run: HedgeRun) -> HedgeRun:
     for _ in range(4):
         run.step(hours=1)
     assert run.done() == ["ENTRY", "SCALE", "ENTRY"], run.done()
