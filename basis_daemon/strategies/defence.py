@@ -133,8 +133,8 @@ def _cash_sources(view: BookView, venue: VenueView) -> tuple[Source, ...]:
         sources.append(Source(own.cash_key, cents_down(venue.cash), own.internal_eta_s / HOUR_S))
     if own.network is None:
         return tuple(sources)
-    if view.wallet > 0 and not stale("account:wallet"):
-        sources.append(Source(WALLET_CASH, cents_down(view.wallet), own.route_eta_h))
+    if view.drawable > 0 and not stale("account:wallet"):
+        sources.append(Source(WALLET_CASH, cents_down(view.drawable), own.route_eta_h))
     others = [other for other in view.fresh if other is not venue and other.venue.network is not None]
     spare = [(other.venue.cash_key, other.cash) for other in others]
     spare += [(other.venue.margin_key, other.free_margin) for other in others]
@@ -198,9 +198,7 @@ def delta(view: BookView) -> Act | Rejected:
     steps = _sell_delta(view, quantity, is_urgent=is_urgent) if share > 0 else _buy_delta(view, quantity)
     if isinstance(steps, str):
         return Rejected(ReasonCode.DELTA, f"delta {brief(share)} of E: {steps}")
-    how = (
-        ", ".join(f"{leg.side} {leg.quantity} {leg.key}" for leg in legs_of(steps)) or "the long leg elsewhere is sold"
-    )
+    how = ", ".join(f"{leg.side} {leg.quantity} {leg.key}" for leg in legs_of(steps)) or "the long leg elsewhere moves"
     note = f"delta {brief(share)} of E beyond {p.delta_soft}: {how}"
     return Act(ReasonCode.DELTA, note, steps, REPAIR_URGENCY if is_urgent else 0, page=is_urgent)
 
@@ -260,7 +258,7 @@ def _buy_delta(view: BookView, quantity: Decimal) -> tuple[Step, ...] | str:
         amount = min(round_down(quantity, venue.perp.quantity_step), venue.short)
         if amount >= venue.perp.quantity_min:
             return (Single(Leg(venue.perp.key, Side.BUY, amount, reduce_only=True), view.frame.parameters.slip_cex_bp),)
-    return "no short may be bought back now"
+    return view.bought_elsewhere(quantity)
 
 
 def over_weight_first(view: BookView) -> list[VenueView]:

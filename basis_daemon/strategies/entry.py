@@ -54,7 +54,7 @@ def unassigned_cash(view: BookView) -> Decimal:
 
 
 @dataclass(slots=True)
-class _Purse:
+class Purse:
     """What one decision may still spend: ``total`` USDT in all, of which ``wallet`` lies on the chain."""
 
     total: Decimal
@@ -74,11 +74,11 @@ class _Purse:
         return budget, incoming
 
 
-def _grow(
+def grow(
     view: BookView,
     reason: ReasonCode,
     venues: list[VenueView],
-    purse: _Purse,
+    purse: Purse,
     wanted: Callable[[VenueView], Decimal],
 ) -> Act | Rejected:
     """New pairs at every venue whose gate holds: money first, then the legs of each venue as one group."""
@@ -114,8 +114,8 @@ def scale(view: BookView) -> Act | Rejected:
     idle += sum((usable_margin(venue) for venue in standing), ZERO)
     if idle <= limit * view.equity:
         return Rejected(ReasonCode.SCALE, f"unassigned {brief(idle / view.equity)} <= leg_drift {limit} of E")
-    purse = _Purse(idle, view.wallet)
-    return _grow(view, ReasonCode.SCALE, standing, purse, lambda _: idle)
+    purse = Purse(idle, view.wallet)
+    return grow(view, ReasonCode.SCALE, standing, purse, lambda _: idle)
 
 
 def enter(view: BookView) -> Act | Rejected:
@@ -123,8 +123,8 @@ def enter(view: BookView) -> Act | Rejected:
     flat = [venue for venue in view.fresh if not venue.is_held]
     if not flat:
         return Rejected(ReasonCode.ENTRY, "a pair stands at every venue that can be seen")
-    purse = _Purse(max(view.cash, ZERO), view.wallet)
-    return _grow(view, ReasonCode.ENTRY, flat, purse, partial(_share, view.investable))
+    purse = Purse(max(view.cash, ZERO), view.wallet)
+    return grow(view, ReasonCode.ENTRY, flat, purse, partial(_share, view.investable))
 
 
 def _share(investable: Decimal, venue: VenueView) -> Decimal:

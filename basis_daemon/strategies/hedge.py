@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import TypeVar
 
-from basis_daemon.domain.decision import ReasonCode, Rejected
+from basis_daemon.domain.decision import InputUsed, ReasonCode, Rejected
 from basis_daemon.domain.instrument import round_down
 from basis_daemon.domain.margin import ZERO
 from basis_daemon.domain.staking import ORDINARY, PRESSED
@@ -18,20 +19,24 @@ from basis_daemon.strategies import entry, staking
 from basis_daemon.strategies.carry import holds
 from basis_daemon.strategies.defence import delta, delta_hard, nearest_liquidation
 from basis_daemon.strategies.hedge_parameters import HedgeParameters
-from basis_daemon.strategies.hedge_strategy import HedgeStrategy, SleeveFamily
 from basis_daemon.strategies.hedge_view import HedgeView
 from basis_daemon.strategies.onchain_calls import ETH
 from basis_daemon.strategies.onchain_memory import OnchainMemory
 from basis_daemon.strategies.onchain_strategy import declared
 from basis_daemon.strategies.orders import Move, Pair, SideBySide, Step
+from basis_daemon.strategies.pairs import pair_inputs, pair_thresholds
 from basis_daemon.strategies.rebalance import gathered, leg_drift, margin_excess, margin_freed
 from basis_daemon.strategies.rewards import dust
 from basis_daemon.strategies.rotation import rotate_shorts
 from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
 from basis_daemon.strategies.sleeve import Stake
 from basis_daemon.strategies.staking_view import StakeView
+from basis_daemon.strategies.twofold import ChainHalf, TwofoldStrategy
 from basis_daemon.strategies.unwind import unwound
 from basis_daemon.strategies.view import BookView
+
+PH = TypeVar("PH", bound=HedgeParameters)
+VH = TypeVar("VH", bound=HedgeView)
 
 
 def of_sleeve(rule: Callable[[Stake], Verdict]) -> Rule[HedgeView]:
@@ -134,9 +139,30 @@ RULES: tuple[Rule[HedgeView], ...] = (
 """Those of a basis book, and among them what its sleeve asks for."""
 
 
+def sleeve_frame(frame: Frame[PH, OnchainMemory]) -> Frame[PH, OnchainMemory]:
+    """A withdrawal is unwound from the whole book, never from the sleeve alone."""
+    return replace(frame, risk=replace(frame.risk, withdrawal_pending_usdt=ZERO))
+
+
 def hedge_view(book: BookView, frame: Frame[HedgeParameters, OnchainMemory], needed: tuple[str, ...]) -> HedgeView:
     """Both halves of the picture."""
-    return HedgeView(book.frame, book.venues, book.missing, frame.parameters, StakeView(frame, needed))
+    sleeve = StakeView(sleeve_frame(frame), needed)
+    return HedgeView(book.frame, book.venues, book.missing, frame.parameters, sleeve)
+
+
+class HedgeStrategy(TwofoldStrategy[PH, VH]):
+    """What a staked hedge tells, whatever its sleeve."""
+
+    def _inputs(self, view: VH) -> dict[str, InputUsed]:
+        """The numbers of both halves; equity and drawdown are the book's."""
+        return staking.staking_inputs(view.sleeve) | {"long": InputUsed(view.long)} | pair_inputs(view)
+
+    def _thresholds(self, view: VH) -> dict[str, Decimal]:
+        bounds = staking.staking_thresholds(view.sleeve) | pair_thresholds(view)
+        if view.restriction is not None:
+            return bounds
+        hurdles = {"f_exit": view.hurdle(view.p.exit_net_apr), "f_entry": view.hurdle(view.p.entry_net_apr + view.cost)}
+        return bounds | {name: value for name, value in hurdles.items() if value is not None}
 
 
 class UsdtMarketNeutralNoLeverage(HedgeStrategy[HedgeParameters, HedgeView]):
@@ -144,7 +170,7 @@ class UsdtMarketNeutralNoLeverage(HedgeStrategy[HedgeParameters, HedgeView]):
 
     def __init__(self, parameters: HedgeParameters, name: str = "usdt_market_neutral_no_leverage") -> None:
         p = parameters
-        family = SleeveFamily(
+        chain = ChainHalf(
             declared=declared(staking.staking_readings(p), staking.staking_keys(p)),
             routes=staking.staking_routes(p),
             needed=staking.needed_by(p),
@@ -152,4 +178,4 @@ class UsdtMarketNeutralNoLeverage(HedgeStrategy[HedgeParameters, HedgeView]):
             view=hedge_view,
             rules=RULES,
         )
-        super().__init__(name, p, family)
+        super().__init__(name, p, chain)

@@ -17,16 +17,17 @@ from basis_daemon.domain.levered import levered_apr
 from basis_daemon.strategies import defence, entry, levered_defence, staking
 from basis_daemon.strategies.defence import delta, delta_hard
 from basis_daemon.strategies.hedge import (
+    HedgeStrategy,
     bring_home,
     carry_exit,
     drawdown,
     enter,
     of_sleeve,
     put_in,
+    sleeve_frame,
     withdrawal,
 )
 from basis_daemon.strategies.hedge_parameters import LeveredHedgeParameters
-from basis_daemon.strategies.hedge_strategy import HedgeStrategy, SleeveFamily
 from basis_daemon.strategies.hedge_view import HedgeView
 from basis_daemon.strategies.leveraged import (
     gate_fault,
@@ -45,6 +46,7 @@ from basis_daemon.strategies.rebalance import leg_drift, margin_excess
 from basis_daemon.strategies.rewards import dust
 from basis_daemon.strategies.rotation import rotate_shorts
 from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, in_flight, stale_gate
+from basis_daemon.strategies.twofold import ChainHalf
 from basis_daemon.strategies.view import BookView
 
 
@@ -132,7 +134,8 @@ RULES: tuple[Rule[LeveredHedgeView], ...] = (
 def _view(
     book: BookView, frame: Frame[LeveredHedgeParameters, OnchainMemory], needed: tuple[str, ...]
 ) -> LeveredHedgeView:
-    return LeveredHedgeView(book.frame, book.venues, book.missing, frame.parameters, LeverView(frame, needed))
+    sleeve = LeverView(sleeve_frame(frame), needed)
+    return LeveredHedgeView(book.frame, book.venues, book.missing, frame.parameters, sleeve)
 
 
 class UsdtMarketNeutral(HedgeStrategy[LeveredHedgeParameters, LeveredHedgeView]):
@@ -140,7 +143,7 @@ class UsdtMarketNeutral(HedgeStrategy[LeveredHedgeParameters, LeveredHedgeView])
 
     def __init__(self, parameters: LeveredHedgeParameters, name: str = "usdt_market_neutral") -> None:
         p = parameters
-        family = SleeveFamily(
+        chain = ChainHalf(
             declared=levered_declared(p),
             routes=levered_routes(p),
             needed=levered_needs(p),
@@ -148,7 +151,7 @@ class UsdtMarketNeutral(HedgeStrategy[LeveredHedgeParameters, LeveredHedgeView])
             view=_view,
             rules=RULES,
         )
-        super().__init__(name, p, family)
+        super().__init__(name, p, chain)
 
     def _inputs(self, view: LeveredHedgeView) -> dict[str, InputUsed]:
         return levered_inputs(view.sleeve) | super()._inputs(view)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 from basis_daemon.strategies.onchain_parameters import USDT_DRAWDOWN, LeveragedParameters, StakingParameters
-from basis_daemon.strategies.parameters import SHOCKS, BasisParameters, D
+from basis_daemon.strategies.parameters import SHOCKS, D
+from basis_daemon.strategies.twofold import TwofoldParameters
 
 LAMBDA_MAX = D("0.80")
 
 
-class HedgeParameters(BasisParameters, StakingParameters):
+class HedgeParameters(TwofoldParameters, StakingParameters):
     """Of ``usdt_market_neutral_no_leverage``. Margin cannot be refilled in seconds, so its target is higher."""
 
     asset: str = "ETH"

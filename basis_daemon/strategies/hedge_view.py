@@ -7,37 +7,22 @@ sleeve sees the ETH on the chain and nothing else. What the basis rules ask of a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
-from basis_daemon.domain.decision import Exposure
 from basis_daemon.domain.exposure import AS_ETHER
 from basis_daemon.domain.hedge import carry_apr, cost_apr, funding_for, sleeve_exit_cost, staked_share
-from basis_daemon.domain.instrument import Kind
 from basis_daemon.domain.margin import ZERO
 from basis_daemon.strategies.carry import SETTLEMENTS_MIN, SETTLEMENTS_PER_YEAR, holds
 from basis_daemon.strategies.hedge_parameters import HedgeParameters
 from basis_daemon.strategies.ladder import REDUCE
-from basis_daemon.strategies.memory import BasisMemory
-from basis_daemon.strategies.onchain_memory import OnchainMemory
 from basis_daemon.strategies.orders import CENT, Step, cents_down
-from basis_daemon.strategies.parameters import QUOTE
 from basis_daemon.strategies.rules import brief
 from basis_daemon.strategies.sizing import is_tradable, route
 from basis_daemon.strategies.sleeve import Freed, Stake, freed_weth, levered_value, sold_for_usdt
 from basis_daemon.strategies.staking import acquire_fault
 from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
-
-OFF_CHAIN = frozenset({Kind.SPOT, Kind.PERP, Kind.TRANSIT})
-
-
-@dataclass(frozen=True, slots=True)
-class HedgeMemory:
-    """What each half remembers."""
-
-    book: BasisMemory
-    chain: OnchainMemory
 
 
 @dataclass(frozen=True)
@@ -210,10 +195,3 @@ class HedgeView(BookView):
             return freed
         swapped, least = sold_for_usdt(freed.amount, self.frame.price, limit)
         return Freed((*freed.steps, swapped), least)
-
-
-def sleeve_exposure(exposure: Exposure) -> Exposure:
-    """What the sleeve sees: ETH on the chain in all its forms, whole, because the budget is the book's."""
-    held = exposure.holdings.items()
-    own = {key: amount for key, amount in held if key.kind not in OFF_CHAIN and key.symbol != QUOTE}
-    return replace(exposure, holdings=own, budget_usdt=None)

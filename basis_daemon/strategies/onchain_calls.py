@@ -97,10 +97,17 @@ def borrow_in_debt_mode(amount: Decimal) -> Operation:
     return Operation(O.BORROW, AAVE, DEBT, amount, {DEBT: amount}, token_out=WETH, memo=DEBT_MODE)
 
 
-def repay(amount: Decimal | Literal["MAX"], debt: Decimal) -> Operation:
-    """WETH debt; MAX takes what it is by then, ``debt`` as it was read."""
+def repay(
+    amount: Decimal | Literal["MAX"], debt: Decimal, owed: PositionKey = DEBT, token: PositionKey = WETH
+) -> Operation:
+    """A debt, of WETH unless told otherwise; MAX takes what it is by then, ``debt`` as it was read."""
     moved = debt if amount == "MAX" else amount
-    return Operation(O.REPAY, AAVE, DEBT, amount, {WETH: -moved, DEBT: -moved}, token_in=WETH, reduces=True)
+    return Operation(O.REPAY, AAVE, owed, amount, {token: -moved, owed: -moved}, token_in=token, reduces=True)
+
+
+def borrow(amount: Decimal, owed: PositionKey, token: PositionKey) -> Operation:
+    """Into the wallet, against what is supplied."""
+    return Operation(O.BORROW, AAVE, owed, amount, {owed: amount, token: amount}, token_out=token)
 
 
 def flash_borrow(amount: Decimal, *, reduces: bool = False) -> Operation:

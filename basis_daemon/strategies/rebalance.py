@@ -40,7 +40,7 @@ def withdrawal(view: BookView) -> Act | Rejected:
         return gathered(view, wanted)
     held = [venue for venue in view.fresh if venue.is_held]
     rho = unwind_share(lacking, sum((released(venue, Decimal(1)) for venue in held), ZERO))
-    steps = tuple(step for venue in held for step in _shrink(venue, rho))
+    steps = tuple(step for venue in held for step in shrunk(venue, rho))
     if not steps:
         return Rejected(ReasonCode.WITHDRAWAL, f"{brief(lacking)} USDT are lacking, but no leg is left to unwind")
     return Act(ReasonCode.WITHDRAWAL, f"unwind {brief(rho)} of every pair to free {brief(lacking)} USDT", steps)
@@ -77,7 +77,8 @@ def margin_freed(venue: VenueView, rho: Decimal) -> Decimal:
     return rho * (venue.margin - costs)
 
 
-def _shrink(venue: VenueView, rho: Decimal) -> list[Step]:
+def shrunk(venue: VenueView, rho: Decimal) -> list[Step]:
+    """A share of the pair and of its margin, which goes to the spot account."""
     pair, _, _ = closing(venue, rho * venue.short, venue.frame.parameters.slip_cex_bp)
     if pair is None:
         return []

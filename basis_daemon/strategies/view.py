@@ -278,6 +278,16 @@ class BookView:
         del quantity
         return "no leg may be sold now; the excess is carried"
 
+    def bought_elsewhere(self, quantity: Decimal) -> tuple[Step, ...] | str:
+        """Steps that bring so much of a long leg elsewhere, base units; or why there are none."""
+        del quantity
+        return "no short may be bought back now"
+
+    @property
+    def drawable(self) -> Decimal:
+        """USDT that the chain wallet could send as margin."""
+        return self.wallet
+
     @cached_property
     def wallet(self) -> Decimal:
         """USDT on the chain wallet."""

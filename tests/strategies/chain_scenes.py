@@ -38,6 +38,7 @@ ETH, WETH, USDT = K("wallet:token:ETH"), K("wallet:token:WETH"), K("wallet:token
 WEETH, WSTETH = K("wallet:lst:weETH"), K("wallet:lst:wstETH")
 A_USDT, A_WETH, A_WEETH = K("aave_v3:atoken:USDT"), K("aave_v3:atoken:WETH"), K("aave_v3:atoken:weETH")
 A_WSTETH, DEBT = K("aave_v3:atoken:wstETH"), K("aave_v3:vdebt:WETH")
+USDT_DEBT = K("aave_v3:vdebt:USDT")
 CHAIN = dict.fromkeys(("wallet", "aave_v3", "lido", "etherfi", "uniswap_v3", "eigenlayer"), "ethereum")
 PRICE = D(2500)
 RATE = D("1.066843501")
@@ -239,9 +240,13 @@ class Run:
             return {}
         held = [(key, self.holdings.get(key, D(0))) for key in reserves]
         value = sum((amount * reserves[key].price for key, amount in held), D(0))
-        owed = self.holdings.get(DEBT, D(0)) * reserves[A_WETH].price
+        debts = {A_WETH: DEBT, A_USDT: USDT_DEBT}
+        owed = sum(
+            (self.holdings.get(debts[key], D(0)) * reserves[key].price for key in debts if key in reserves), D(0)
+        )
         mode = next((tick for tick in terms.values() if tick.category == self.emode), None)
-        ltv, threshold = (mode.ltv, mode.liquidation_threshold) if mode else (D("0.72"), D("0.75"))
+        weth = reserves[A_WETH]
+        ltv, threshold = (mode.ltv, mode.liquidation_threshold) if mode else (weth.ltv, weth.liquidation_threshold)
         health = value * threshold / owed if owed else None
         return {"aave_v3": LendingReport("aave_v3", value, owed, ltv, threshold, health, self.emode)}
 

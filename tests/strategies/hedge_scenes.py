@@ -17,8 +17,10 @@ from basis_daemon.domain.position import PositionBook
 from basis_daemon.strategies.hedge import UsdtMarketNeutralNoLeverage
 from basis_daemon.strategies.hedge_levered import UsdtMarketNeutral
 from basis_daemon.strategies.hedge_parameters import HedgeParameters, LeveredHedgeParameters
-from basis_daemon.strategies.hedge_view import HedgeMemory
+from basis_daemon.strategies.overlay import EthBasisInEth
+from basis_daemon.strategies.overlay_parameters import OverlayParameters
 from basis_daemon.strategies.parameters import BasisVenue
+from basis_daemon.strategies.twofold import TwofoldMemory, TwofoldParameters
 from tests.builders import (
     BINANCE,
     FRESH,
@@ -59,7 +61,7 @@ def hedge(*venues: BasisVenue, **changes: object) -> HedgeParameters:
 class HedgeRun(Run):
     """A run whose book also trades at exchanges; ``open_notional`` is the cost of its perps."""
 
-    parameters: HedgeParameters = field(default_factory=hedge)
+    parameters: TwofoldParameters = field(default_factory=hedge)
     open_notional: dict[PositionKey, Decimal] = field(default_factory=dict)
     funding: Decimal = GOOD
     depth: Decimal = D(1000)
@@ -172,7 +174,7 @@ def levered_candidate(
     return _watched(HedgeRun(UsdtMarketNeutral(p), _cash(capital, p), chain, parameters=p), "0.033")
 
 
-def _cash(capital: str, p: HedgeParameters) -> dict[PositionKey, Decimal]:
+def _cash(capital: str, p: TwofoldParameters) -> dict[PositionKey, Decimal]:
     whole = sum((venue.weight for venue in p.venues), D(0))
     return {ETH: p.reserve_eth} | {venue.cash_key: D(capital) * venue.weight / whole for venue in p.venues}
 
@@ -201,9 +203,28 @@ def _standing(run: HedgeRun) -> HedgeRun:
     return run
 
 
-def own(run: HedgeRun) -> HedgeMemory:
+def overlay_candidate(eth: str = "100", *venues: BasisVenue, **changes: object) -> HedgeRun:
+    """A core of ETH in the wallet, USDT to be borrowed at 5 %, funding of ten days seen."""
+    p = OverlayParameters.model_validate(_given(venues) | {"lend_buffer": D(0)} | changes)
+    chain = calm().reserve(A_WETH, liquidation_threshold=D("0.83"), ltv=D("0.80"))
+    run = HedgeRun(EthBasisInEth(p), {ETH: D(eth) + p.reserve_eth}, chain, parameters=p, funding=D("0.0003"))
+    run.wait(days=10)
+    return run
+
+
+def overlaid(eth: str = "100", *venues: BasisVenue, **changes: object) -> HedgeRun:
+    """The book once its core is lent and its pair stands."""
+    run = overlay_candidate(eth, *venues, **changes)
+    for _ in range(3):
+        run.step(hours=1)
+    assert run.done() == ["ENTRY", "ENTRY"], run.done()
+    run.wait(days=2)
+    return run
+
+
+def own(run: HedgeRun) -> TwofoldMemory:
     """What it remembers."""
-    assert isinstance(run.memory, HedgeMemory)
+    assert isinstance(run.memory, TwofoldMemory)
     return run.memory
 
 

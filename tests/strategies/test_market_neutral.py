@@ -273,7 +273,7 @@ def test_no_route_means_that_bought_ether_stays_at_the_exchange() -> None:
 
 def test_equal_questions_have_equal_answers() -> None:
     run = candidate()
-    twin = UsdtMarketNeutralNoLeverage(run.parameters)
+    twin = UsdtMarketNeutralNoLeverage(hedge())
     question = (run.time, "market", run.market, run.exposure, run.risk)
     assert run.strategy.make_strategy_decision(*question) == twin.make_strategy_decision(*question)
     assert shown(run.orders()) == shown(run.orders())

@@ -1,0 +1,292 @@
+"""Basis in ETH: the core is lent and never hedged, USDT borrowed against it carries a pair of spot and perp.
+
+Raising the debt is the fastest source of margin, and repaying idle margin the way back when ETH falls: lambda and
+margin restore each other while the pair stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+
+from basis_daemon.domain.decision import InputUsed, ReasonCode, Rejected
+from basis_daemon.domain.margin import ZERO
+from basis_daemon.domain.order import OrderOperation as O
+from basis_daemon.strategies import defence, entry, lending
+from basis_daemon.strategies.carry import holds
+from basis_daemon.strategies.defence import delta, delta_hard
+from basis_daemon.strategies.ladder import TOP_UP
+from basis_daemon.strategies.lending import LendView
+from basis_daemon.strategies.onchain_calls import (
+    AAVE,
+    ETH,
+    WETH,
+    WETH_RESERVE,
+    borrow,
+    ceiling,
+    floor,
+    repay,
+    swap,
+    withdraw,
+)
+from basis_daemon.strategies.onchain_memory import OnchainMemory, Teaching
+from basis_daemon.strategies.onchain_orders import Operation
+from basis_daemon.strategies.onchain_strategy import declared
+from basis_daemon.strategies.onchain_view import GAS
+from basis_daemon.strategies.orders import CENT, Move, Step, cents_down
+from basis_daemon.strategies.overlay_parameters import OverlayParameters
+from basis_daemon.strategies.overlay_view import USDT_DEBT, USDT_RESERVE, OverlayView
+from basis_daemon.strategies.pairs import pair_inputs, pair_thresholds
+from basis_daemon.strategies.rebalance import leg_drift, shrunk
+from basis_daemon.strategies.rotation import rotate
+from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
+from basis_daemon.strategies.sizing import internal, leave
+from basis_daemon.strategies.twofold import ChainHalf, TwofoldStrategy
+from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
+
+
+def of_core(rule: Callable[[LendView], Verdict]) -> Rule[OverlayView]:
+    """A lender's rule, asked about the core."""
+    return lambda view: rule(view.core)
+
+
+# ------------------------------------------------------------------------------------------------------- money moves
+def financed(view: OverlayView, found: Verdict) -> Verdict:
+    """What a plan takes out of the wallet beyond what lies there is borrowed first."""
+    if isinstance(found, Rejected):
+        return found
+    taken = sum((s.amount for s in found.steps if isinstance(s, Move) and s.source == WALLET_CASH), ZERO)
+    lacking = ceiling(WALLET_CASH, taken - view.held_usdt)
+    return found if lacking <= 0 else replace(found, steps=(borrow(lacking, USDT_DEBT, WALLET_CASH), *found.steps))
+
+
+def _sent_home(venue: VenueView, margin: Decimal) -> list[Step]:
+    """So much margin, and the spot account's cash with it, to the wallet; less than a transfer is worth stays."""
+    network, margin = venue.venue.network, cents_down(max(margin, ZERO))
+    amount = margin if venue.venue.is_unified else cents_down(venue.cash) + margin
+    if network is None or amount < venue.frame.parameters.min_chain_move_usdt:
+        return []
+    return [
+        *internal(venue.venue.margin_key, venue.venue.cash_key, margin),
+        Move(venue.venue.cash_key, WALLET_CASH, amount, network),
+    ]
+
+
+def _arriving(view: OverlayView, steps: list[Step]) -> Decimal:
+    """USDT that lie in the wallet once the steps are done."""
+    fees = {venue.venue.cash_key: venue.venue.withdrawal_fee_usdt for venue in view.venues}
+    home = [step for step in steps if isinstance(step, Move) and step.target == WALLET_CASH]
+    return view.held_usdt + sum((step.amount - fees[step.source] for step in home), ZERO)
+
+
+def _repaid(view: OverlayView, money: Decimal) -> list[Step]:
+    """As much of the debt as ``money`` pays, all of it by MAX."""
+    if not view.debt or money < CENT:
+        return []
+    if money > view.debt:
+        return [repay("MAX", view.debt, USDT_DEBT, WALLET_CASH)]
+    return [repay(floor(WALLET_CASH, money), view.debt, USDT_DEBT, WALLET_CASH)]
+
+
+def way_home(view: OverlayView) -> tuple[Step, ...]:
+    """What serves no pair goes home and repays; what is then still owed without a pair is paid out of the core."""
+    moves = [step for venue in view.fresh for step in _sent_home(venue, ZERO if venue.is_held else venue.margin)]
+    money = _arriving(view, moves)
+    is_worth_it = money >= min(view.p.min_chain_move_usdt, view.debt)
+    if moves or (view.debt and is_worth_it):
+        return (*moves, *_repaid(view, money))
+    is_flat = not any(venue.is_exposed for venue in view.venues)
+    return _out_of_core(view) if is_flat and view.debt >= view.p.min_order_usdt else ()
+
+
+def _out_of_core(view: OverlayView) -> tuple[Step, ...]:
+    """A little of the collateral is sold for what the overlay lost."""
+    owed = view.debt - view.held_usdt
+    weth = ceiling(WETH, owed / view.frame.price / (1 - view.p.slip_dex) * (1 + CENT))
+    least = ceiling(WALLET_CASH, weth * view.frame.price * (1 - view.p.slip_dex))
+    taken = withdraw(view.core.atoken, WETH, weth)
+    return (taken, swap(WETH, WALLET_CASH, weth, least), repay("MAX", view.debt, USDT_DEBT, WALLET_CASH))
+
+
+# ---------------------------------------------------------------------------------------------------------- defence
+def nearest_liquidation(view: OverlayView) -> Verdict:
+    """Rule 2: accounts at exchanges, whose margin may be borrowed, and the core; the worse level, then the nearer."""
+    at_exchange, at_aave = financed(view, defence.nearest_liquidation(view)), _core_at_risk(view)
+    if not (isinstance(at_exchange, Act) and isinstance(at_aave, Act)):
+        return at_aave if isinstance(at_aave, Act) else at_exchange
+    z = min(venue.z for venue in view.venues if venue.z is not None)
+    return at_exchange if (-at_exchange.urgency, z) <= (-at_aave.urgency, view.z_of_core or ZERO) else at_aave
+
+
+def _core_at_risk(view: OverlayView) -> Verdict:
+    """A core within a shock of liquidation is repaid out of idle margin; where there is none, pairs are left."""
+    if not view.debt or view.core.stale or view.z_of_core is None:
+        return Rejected(ReasonCode.LIQ_TOPUP, "no debt, or the core cannot be seen")
+    level = view.p.ladder.level(view.z_of_core)
+    if level < TOP_UP or view.frame.risk.defence_in_flight.get(AAVE, 0) >= level:
+        return Rejected(ReasonCode.LIQ_TOPUP, f"core: z {brief(view.z_of_core)}, or its repair is under way")
+    steps = _idle_repaid(view) or tuple(step for venue in view.fresh for step in leave(venue)) or way_home(view)
+    note = f"core: lambda {brief(view.lam)}, z {brief(view.z_of_core)}, level {level}"
+    return Act(defence.REASONS[level], note, steps, level, page=level > TOP_UP or not steps)
+
+
+def _idle_repaid(view: OverlayView) -> tuple[Step, ...]:
+    """Margin beyond its target repays, at most down to lambda_b; the pair stays as it is."""
+    wanted = view.debt - view.p.lambda_b * view.worth_of_core
+    moves: list[Step] = []
+    for venue in view.fresh:
+        moves += _sent_home(venue, min(view.idle(venue), max(wanted - _arriving(view, moves), ZERO)))
+    return (*moves, *_repaid(view, min(_arriving(view, moves), wanted))) if moves else ()
+
+
+def drawdown(view: OverlayView) -> Verdict:
+    """The stop by unit value: the overlay is left; the core without debt is what is safe."""
+    return drawdown_stop(view, view.p.max_drawdown, lambda: _left(view))
+
+
+def _left(view: OverlayView) -> tuple[Step, ...]:
+    return tuple(step for venue in view.fresh for step in leave(venue)) or way_home(view)
+
+
+def ltv_band(view: OverlayView) -> Verdict:
+    """Above the maximum at once, whatever day or gate: idle margin repays, which restores lambda_b."""
+    if view.lam <= view.p.lambda_b_max:
+        return Rejected(ReasonCode.LTV_BAND, f"lambda {brief(view.lam)} <= {view.p.lambda_b_max}")
+    steps = view.core.gas_fault(is_defence=True) or _idle_repaid(view)
+    note = f"lambda {brief(view.lam)} > {view.p.lambda_b_max}"
+    if isinstance(steps, str) or not steps:
+        return Rejected(ReasonCode.LTV_BAND, f"{note}, but {steps or 'no margin is idle'}")
+    return Act(ReasonCode.LTV_BAND, f"{note}: idle margin repays", steps)
+
+
+# ------------------------------------------------------------------------------------------------------------- rules
+def withdrawal(view: OverlayView) -> Verdict:
+    """Rule 4: out of the core as any lender; where that strains the debt, the overlay shrinks by the same share."""
+    found = lending.withdrawal(view.core)
+    if isinstance(found, Rejected) or not view.debt:
+        return found
+    out = (step.deltas.get(view.core.atoken, ZERO) for step in found.steps if isinstance(step, Operation))
+    taken = -sum(out, ZERO)
+    rho = taken / view.core.position
+    if rho < 1 and view.lam / (1 - rho) <= view.p.lambda_b_max:
+        return found
+    steps = way_home(view) or tuple(step for venue in view.fresh for step in shrunk(venue, rho))
+    note = f"the overlay shrinks by {brief(rho)} before {brief(taken)} ETH leave the core"
+    return Act(found.reason, note, steps) if steps else Rejected(found.reason, f"{note}, but nothing can shrink")
+
+
+def core_trouble(view: OverlayView) -> Verdict:
+    """A core that must leave its reserve is freed of its debt first."""
+    found = lending.leave(view.core)
+    if isinstance(found, Rejected) or not view.debt:
+        return found
+    steps = _left(view)
+    if not steps:
+        return Rejected(found.reason, f"{found.note}, but the debt cannot be repaid now")
+    return Act(found.reason, f"the overlay is left first: {found.note}", steps, page=found.page)
+
+
+def carry_exit(view: OverlayView) -> Verdict:
+    """A venue whose funding no longer pays the interest for k_confirm is left."""
+    looked: list[str] = []
+    steps: list[Step] = []
+    for venue in view.fresh:
+        rate = view.exit_rate(venue)
+        if venue.is_exposed and rate is not None:
+            looked.append(f"{venue.name}: f_hat {brief(venue.memory.f_hat or ZERO)}, hurdle {brief(rate)} per 8 h")
+            steps += leave(venue) if holds(venue.memory.averages, venue.confirmations, below=rate) else []
+    note = "; ".join(looked) or "no pair stands"
+    return Act(ReasonCode.CARRY_EXIT, note, tuple(steps)) if steps else Rejected(ReasonCode.CARRY_EXIT, note)
+
+
+def repay_idle(view: OverlayView) -> Verdict:
+    """USDT that serves no pair costs interest."""
+    steps = way_home(view)
+    if not steps:
+        return Rejected(ReasonCode.LEG_DRIFT, f"no idle USDT worth a transfer, debt {brief(view.debt)}")
+    if fault := view.core.gas_fault():
+        return Rejected(ReasonCode.LEG_DRIFT, fault)
+    return Act(ReasonCode.LEG_DRIFT, "idle USDT goes home and repays", steps)
+
+
+def enter(view: OverlayView) -> Verdict:
+    """Borrow, send, then a pair of its share of B at every venue where none stands and the gate holds."""
+    return financed(view, entry.enter(view))
+
+
+def borrow_more(view: OverlayView) -> Verdict:
+    """Back to lambda_b below the band, into pairs that stand, where the gate holds."""
+    standing = [venue for venue in view.fresh if venue.is_held]
+    whole = sum((venue.weight for venue in standing), ZERO)
+    if view.lam >= view.p.lambda_low or not whole:
+        return Rejected(ReasonCode.SCALE, f"lambda {brief(view.lam)} >= {view.p.lambda_low}, or no pair stands")
+    budget = view.room(view.p.lambda_b)
+    purse = entry.Purse(budget, budget)
+    grown = entry.grow(view, ReasonCode.SCALE, standing, purse, lambda venue: venue.weight / whole * budget)
+    return financed(view, grown)
+
+
+RULES: tuple[Rule[OverlayView], ...] = (
+    nearest_liquidation,
+    drawdown,
+    delta,
+    stale_gate,
+    in_flight,
+    delta_hard,
+    ltv_band,
+    withdrawal,
+    core_trouble,
+    carry_exit,
+    of_core(lending.refill),
+    of_core(lending.lend),
+    leg_drift,
+    borrow_more,
+    rotate,
+    enter,
+    repay_idle,
+)
+"""Those of a basis book over those of a lender; the band of lambda takes the place of the margin's excess."""
+
+
+def _view(book: BookView, frame: Frame[OverlayParameters, OnchainMemory], needed: tuple[str, ...]) -> OverlayView:
+    return OverlayView(book.frame, book.venues, book.missing, frame.parameters, LendView(frame, needed))
+
+
+class EthBasisInEth(TwofoldStrategy[OverlayParameters, OverlayView]):
+    """``eth_basis`` of the ETH class."""
+
+    def __init__(self, parameters: OverlayParameters, name: str = "eth_basis") -> None:
+        p = parameters
+        keys = {ETH, WETH, WETH_RESERVE, USDT_DEBT, WALLET_CASH}
+        accounts = ("account:wallet", f"account:{AAVE}")
+        chain = ChainHalf(
+            declared=declared({WETH_RESERVE, USDT_RESERVE, ETH}, keys),
+            routes=lending.ROUTES | lending.WRAPPING | {(O.BORROW, AAVE), (O.REPAY, AAVE)},
+            needed=(f"reserve:{WETH_RESERVE}", f"reserve:{USDT_RESERVE}", *accounts, GAS),
+            teaching=Teaching(
+                lend=WETH_RESERVE,
+                borrow=USDT_RESERVE,
+                halflife_h=p.borrow_halflife_h,
+                hurdle=p.lend_min_apr,
+                debt=USDT_DEBT,
+            ),
+            view=_view,
+            rules=RULES,
+            numeraire=p.asset,
+        )
+        super().__init__(name, p, chain)
+
+    def _inputs(self, view: OverlayView) -> dict[str, InputUsed]:
+        rows = [("debt", view.debt), ("position", view.core.position), ("b_smoothed", view.borrow_rate)]
+        if not view.core.stale:
+            rows += [("lambda", view.lam), ("health_factor", view.health), ("worth_of_core", view.worth_of_core)]
+        return view.core.used(rows) | pair_inputs(view)
+
+    def _thresholds(self, view: OverlayView) -> dict[str, Decimal]:
+        p, bounds = view.p, pair_thresholds(view)
+        bounds |= {"lambda_b": p.lambda_b, "lambda_b_max": p.lambda_b_max, "lend_min_apr": p.lend_min_apr}
+        for venue in view.venues:
+            rates = {"f_entry": view.entry_rate(venue), "f_exit": view.exit_rate(venue)}
+            bounds |= {f"{name}:{venue.name}": rate for name, rate in rates.items() if rate is not None}
+        return bounds

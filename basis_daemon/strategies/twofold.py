@@ -1,0 +1,120 @@
+"""A book at exchanges and on the chain at once: two halves that remember and look each by itself, over one set.
+
+The venues see USDT and perps; the chain sees what lies there but USDT. Rules of either half work on their own picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+from basis_daemon.domain.decision import Exposure, PlanEnded, RiskView
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.margin import ZERO
+from basis_daemon.domain.market import MarketSnapshot
+from basis_daemon.domain.order import OrderOperation as O
+from basis_daemon.strategies import memory, onchain_memory
+from basis_daemon.strategies.charter import Charter
+from basis_daemon.strategies.memory import BasisMemory
+from basis_daemon.strategies.onchain_memory import OnchainMemory, Teaching
+from basis_daemon.strategies.onchain_parameters import OnchainParameters
+from basis_daemon.strategies.pairs import pair_charter, pair_declared, pair_memory, pair_teaching
+from basis_daemon.strategies.parameters import QUOTE, BasisParameters
+from basis_daemon.strategies.ruled import Declared, RuledStrategy
+from basis_daemon.strategies.rules import Frame, Rule
+from basis_daemon.strategies.view import BookView, look
+
+OFF_CHAIN = frozenset({Kind.SPOT, Kind.PERP, Kind.TRANSIT})
+
+
+class TwofoldParameters(BasisParameters, OnchainParameters):
+    """Of a book that is both."""
+
+
+P2 = TypeVar("P2", bound=TwofoldParameters)
+V2 = TypeVar("V2", bound=BookView)
+
+
+@dataclass(frozen=True, slots=True)
+class TwofoldMemory:
+    """What each half remembers."""
+
+    book: BasisMemory
+    chain: OnchainMemory
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHalf(Generic[P2, V2]):
+    """What the chain adds: readings and keys, routes, inputs it cannot do without, the whole picture, all rules."""
+
+    declared: Declared
+    routes: frozenset[tuple[O, str]]
+    needed: tuple[str, ...]
+    teaching: Teaching
+    view: Callable[[BookView, Frame[P2, OnchainMemory], tuple[str, ...]], V2]
+    rules: Sequence[Rule[V2]]
+    numeraire: str = QUOTE
+
+
+class TwofoldStrategy(RuledStrategy[P2, TwofoldMemory, V2]):
+    """Shorts at exchanges, and what stands behind them on the chain."""
+
+    def __init__(self, name: str, parameters: P2, chain: ChainHalf[P2, V2]) -> None:
+        self._chain = chain
+        self._taught = pair_teaching(parameters)
+        super().__init__(name, parameters, _declared(parameters, chain.declared), chain.rules, TwofoldMemory)
+
+    @property
+    def charter(self) -> Charter:
+        """Limits as configured; both legs at every venue, the operations of the chain, and routes between them."""
+        p, chain = self.parameters, self._chain
+        routes = {(O.TRANSFER, "wallet")} | {(O.TRANSFER, venue.spot_account) for venue in p.venues}
+        pairs = pair_charter(p)
+        needed = pairs.needed | chain.routes | routes
+        return replace(pairs, needed=needed, is_on_chain=True, numeraire=chain.numeraire)
+
+    @property
+    def decision_interval_s(self) -> Decimal:
+        """Market seconds between decisions at least."""
+        return self._parameters.decision_interval_s
+
+    def initial_memory(self) -> TwofoldMemory:
+        """Nothing seen, weights as configured and capped."""
+        return TwofoldMemory(pair_memory(self._parameters), OnchainMemory())
+
+    def fold(self, memory_: object, event: object) -> TwofoldMemory:
+        """Each half learns what is its own; a plan without a perp is none of the venues' business."""
+        known = self._own(memory_)
+        is_books = not isinstance(event, PlanEnded) or any(t.key.kind is Kind.PERP for t in event.targets)
+        book = memory.fold(known.book, event, self._taught) if is_books else known.book
+        chain = onchain_memory.fold(known.chain, event, self._chain.teaching)
+        return known if book is known.book and chain is known.chain else TwofoldMemory(book, chain)
+
+    @property
+    def _leg_budget_s(self) -> Decimal:
+        return self._parameters.unhedged_max_s
+
+    def _look(self, timestamp: datetime, market: MarketSnapshot, exposure: Exposure, risk: RiskView) -> V2:
+        p, own = self._parameters, self._own(market.memory)
+        price = exposure.prices.get(p.asset, ZERO)
+        book = look(Frame(p, timestamp, market, exposure, risk, own.book, price))
+        chain = Frame(p, timestamp, market, on_chain(exposure), risk, own.chain, price)
+        return self._chain.view(book, chain, self._chain.needed)
+
+
+def on_chain(exposure: Exposure) -> Exposure:
+    """What the chain sees: all that lies there but USDT, whole, because the budget is the book's."""
+    held = exposure.holdings.items()
+    own = {key: amount for key, amount in held if key.kind not in OFF_CHAIN and key.symbol != QUOTE}
+    return replace(exposure, holdings=own, budget_usdt=None)
+
+
+def _declared(p: TwofoldParameters, chain: Declared) -> Declared:
+    """Everything that both halves hold, and the asset on its way between them."""
+    book = pair_declared(p)
+    accounts = {venue.spot_account for venue in p.venues} | {"wallet"}
+    travelling = {PositionKey.of(account, Kind.TRANSIT, p.asset) for account in accounts}
+    return Declared(book.instruments | chain.instruments, book.keys | chain.keys | travelling)
