@@ -127,6 +127,13 @@ class RiskView:
     halted_until: Mapping[str, datetime] = field(default_factory=dict)
     halted_instruments: Mapping[PositionKey, str] = field(default_factory=dict)
     latched: str = ""
+    unit_value_of_day: Decimal | None = None
+
+    @property
+    def day_loss(self) -> Decimal | None:
+        """Fraction that the unit value lies below that at the start of the UTC day; None while that is unknown."""
+        start = self.unit_value_of_day
+        return None if not start else max(1 - self.unit_value / start, Decimal(0))
 
     @property
     def drawdown(self) -> Decimal:

@@ -122,6 +122,7 @@ class Instrument:
     ``key`` is what the feed and the orders name: ``binance:spot:BTC`` trades the pair base/quote of that wallet,
     ``binanceusdm:perp:BTCUSDT`` the contract. Steps and minima are in base units, prices in quote per base.
     ``funding_interval_h`` is None where the venue does not state it; ``is_halted``: it takes no orders for it now.
+    ``contract_value`` is what one contract of an inverse perp is worth in quote units, None for everything else.
     """
 
     key: PositionKey
@@ -137,11 +138,12 @@ class Instrument:
     tiers: tuple[MarginTier, ...] = ()
     funding_interval_h: int | None = None
     is_halted: bool = False
+    contract_value: Decimal | None = None
 
     @property
     def quote_key(self) -> PositionKey:
         """Where the quote or margin coin of a trade is held: the same account's spot balance."""
-        return PositionKey.of(self.key.venue, Kind.SPOT, self.quote)
+        return PositionKey.of(self.key.venue, Kind.SPOT, self.quote if self.contract_value is None else self.base)
 
     def tier(self, notional: Decimal) -> MarginTier:
         """The bracket that holds ``notional`` (quote units, >= 0); raises ValueError above the last cap."""

@@ -8,10 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from basis_daemon.domain.bracket import Bracket
 from basis_daemon.domain.decision import Exposure, ReasonCode, Target
-from basis_daemon.domain.instrument import Kind, PositionKey, round_down, round_up
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey, round_down, round_up
 from basis_daemon.domain.market import MarketSnapshot
-from basis_daemon.domain.order import ExecutionMode, OnFail, Order, OrderOperation, OrderType, Side
+from basis_daemon.domain.order import AmountUnit, ExecutionMode, OnFail, Order, OrderOperation, OrderType, Side
 from basis_daemon.domain.order_ids import order_id
 from basis_daemon.strategies.onchain_orders import Atomic, Operation, operation_fields
 
@@ -51,10 +52,11 @@ class SideBySide:
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """One leg alone."""
+    """One leg alone; one that opens a position may carry the prices of its bracket."""
 
     leg: Leg
     slippage_bp: Decimal
+    bracket: Bracket | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ def orders_of(steps: Sequence[Step], desk: Desk) -> list[Order]:
         if isinstance(step, Move):
             orders.append(desk.order(len(orders), _move_fields(step)))
         elif isinstance(step, Single):
-            orders.append(desk.order(len(orders), _trade_fields(step.leg, step.slippage_bp, desk)))
+            orders.append(desk.order(len(orders), _single_fields(step, desk)))
         elif isinstance(step, Operation):
             orders.append(desk.order(len(orders), operation_fields(step, desk.time)))
         elif isinstance(step, Atomic):
@@ -200,11 +202,18 @@ def _atomic_orders(step: Atomic, first: int, desk: Desk) -> list[Order]:
     ]
 
 
+def _single_fields(step: Single, desk: Desk) -> dict[str, Any]:
+    fields = _trade_fields(step.leg, step.slippage_bp, desk)
+    if step.bracket is None:
+        return fields
+    return fields | {"stop_loss": step.bracket.stop, "take_profit": step.bracket.take}
+
+
 def _trade_fields(leg: Leg, slippage_bp: Decimal, desk: Desk) -> dict[str, Any]:
     market = desk.market
     instrument, book = market.instruments[leg.key], market.books[leg.key]
     is_perp = leg.key.kind is Kind.PERP
-    value = leg.quantity * book.mid
+    value = _worth(leg, instrument, book.mid)
     deltas = {leg.key: _net_change(leg, market)}
     fee = value * instrument.taker_fee
     quote = _realised(leg, desk) - fee if is_perp else _spot_quote(leg, value, instrument.taker_fee)
@@ -216,6 +225,7 @@ def _trade_fields(leg: Leg, slippage_bp: Decimal, desk: Desk) -> dict[str, Any]:
         "instrument": leg.key,
         "side": leg.side,
         "amount": leg.quantity,
+        "amount_unit": AmountUnit.BASE if instrument.contract_value is None else AmountUnit.CONTRACTS,
         "order_type": OrderType.MARKET,
         "reduce_only": leg.reduce_only,
         "ref_price": book.mid,
@@ -223,6 +233,13 @@ def _trade_fields(leg: Leg, slippage_bp: Decimal, desk: Desk) -> dict[str, Any]:
         "max_slippage_bp": slippage_bp,
         "expected_deltas": deltas,
     }
+
+
+def _worth(leg: Leg, instrument: Instrument, mid: Decimal) -> Decimal:
+    """In the coin that the fee is taken in: an inverse contract stands for quote units and is settled in coin."""
+    if instrument.contract_value is None:
+        return leg.quantity * mid
+    return leg.quantity * instrument.contract_value / mid
 
 
 def _net_change(leg: Leg, market: MarketSnapshot) -> Decimal:
@@ -238,7 +255,8 @@ def _realised(leg: Leg, desk: Desk) -> Decimal:
     if state is None or state.quantity * leg.side.sign >= 0:
         return ZERO
     coin = desk.market.instruments[leg.key].quote_key
-    return (state.margin - desk.exposure.holdings.get(coin, ZERO)) * leg.quantity / abs(state.quantity)
+    share = min(leg.quantity / abs(state.quantity), Decimal(1))
+    return (state.margin - desk.exposure.holdings.get(coin, ZERO)) * share
 
 
 def _spot_quote(leg: Leg, value: Decimal, fee: Decimal) -> Decimal:

@@ -20,25 +20,28 @@ ONE = D(1)
 SHOCKS = {"BTC": D("0.20"), "ETH": D("0.25")}
 """The adverse move that distances are counted in, by asset."""
 
-RANGES: dict[str, tuple[str, str]] = {
+EXCHANGE_RANGES: dict[str, tuple[str, str]] = {
     "decision_interval_s": ("1", "60"),
     "delta_soft": ("0.002", "0.03"),
     "delta_rest": ("0", "0.01"),
     "delta_hard": ("0.01", "0.10"),
-    "leg_drift": ("0.005", "0.05"),
     "min_order_usdt": ("10", "1000"),
-    "min_chain_move_usdt": ("500", "50000"),
     "clip_usdt": ("1000", "250000"),
     "unhedged_max_s": ("2", "120"),
     "slip_cex_bp": ("1", "50"),
     "slip_emergency_bp": ("50", "300"),
     "venue_cap": ("0.1", "1"),
-    "m_star": ("0.25", "1"),
     "shock": ("0.1", "0.5"),
     "z_open": ("1", "5"),
     "z_topup": ("0.5", "3"),
     "z_reduce": ("0.2", "2"),
     "z_emergency": ("0.1", "1"),
+    "max_drawdown": ("0.01", "0.50"),
+}
+PAIR_RANGES: dict[str, tuple[str, str]] = {
+    "leg_drift": ("0.005", "0.05"),
+    "min_chain_move_usdt": ("500", "50000"),
+    "m_star": ("0.25", "1"),
     "funding_halflife_h": ("24", "336"),
     "k_confirm": ("1", "9"),
     "slip_rt_bp": ("2", "40"),
@@ -46,8 +49,8 @@ RANGES: dict[str, tuple[str, str]] = {
     "entry_net_apr": ("0", "0.20"),
     "exit_net_apr": ("0", "0.20"),
     "min_basis_bp": ("-30", "10"),
-    "max_drawdown": ("0.01", "0.50"),
 }
+RANGES = EXCHANGE_RANGES | PAIR_RANGES
 """Bounds, both included, in the unit of the name."""
 
 
@@ -107,43 +110,27 @@ class CheckedParameters(BaseModel):
         return []
 
 
-class BasisParameters(CheckedParameters):
-    """Of a book with pairs at exchanges; a family is another set of defaults.
-
-    ``share_class`` is what the return is measured in; ``shock`` is by default that of the asset. ``uses_prediction`` is
-    off where no predicted funding was recorded (replay).
-    """
+class ExchangeParameters(CheckedParameters):
+    """Of every book at exchanges; ``shock`` is by default that of the asset."""
 
     asset: str = "BTC"
-    share_class: Literal["USDT"] = "USDT"
     venues: tuple[BasisVenue, ...]
     decision_interval_s: Decimal = D(15)
     delta_soft: Decimal = D("0.010")
     delta_rest: Decimal = D("0.002")
     delta_hard: Decimal = D("0.030")
-    leg_drift: Decimal = D("0.020")
     min_order_usdt: Decimal = D(50)
-    min_chain_move_usdt: Decimal = D(5000)
     clip_usdt: Decimal = D(25_000)
     unhedged_max_s: Decimal = D(20)
     slip_cex_bp: Decimal = D(10)
     slip_emergency_bp: Decimal = D(100)
     venue_cap: Decimal = D("0.50")
-    m_star: Decimal = D("0.40")
     shock: Decimal = SHOCKS["BTC"]
     z_open: Decimal = D("1.5")
     z_topup: Decimal = ONE
     z_reduce: Decimal = D("0.5")
     z_emergency: Decimal = D("0.25")
-    funding_halflife_h: Decimal = D(72)
-    k_confirm: int = 3
-    slip_rt_bp: Decimal = D(6)
-    hold_days_funding: Decimal = D(30)
-    entry_net_apr: Decimal = D("0.040")
-    exit_net_apr: Decimal = D("0.005")
-    min_basis_bp: Decimal = D(-10)
     max_drawdown: Decimal = D("0.05")
-    uses_prediction: bool = True
 
     @model_validator(mode="before")
     @classmethod
@@ -152,7 +139,7 @@ class BasisParameters(CheckedParameters):
         return {"shock": SHOCKS[asset], **given} if isinstance(asset, str) else given
 
     def _faults(self) -> list[str]:
-        return super()._faults() + range_faults(self, RANGES) + _order_faults(self) + _venue_faults(self)
+        return super()._faults() + range_faults(self, EXCHANGE_RANGES) + _order_faults(self) + _venue_faults(self)
 
     @property
     def ladder(self) -> Ladder:
@@ -163,6 +150,31 @@ class BasisParameters(CheckedParameters):
     def initial_weights(self) -> dict[str, Decimal]:
         """``w'`` of a book that has seen nothing."""
         return capped_weights({venue.name: venue.weight for venue in self.venues}, self.venue_cap)
+
+
+class BasisParameters(ExchangeParameters):
+    """Of a book with pairs at exchanges; a family is another set of defaults.
+
+    ``share_class`` is what the return is measured in. ``uses_prediction`` is off where no predicted funding was
+    recorded (replay).
+    """
+
+    share_class: Literal["USDT"] = "USDT"
+    leg_drift: Decimal = D("0.020")
+    min_chain_move_usdt: Decimal = D(5000)
+    m_star: Decimal = D("0.40")
+    funding_halflife_h: Decimal = D(72)
+    k_confirm: int = 3
+    slip_rt_bp: Decimal = D(6)
+    hold_days_funding: Decimal = D(30)
+    entry_net_apr: Decimal = D("0.040")
+    exit_net_apr: Decimal = D("0.005")
+    min_basis_bp: Decimal = D(-10)
+    uses_prediction: bool = True
+
+    def _faults(self) -> list[str]:
+        rising = {"exit_net_apr < entry_net_apr": (self.exit_net_apr, self.entry_net_apr)}
+        return super()._faults() + range_faults(self, PAIR_RANGES) + rising_faults(rising)
 
 
 def refuse(whose: str, faults: list[str]) -> None:
@@ -190,18 +202,17 @@ def rising_faults(rising: Mapping[str, tuple[Decimal, ...]]) -> list[str]:
     ]
 
 
-def _order_faults(p: BasisParameters) -> list[str]:
+def _order_faults(p: ExchangeParameters) -> list[str]:
     return rising_faults(
         {
             "z_emergency < z_reduce < z_topup < z_open": (p.z_emergency, p.z_reduce, p.z_topup, p.z_open),
             "delta_rest < delta_soft < delta_hard": (p.delta_rest, p.delta_soft, p.delta_hard),
-            "exit_net_apr < entry_net_apr": (p.exit_net_apr, p.entry_net_apr),
             "slip_cex_bp < slip_emergency_bp": (p.slip_cex_bp, p.slip_emergency_bp),
         }
     )
 
 
-def _venue_faults(p: BasisParameters) -> list[str]:
+def _venue_faults(p: ExchangeParameters) -> list[str]:
     names = [venue.name for venue in p.venues]
     faults = [] if len(set(names)) == len(names) else [f"venues {names}, expected every name once"]
     if sum((venue.weight for venue in p.venues), D(0)) <= 0:
