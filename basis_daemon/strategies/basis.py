@@ -14,7 +14,6 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.margin import ZERO
 from basis_daemon.domain.market import MarketSnapshot
 from basis_daemon.strategies import memory as remembered
-from basis_daemon.strategies.carry import entry_rate_min, exit_rate
 from basis_daemon.strategies.charter import Charter
 from basis_daemon.strategies.defence import delta, delta_hard, drawdown, nearest_liquidation
 from basis_daemon.strategies.entry import enter, scale
@@ -26,6 +25,7 @@ from basis_daemon.strategies.pairs import (
     pair_memory,
     pair_teaching,
     pair_thresholds,
+    rate_thresholds,
 )
 from basis_daemon.strategies.parameters import BasisParameters
 from basis_daemon.strategies.rebalance import carry_exit, dust, leg_drift, margin_excess, withdrawal
@@ -96,13 +96,7 @@ class BasisStrategy(RuledStrategy[BasisParameters, BasisMemory, BookView]):
         return pair_inputs(view)
 
     def _thresholds(self, view: BookView) -> dict[str, Decimal]:
-        p, bounds = view.frame.parameters, pair_thresholds(view)
-        for venue in view.venues:
-            bounds[f"f_exit:{venue.name}"] = exit_rate(p.exit_net_apr, venue.m_star)
-            bounds[f"f_entry:{venue.name}"] = entry_rate_min(
-                p.entry_net_apr, venue.m_star, venue.costs, p.hold_days_funding
-            )
-        return bounds
+        return pair_thresholds(view) | rate_thresholds(view)
 
 
 class BtcBasis(BasisStrategy):

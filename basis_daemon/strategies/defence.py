@@ -17,7 +17,7 @@ from basis_daemon.domain.order import Side
 from basis_daemon.strategies.ladder import EMERGENCY, HOUR_S, REDUCE, Form, MarginSite, Repair, Source, repair
 from basis_daemon.strategies.orders import Leg, Move, Pair, SideBySide, Single, Step, cents_down, cents_up, legs_of
 from basis_daemon.strategies.parameters import BP
-from basis_daemon.strategies.rules import Act, brief, drawdown_stop
+from basis_daemon.strategies.rules import Act, Verdict, brief, drawdown_stop
 from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave, proceeds_of, route
 from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
 
@@ -52,6 +52,14 @@ def nearest_liquidation(view: BookView) -> Act | Rejected:
     note, released = (f"{note}; {released}", ()) if isinstance(released, str) else (note, released)
     steps = (*_side_by_side(acts.values()), *released)
     return Act(REASONS[level], note, steps, level, page=is_void or level == EMERGENCY)
+
+
+def worse_first(view: BookView, at_exchange: Verdict, at_aave: Verdict, z_of_aave: Decimal) -> Verdict:
+    """Of two threats the worse level, then the fewer shocks, an exchange before Aave; the other is looked at next."""
+    if not (isinstance(at_exchange, Act) and isinstance(at_aave, Act)):
+        return at_aave if isinstance(at_aave, Act) else at_exchange
+    z = min(venue.z for venue in view.venues if venue.z is not None)
+    return at_exchange if (-at_exchange.urgency, z) <= (-at_aave.urgency, z_of_aave) else at_aave
 
 
 @dataclass(frozen=True, slots=True)

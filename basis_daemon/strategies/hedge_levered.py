@@ -15,7 +15,7 @@ from basis_daemon.domain.decision import InputUsed, ReasonCode, Rejected
 from basis_daemon.domain.lending import ZERO, fall_to_liquidation
 from basis_daemon.domain.levered import levered_apr
 from basis_daemon.strategies import defence, entry, levered_defence, staking
-from basis_daemon.strategies.defence import delta, delta_hard
+from basis_daemon.strategies.defence import delta, delta_hard, worse_first
 from basis_daemon.strategies.hedge import (
     HedgeStrategy,
     bring_home,
@@ -45,7 +45,7 @@ from basis_daemon.strategies.onchain_memory import OnchainMemory
 from basis_daemon.strategies.rebalance import leg_drift, margin_excess
 from basis_daemon.strategies.rewards import dust
 from basis_daemon.strategies.rotation import rotate_shorts
-from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, in_flight, stale_gate
+from basis_daemon.strategies.rules import Frame, Rule, Verdict, in_flight, stale_gate
 from basis_daemon.strategies.twofold import ChainHalf
 from basis_daemon.strategies.view import BookView
 
@@ -87,11 +87,7 @@ def nearest_liquidation(view: LeveredHedgeView) -> Verdict:
     """Rule 2: the worse level first, then the nearer in shocks, an exchange before Aave; the other comes next."""
     at_exchange = defence.nearest_liquidation(view)
     at_aave = levered_defence.nearest_liquidation(view.sleeve)
-    if not (isinstance(at_exchange, Act) and isinstance(at_aave, Act)):
-        return at_aave if isinstance(at_aave, Act) else at_exchange
-    z = min(venue.z for venue in view.venues if venue.z is not None)
-    first = (-at_exchange.urgency, z) <= (-at_aave.urgency, view.z_of_sleeve)
-    return at_exchange if first else at_aave
+    return worse_first(view, at_exchange, at_aave, view.z_of_sleeve)
 
 
 def of_debt(rule: Callable[[LeverView], Verdict]) -> Rule[LeveredHedgeView]:

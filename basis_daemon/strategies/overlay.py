@@ -14,8 +14,7 @@ from basis_daemon.domain.decision import InputUsed, ReasonCode, Rejected
 from basis_daemon.domain.margin import ZERO
 from basis_daemon.domain.order import OrderOperation as O
 from basis_daemon.strategies import defence, entry, lending
-from basis_daemon.strategies.carry import holds
-from basis_daemon.strategies.defence import delta, delta_hard
+from basis_daemon.strategies.defence import delta, delta_hard, worse_first
 from basis_daemon.strategies.ladder import TOP_UP
 from basis_daemon.strategies.lending import LendView
 from basis_daemon.strategies.onchain_calls import (
@@ -37,8 +36,8 @@ from basis_daemon.strategies.onchain_view import GAS
 from basis_daemon.strategies.orders import CENT, Move, Step, cents_down
 from basis_daemon.strategies.overlay_parameters import OverlayParameters
 from basis_daemon.strategies.overlay_view import USDT_DEBT, USDT_RESERVE, OverlayView
-from basis_daemon.strategies.pairs import pair_inputs, pair_thresholds
-from basis_daemon.strategies.rebalance import leg_drift, shrunk
+from basis_daemon.strategies.pairs import pair_inputs, pair_thresholds, rate_thresholds
+from basis_daemon.strategies.rebalance import carry_exit, leg_drift, shrunk
 from basis_daemon.strategies.rotation import rotate
 from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
 from basis_daemon.strategies.sizing import internal, leave
@@ -113,10 +112,7 @@ def _out_of_core(view: OverlayView) -> tuple[Step, ...]:
 def nearest_liquidation(view: OverlayView) -> Verdict:
     """Rule 2: accounts at exchanges, whose margin may be borrowed, and the core; the worse level, then the nearer."""
     at_exchange, at_aave = financed(view, defence.nearest_liquidation(view)), _core_at_risk(view)
-    if not (isinstance(at_exchange, Act) and isinstance(at_aave, Act)):
-        return at_aave if isinstance(at_aave, Act) else at_exchange
-    z = min(venue.z for venue in view.venues if venue.z is not None)
-    return at_exchange if (-at_exchange.urgency, z) <= (-at_aave.urgency, view.z_of_core or ZERO) else at_aave
+    return worse_first(view, at_exchange, at_aave, view.z_of_core or ZERO)
 
 
 def _core_at_risk(view: OverlayView) -> Verdict:
@@ -185,19 +181,6 @@ def core_trouble(view: OverlayView) -> Verdict:
     if not steps:
         return Rejected(found.reason, f"{found.note}, but the debt cannot be repaid now")
     return Act(found.reason, f"the overlay is left first: {found.note}", steps, page=found.page)
-
-
-def carry_exit(view: OverlayView) -> Verdict:
-    """A venue whose funding no longer pays the interest for k_confirm is left."""
-    looked: list[str] = []
-    steps: list[Step] = []
-    for venue in view.fresh:
-        rate = view.exit_rate(venue)
-        if venue.is_exposed and rate is not None:
-            looked.append(f"{venue.name}: f_hat {brief(venue.memory.f_hat or ZERO)}, hurdle {brief(rate)} per 8 h")
-            steps += leave(venue) if holds(venue.memory.averages, venue.confirmations, below=rate) else []
-    note = "; ".join(looked) or "no pair stands"
-    return Act(ReasonCode.CARRY_EXIT, note, tuple(steps)) if steps else Rejected(ReasonCode.CARRY_EXIT, note)
 
 
 def repay_idle(view: OverlayView) -> Verdict:
@@ -284,9 +267,6 @@ class EthBasisInEth(TwofoldStrategy[OverlayParameters, OverlayView]):
         return view.core.used(rows) | pair_inputs(view)
 
     def _thresholds(self, view: OverlayView) -> dict[str, Decimal]:
-        p, bounds = view.p, pair_thresholds(view)
-        bounds |= {"lambda_b": p.lambda_b, "lambda_b_max": p.lambda_b_max, "lend_min_apr": p.lend_min_apr}
-        for venue in view.venues:
-            rates = {"f_entry": view.entry_rate(venue), "f_exit": view.exit_rate(venue)}
-            bounds |= {f"{name}:{venue.name}": rate for name, rate in rates.items() if rate is not None}
-        return bounds
+        p = view.p
+        bounds = {"lambda_b": p.lambda_b, "lambda_b_max": p.lambda_b_max, "lend_min_apr": p.lend_min_apr}
+        return pair_thresholds(view) | rate_thresholds(view) | bounds

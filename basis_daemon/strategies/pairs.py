@@ -94,6 +94,13 @@ def pair_thresholds(view: BookView) -> dict[str, Decimal]:
     return bounds | {f"m_star:{venue.name}": venue.m_star for venue in view.venues}
 
 
+def rate_thresholds(view: BookView) -> dict[str, Decimal]:
+    """What funding of each venue was compared with, per 8 hours."""
+    rates = {f"f_exit:{venue.name}": view.exit_rate(venue) for venue in view.venues}
+    rates |= {f"f_entry:{venue.name}": view.entry_rate(venue) for venue in view.venues}
+    return {name: rate for name, rate in rates.items() if rate is not None}
+
+
 def _venue_inputs(venue: VenueView) -> dict[str, InputUsed]:
     ages = venue.frame.market.ages
     named = {

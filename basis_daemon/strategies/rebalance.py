@@ -8,7 +8,7 @@ from basis_daemon.domain.decision import ReasonCode, Rejected
 from basis_daemon.domain.instrument import round_down, round_up
 from basis_daemon.domain.margin import ZERO, excess, short_distance, weight_drift
 from basis_daemon.domain.order import Side
-from basis_daemon.strategies.carry import exit_rate, holds
+from basis_daemon.strategies.carry import holds
 from basis_daemon.strategies.orders import CENT, Leg, Pair, Step, cents_down, cents_up
 from basis_daemon.strategies.parameters import BP
 from basis_daemon.strategies.rules import Act, brief
@@ -94,13 +94,12 @@ def dust(view: BookView) -> Act | Rejected:
 # ------------------------------------------------------------------------------------------------------ carry exit
 def carry_exit(view: BookView) -> Act | Rejected:
     """Leave every venue whose settled carry lies below the exit hurdle for k_confirm; the prediction has no say."""
-    p = view.frame.parameters
     looked: list[str] = []
     steps: list[Step] = []
     for venue in view.fresh:
-        if not venue.is_exposed:
+        hurdle, f_hat = view.exit_rate(venue), venue.memory.f_hat
+        if not venue.is_exposed or hurdle is None:
             continue
-        hurdle, f_hat = exit_rate(p.exit_net_apr, venue.m_star), venue.memory.f_hat
         found = f"{venue.name}: f_hat {'unknown' if f_hat is None else brief(f_hat)}, hurdle {brief(hurdle)} per 8 h"
         looked.append(found)
         if holds(venue.memory.averages, venue.confirmations, below=hurdle):

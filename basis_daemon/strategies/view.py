@@ -20,6 +20,7 @@ from basis_daemon.strategies.carry import (
     confirmations_needed,
     eight_hourly,
     entry_rate_min,
+    exit_rate,
     holds,
     net_apr,
 )
@@ -243,15 +244,29 @@ class BookView:
         """Left side of the entry gate now, cost included; None while an input of it is unknown."""
         return venue.net_apr
 
+    @property
+    def entry_apr(self) -> Decimal:
+        """What a new pair must earn a year on equity, cost included."""
+        return self.frame.parameters.entry_net_apr
+
+    def entry_rate(self, venue: VenueView) -> Decimal | None:
+        """Least funding per 8 hours for a new pair; None while that cannot be told."""
+        days = self.frame.parameters.hold_days_funding
+        return entry_rate_min(self.entry_apr, venue.m_star, venue.costs, days)
+
+    def exit_rate(self, venue: VenueView) -> Decimal | None:
+        """Funding per 8 hours below which a pair leaves; None while that cannot be told."""
+        return exit_rate(self.frame.parameters.exit_net_apr, venue.m_star)
+
     def carry_fault(self, venue: VenueView) -> str | None:
         """The first comparison of the carry that forbids a new pair here; None when all hold."""
         p, memory = venue.frame.parameters, venue.memory
-        f_hat = memory.f_hat
-        if f_hat is None or memory.settlements < SETTLEMENTS_MIN:
-            return f"{venue.name}: {memory.settlements} settlements known, {SETTLEMENTS_MIN} needed"
-        least = entry_rate_min(p.entry_net_apr, venue.m_star, venue.costs, p.hold_days_funding)
+        f_hat, least = memory.f_hat, self.entry_rate(venue)
+        if f_hat is None or least is None or memory.settlements < SETTLEMENTS_MIN:
+            told = "" if least is not None else ", and what a pair must earn is unknown"
+            return f"{venue.name}: {memory.settlements} settlements known, {SETTLEMENTS_MIN} needed{told}"
         if f_hat <= 0 or f_hat < least:
-            return f"{venue.name}: f_hat {brief(f_hat)} < {brief(least)} per 8 h, net APR below {p.entry_net_apr}"
+            return f"{venue.name}: f_hat {brief(f_hat)} < {brief(least)} per 8 h, net APR below {self.entry_apr}"
         if not holds(memory.averages, venue.confirmations, at_least=least):
             return f"{venue.name}: f_hat {brief(f_hat)} passes, but not at {venue.confirmations} settlements in a row"
         if p.uses_prediction and venue.f_predicted < least:

@@ -36,7 +36,6 @@ def refusal(at: datetime = CLOSED, last: datetime | None = None) -> str | None:
     return EARS.refusal(PredictionTick(said(), at), last)
 
 
-@pytest.mark.feature("M03", part="domain")
 def test_a_word_is_read_exactly_as_its_text_says() -> None:
     found = Prediction.model_validate_json(json.dumps(ROW))
     assert (found.confidence, found.sd, found.signal.sign) == (D("0.72"), D("0.0045"), 1)
@@ -44,7 +43,6 @@ def test_a_word_is_read_exactly_as_its_text_says() -> None:
     assert [signal.sign for signal in Signal] == [1, -1, 0, 0]
 
 
-@pytest.mark.feature("M03", part="domain")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -76,7 +74,6 @@ def test_nothing_of_a_word_has_a_default(name: str) -> None:
         Prediction.model_validate({key: value for key, value in ROW.items() if key != name})
 
 
-@pytest.mark.feature("M03", part="domain")
 @pytest.mark.parametrize(
     ("at", "changes", "why"),
     [

@@ -65,7 +65,6 @@ def test_its_memory_survives_the_journal() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- entry
-@pytest.mark.feature("S08", part="decisions")
 def test_the_hedge_comes_first_then_the_transfer_and_only_what_arrived_is_staked() -> None:
     run = candidate()
     for _ in range(5):

@@ -55,7 +55,6 @@ def test_defaults_and_what_each_declares() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- entry
-@pytest.mark.feature("S09", part="decisions")
 def test_a_sure_word_becomes_one_order_with_its_bracket() -> None:
     run = linear().said(LONG)
     (order,) = run.orders()
@@ -64,7 +63,6 @@ def test_a_sure_word_becomes_one_order_with_its_bracket() -> None:
     assert run.assess().reason.value == "SIGNAL"
 
 
-@pytest.mark.feature("S09", part="decisions")
 def test_a_coin_book_lays_whole_contracts_over_its_capital() -> None:
     run = inverse().said(LONG)
     (order,) = run.orders()
