@@ -1,6 +1,6 @@
 """The staked ETH of a hedged book as money: WETH out of the sleeve, USDT out of WETH, each inside a limit of cost.
 
-What is counted on is what a swap must bring at least; what it brings beyond stays loose, hedged as it was before.
+So much is sold that even the worst fill brings what is counted on; what it brings beyond stays loose and hedged.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _swapped(view: Stake, eth: Decimal, limit: Decimal, supplied: Decimal = ZERO
     if cost is None or cost > limit:
         return f"a sale of {view.lst} costs {'nobody knows what' if cost is None else brief(cost)}, limit {limit}"
     most = min(view.tokens + supplied, view.tick.quoted_size)
-    sold = floor(view.lst.key, min(eth / (view.rate * (ONE - cost)), most))
+    sold = floor(view.lst.key, min(eth / (view.rate * (ONE - limit)), most))
     if sold <= 0:
         return f"no {view.lst} is left to sell"
     least = ceiling(WETH, sold * view.rate * (ONE - limit))

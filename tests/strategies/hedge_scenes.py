@@ -65,11 +65,17 @@ class HedgeRun(Run):
     open_notional: dict[PositionKey, Decimal] = field(default_factory=dict)
     funding: Decimal = GOOD
     depth: Decimal = D(1000)
+    perp_step: str = "0.001"
 
     @property
     def price(self) -> Decimal:
         """USDT per ETH at exchanges and oracle."""
         return self.chain.reserves[PositionKey("aave_v3:atoken:WETH")].price
+
+    @property
+    def mark(self) -> Decimal:
+        """Of every perp."""
+        return self.price
 
     def moves(self, by: str) -> None:
         """Every price in USDT moves by a fraction: rates of tokens against ETH stay."""
@@ -88,10 +94,10 @@ class HedgeRun(Run):
         for venue in p.venues:
             spot, perp = venue.spot_key("ETH"), venue.perp_key("ETH")
             instruments[spot] = spot_instrument(spot, "ETH")
-            instruments[perp] = perp_instrument(perp, "ETH")
+            instruments[perp] = perp_instrument(perp, "ETH", quantity_step=D(self.perp_step))
             books[spot] = book_tick(spot, self.price, self.time, self.depth)
-            books[perp] = book_tick(perp, self.price, self.time, self.depth)
-            marks[perp] = mark_tick(perp, self.price, self.time, self.funding)
+            books[perp] = book_tick(perp, self.mark, self.time, self.depth)
+            marks[perp] = mark_tick(perp, self.mark, self.time, self.funding)
             names += [f"book:{spot}", f"book:{perp}", f"mark:{perp}"]
             names += [f"account:{venue.spot_account}", f"account:{venue.perp_account}"]
         ages = {name: STALE if name in self.stale else FRESH for name in names}
@@ -109,7 +115,7 @@ class HedgeRun(Run):
         super().remember()
         for venue in self.parameters.venues:
             perp = venue.perp_key("ETH")
-            self.memory = self.strategy.fold(self.memory, mark_tick(perp, self.price, self.time, self.funding))
+            self.memory = self.strategy.fold(self.memory, mark_tick(perp, self.mark, self.time, self.funding))
             if self.time.hour % 8 == 0:
                 self.settle([self.funding], perp)
 
