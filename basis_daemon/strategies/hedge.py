@@ -31,7 +31,7 @@ from basis_daemon.strategies.rotation import rotate_shorts
 from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
 from basis_daemon.strategies.sleeve import Stake
 from basis_daemon.strategies.staking_view import StakeView
-from basis_daemon.strategies.twofold import ChainHalf, TwofoldStrategy
+from basis_daemon.strategies.twofold import ChainHalf, Rates, TwofoldStrategy
 from basis_daemon.strategies.unwind import unwound
 from basis_daemon.strategies.view import BookView
 
@@ -144,10 +144,17 @@ def sleeve_frame(frame: Frame[PH, OnchainMemory]) -> Frame[PH, OnchainMemory]:
     return replace(frame, risk=replace(frame.risk, withdrawal_pending_usdt=ZERO))
 
 
-def hedge_view(book: BookView, frame: Frame[HedgeParameters, OnchainMemory], needed: tuple[str, ...]) -> HedgeView:
+def hedge_view(
+    book: BookView, frame: Frame[HedgeParameters, OnchainMemory], needed: tuple[str, ...], rates: Rates
+) -> HedgeView:
     """Both halves of the picture."""
     sleeve = StakeView(sleeve_frame(frame), needed)
-    return HedgeView(book.frame, book.venues, book.missing, frame.parameters, sleeve)
+    return HedgeView(book.frame, book.venues, book.missing, frame.parameters, sleeve, rates)
+
+
+def yield_of(p: HedgeParameters) -> Callable[[OnchainMemory], Decimal | None]:
+    """What the token yields a year, as far as a memory knows."""
+    return lambda memory: memory.lst.y_eff(p.y_window, p.reward_haircut)
 
 
 class HedgeStrategy(TwofoldStrategy[PH, VH]):
@@ -177,5 +184,6 @@ class UsdtMarketNeutralNoLeverage(HedgeStrategy[HedgeParameters, HedgeView]):
             teaching=staking.sleeve_teaching(p),
             view=hedge_view,
             rules=RULES,
+            rate=yield_of(p),
         )
         super().__init__(name, p, chain)

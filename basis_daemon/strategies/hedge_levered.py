@@ -26,6 +26,7 @@ from basis_daemon.strategies.hedge import (
     put_in,
     sleeve_frame,
     withdrawal,
+    yield_of,
 )
 from basis_daemon.strategies.hedge_parameters import LeveredHedgeParameters
 from basis_daemon.strategies.hedge_view import HedgeView
@@ -46,7 +47,7 @@ from basis_daemon.strategies.rebalance import leg_drift, margin_excess
 from basis_daemon.strategies.rewards import dust
 from basis_daemon.strategies.rotation import rotate_shorts
 from basis_daemon.strategies.rules import Frame, Rule, Verdict, in_flight, stale_gate
-from basis_daemon.strategies.twofold import ChainHalf
+from basis_daemon.strategies.twofold import ChainHalf, Rates
 from basis_daemon.strategies.view import BookView
 
 
@@ -128,10 +129,10 @@ RULES: tuple[Rule[LeveredHedgeView], ...] = (
 
 
 def _view(
-    book: BookView, frame: Frame[LeveredHedgeParameters, OnchainMemory], needed: tuple[str, ...]
+    book: BookView, frame: Frame[LeveredHedgeParameters, OnchainMemory], needed: tuple[str, ...], rates: Rates
 ) -> LeveredHedgeView:
     sleeve = LeverView(sleeve_frame(frame), needed)
-    return LeveredHedgeView(book.frame, book.venues, book.missing, frame.parameters, sleeve)
+    return LeveredHedgeView(book.frame, book.venues, book.missing, frame.parameters, sleeve, rates)
 
 
 class UsdtMarketNeutral(HedgeStrategy[LeveredHedgeParameters, LeveredHedgeView]):
@@ -146,6 +147,7 @@ class UsdtMarketNeutral(HedgeStrategy[LeveredHedgeParameters, LeveredHedgeView])
             teaching=levered_teaching(p),
             view=_view,
             rules=RULES,
+            rate=yield_of(p),
         )
         super().__init__(name, p, chain)
 

@@ -22,6 +22,7 @@ from basis_daemon.strategies.rules import brief
 from basis_daemon.strategies.sizing import is_tradable, route
 from basis_daemon.strategies.sleeve import Freed, Stake, freed_weth, levered_value, sold_for_usdt
 from basis_daemon.strategies.staking import acquire_fault
+from basis_daemon.strategies.twofold import Rates
 from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
 
 
@@ -31,6 +32,7 @@ class HedgeView(BookView):
 
     p: HedgeParameters
     sleeve: Stake
+    rates: Rates
 
     @property
     def net_delta(self) -> Decimal:
@@ -96,11 +98,20 @@ class HedgeView(BookView):
         """``a``: part of E that is staked."""
         return self._mean({venue.name: staked_share(venue.m_star) for venue in self.weighed})
 
+    def levelled(self, venue: VenueView) -> tuple[Decimal, ...]:
+        """More by what the token yielded more, less by what it yielded less then."""
+        now, then = self.sleeve.y_eff, self.rates.get(venue.name, ())
+        if now is None or not then:
+            return ()
+        known = zip(venue.memory.averages[-len(then) :], then, strict=True)
+        return tuple(f + (y - now) / SETTLEMENTS_PER_YEAR for f, y in known)
+
     @cached_property
     def funding(self) -> tuple[Decimal, ...]:
         """Smoothed funding a year after each of the latest settlements, weighed over the venues, newest last."""
-        kept = min((len(venue.memory.averages) for venue in self.weighed), default=0)
-        rows = [{venue.name: venue.memory.averages[-back] for venue in self.weighed} for back in range(kept, 0, -1)]
+        known = {venue.name: self.levelled(venue) for venue in self.weighed}
+        kept = min((len(rates) for rates in known.values()), default=0)
+        rows = [{name: rates[-back] for name, rates in known.items()} for back in range(kept, 0, -1)]
         return tuple(self._mean(row) * SETTLEMENTS_PER_YEAR for row in rows)
 
     @property

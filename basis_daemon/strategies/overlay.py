@@ -41,7 +41,7 @@ from basis_daemon.strategies.rebalance import carry_exit, leg_drift, shrunk
 from basis_daemon.strategies.rotation import rotate
 from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
 from basis_daemon.strategies.sizing import internal, leave
-from basis_daemon.strategies.twofold import ChainHalf, TwofoldStrategy
+from basis_daemon.strategies.twofold import ChainHalf, Rates, TwofoldStrategy
 from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
 
 
@@ -90,7 +90,7 @@ def _repaid(view: OverlayView, money: Decimal) -> list[Step]:
 
 def way_home(view: OverlayView) -> tuple[Step, ...]:
     """What serves no pair goes home and repays; what is then still owed without a pair is paid out of the core."""
-    moves = [step for venue in view.fresh for step in _sent_home(venue, ZERO if venue.is_held else venue.margin)]
+    moves = [step for venue in view.fresh for step in _sent_home(venue, ZERO if venue.is_held else view.idle(venue))]
     money = _arriving(view, moves)
     is_worth_it = money >= min(view.p.min_chain_move_usdt, view.debt)
     if moves or (view.debt and is_worth_it):
@@ -232,8 +232,14 @@ RULES: tuple[Rule[OverlayView], ...] = (
 """Those of a basis book over those of a lender; the band of lambda takes the place of the margin's excess."""
 
 
-def _view(book: BookView, frame: Frame[OverlayParameters, OnchainMemory], needed: tuple[str, ...]) -> OverlayView:
-    return OverlayView(book.frame, book.venues, book.missing, frame.parameters, LendView(frame, needed))
+def _view(
+    book: BookView, frame: Frame[OverlayParameters, OnchainMemory], needed: tuple[str, ...], rates: Rates
+) -> OverlayView:
+    return OverlayView(book.frame, book.venues, book.missing, frame.parameters, LendView(frame, needed), rates)
+
+
+def _borrow_rate(memory: OnchainMemory) -> Decimal | None:
+    return None if memory.borrow.rate is None else memory.borrow.rate.average
 
 
 class EthBasisInEth(TwofoldStrategy[OverlayParameters, OverlayView]):
@@ -256,6 +262,7 @@ class EthBasisInEth(TwofoldStrategy[OverlayParameters, OverlayView]):
             ),
             view=_view,
             rules=RULES,
+            rate=_borrow_rate,
             numeraire=p.asset,
         )
         super().__init__(name, p, chain)

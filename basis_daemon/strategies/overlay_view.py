@@ -23,6 +23,7 @@ from basis_daemon.strategies.onchain_calls import AAVE, WETH, ceiling, floor, sw
 from basis_daemon.strategies.orders import Step
 from basis_daemon.strategies.overlay_parameters import OverlayParameters
 from basis_daemon.strategies.parameters import QUOTE
+from basis_daemon.strategies.twofold import Rates
 from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
 
 USDT_DEBT = PositionKey.of(AAVE, Kind.VDEBT, QUOTE)
@@ -35,6 +36,7 @@ class OverlayView(BookView):
 
     p: OverlayParameters
     core: LendView
+    rates: Rates
 
     # ------------------------------------------------------------------------------------------------------- delta
     @property
@@ -142,8 +144,10 @@ class OverlayView(BookView):
         return self.p.lambda_b * self.worth_of_core
 
     def idle(self, venue: VenueView) -> Decimal:
-        """USDT in the margin of a short beyond its target, or all of it without one."""
-        return idle_margin(venue.margin, venue.notional, venue.m_star) if venue.is_held else max(venue.margin, ZERO)
+        """USDT in the margin beyond the target of its short, if there is one; what is unrealised cannot leave."""
+        coin = max(self.frame.exposure.holdings.get(venue.venue.margin_key, ZERO), ZERO)
+        beyond = idle_margin(venue.margin, venue.notional, venue.m_star) if venue.is_held else max(venue.margin, ZERO)
+        return min(beyond, coin)
 
     # ------------------------------------------------------------------------------------------------------- carry
     @property
@@ -178,6 +182,14 @@ class OverlayView(BookView):
     def _rate_for(self, venue: VenueView, apr: Decimal) -> Decimal | None:
         b = self.borrow_rate
         return None if b is None else overlay_funding_for(apr, self.p.lambda_b, b, venue.m_star) / SETTLEMENTS_PER_YEAR
+
+    def levelled(self, venue: VenueView) -> tuple[Decimal, ...]:
+        """Less by what interest was lower, more by what it was higher then."""
+        now, then = self.borrow_rate, self.rates.get(venue.name, ())
+        if now is None or not then:
+            return ()
+        known = zip(venue.memory.averages[-len(then) :], then, strict=True)
+        return tuple(f - (b - now) * (1 + venue.m_star) / SETTLEMENTS_PER_YEAR for f, b in known)
 
     def carry_fault(self, venue: VenueView) -> str | None:
         """As any pair's; borrowing for it is ordinary work, which dear gas keeps waiting."""

@@ -102,7 +102,7 @@ def carry_exit(view: BookView) -> Act | Rejected:
             continue
         found = f"{venue.name}: f_hat {'unknown' if f_hat is None else brief(f_hat)}, hurdle {brief(hurdle)} per 8 h"
         looked.append(found)
-        if holds(venue.memory.averages, venue.confirmations, below=hurdle):
+        if holds(view.levelled(venue), venue.confirmations, below=hurdle):
             steps += leave(venue)
     note = "; ".join(looked) or "no pair stands"
     return Act(ReasonCode.CARRY_EXIT, note, tuple(steps)) if steps else Rejected(ReasonCode.CARRY_EXIT, note)

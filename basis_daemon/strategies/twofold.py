@@ -5,8 +5,8 @@ The venues see USDT and perps; the chain sees what lies there but USDT. Rules of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Generic, TypeVar
@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from basis_daemon.domain.decision import Exposure, PlanEnded, RiskView
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.margin import ZERO
-from basis_daemon.domain.market import MarketSnapshot
+from basis_daemon.domain.market import FundingSettled, MarketSnapshot
 from basis_daemon.domain.order import OrderOperation as O
 from basis_daemon.strategies import memory, onchain_memory
 from basis_daemon.strategies.charter import Charter
@@ -34,28 +34,38 @@ class TwofoldParameters(BasisParameters, OnchainParameters):
     """Of a book that is both."""
 
 
+Rates = Mapping[str, tuple[Decimal, ...]]
 P2 = TypeVar("P2", bound=TwofoldParameters)
 V2 = TypeVar("V2", bound=BookView)
 
 
 @dataclass(frozen=True, slots=True)
 class TwofoldMemory:
-    """What each half remembers."""
+    """What each half remembers.
+
+    ``rates`` is what the chain yielded or cost after the latest settlements of each venue, newest last, as far as it
+    was known: a carry is confirmed by what it was at each of them, not by what it would have been at today's rate.
+    """
 
     book: BasisMemory
     chain: OnchainMemory
+    rates: Rates = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ChainHalf(Generic[P2, V2]):
-    """What the chain adds: readings and keys, routes, inputs it cannot do without, the whole picture, all rules."""
+    """What the chain adds: readings and keys, routes, inputs it cannot do without, the whole picture, all rules.
+
+    ``rate`` is what it yields or costs a year, None while unknown.
+    """
 
     declared: Declared
     routes: frozenset[tuple[O, str]]
     needed: tuple[str, ...]
     teaching: Teaching
-    view: Callable[[BookView, Frame[P2, OnchainMemory], tuple[str, ...]], V2]
+    view: Callable[[BookView, Frame[P2, OnchainMemory], tuple[str, ...], Rates], V2]
     rules: Sequence[Rule[V2]]
+    rate: Callable[[OnchainMemory], Decimal | None]
     numeraire: str = QUOTE
 
 
@@ -91,7 +101,18 @@ class TwofoldStrategy(RuledStrategy[P2, TwofoldMemory, V2]):
         is_books = not isinstance(event, PlanEnded) or any(t.key.kind is Kind.PERP for t in event.targets)
         book = memory.fold(known.book, event, self._taught) if is_books else known.book
         chain = onchain_memory.fold(known.chain, event, self._chain.teaching)
-        return known if book is known.book and chain is known.chain else TwofoldMemory(book, chain)
+        if book is known.book and chain is known.chain:
+            return known
+        rates = self._rates(known, event.instrument, book) if isinstance(event, FundingSettled) else known.rates
+        return TwofoldMemory(book, chain, rates)
+
+    def _rates(self, known: TwofoldMemory, instrument: PositionKey, book: BasisMemory) -> Rates:
+        """With the one of this settlement; what was unknown then leaves nothing before it to be confirmed."""
+        name, rate = self._taught.venue_of.get(instrument), self._chain.rate(known.chain)
+        if name is None or book is known.book:
+            return known.rates
+        kept = len(book.venues[name].averages)
+        return {**known.rates, name: () if rate is None else (*known.rates.get(name, ()), rate)[-kept:]}
 
     @property
     def _leg_budget_s(self) -> Decimal:
@@ -102,7 +123,7 @@ class TwofoldStrategy(RuledStrategy[P2, TwofoldMemory, V2]):
         price = exposure.prices.get(p.asset, ZERO)
         book = look(Frame(p, timestamp, market, exposure, risk, own.book, price))
         chain = Frame(p, timestamp, market, on_chain(exposure), risk, own.chain, price)
-        return self._chain.view(book, chain, self._chain.needed)
+        return self._chain.view(book, chain, self._chain.needed, own.rates)
 
 
 def on_chain(exposure: Exposure) -> Exposure:

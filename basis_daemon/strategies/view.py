@@ -258,6 +258,10 @@ class BookView:
         """Funding per 8 hours below which a pair leaves; None while that cannot be told."""
         return exit_rate(self.frame.parameters.exit_net_apr, venue.m_star)
 
+    def levelled(self, venue: VenueView) -> tuple[Decimal, ...]:
+        """Smoothed rates per 8 hours after the latest settlements, each as it compared with what it had to pay then."""
+        return venue.memory.averages
+
     def carry_fault(self, venue: VenueView) -> str | None:
         """The first comparison of the carry that forbids a new pair here; None when all hold."""
         p, memory = venue.frame.parameters, venue.memory
@@ -267,7 +271,7 @@ class BookView:
             return f"{venue.name}: {memory.settlements} settlements known, {SETTLEMENTS_MIN} needed{told}"
         if f_hat <= 0 or f_hat < least:
             return f"{venue.name}: f_hat {brief(f_hat)} < {brief(least)} per 8 h, net APR below {self.entry_apr}"
-        if not holds(memory.averages, venue.confirmations, at_least=least):
+        if not holds(self.levelled(venue), venue.confirmations, at_least=least):
             return f"{venue.name}: f_hat {brief(f_hat)} passes, but not at {venue.confirmations} settlements in a row"
         if p.uses_prediction and venue.f_predicted < least:
             return f"{venue.name}: predicted {brief(venue.f_predicted)} < {brief(least)} per 8 h"

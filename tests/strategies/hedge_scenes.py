@@ -122,6 +122,7 @@ class HedgeRun(Run):
     def wait(self, rate: Decimal | None = None, *perps: PositionKey, **span: float) -> None:
         """So long passes without a decision, funding settling at this rate at ``perps``, elsewhere at its own."""
         self.time += timedelta(**span)
+        super().remember()
         count = int(timedelta(**span) / timedelta(hours=8))
         self.settle([self.funding if rate is None else rate] * count, *perps)
         self.settle([self.funding] * count)

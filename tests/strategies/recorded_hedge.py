@@ -72,12 +72,13 @@ class Replay(HedgeRun):
         """Of the capital."""
         return amount / CAPITAL * 10_000
 
-    def settle_at_open(self, event: FundingSettled) -> None:
-        """Funding on Q at the open."""
-        cash = -self.weigh(PERP) * self.perp * event.rate
-        self.holdings[BINANCE.margin_key] += cash
-        self.earned += cash
+    def learn(self, event: FundingSettled, *, is_paid: bool) -> None:
+        """A settlement, on Q at the open."""
         self.memory = self.strategy.fold(self.memory, event)
+        if is_paid:
+            cash = -self.weigh(PERP) * self.perp * event.rate
+            self.holdings[BINANCE.margin_key] += cash
+            self.earned += cash
 
     def point(self, at: datetime, *, is_open: bool) -> None:
         """One point of a path: remember, arrive, decide, do."""
@@ -221,14 +222,14 @@ def replayed(
             run.holdings = {ETH: D("0.15"), BINANCE.cash_key: CAPITAL}
             run.started = CAPITAL + D("0.15") * run.spot
         if (event := funding.get(hour[0])) is not None:
-            _learn(run, event, is_paid=hour[0] > start)
+            run.learn(event, is_paid=hour[0] > start and bool(run.holdings.get(PERP)))
         for place, minute in enumerate(MINUTES):
             at = hour[0] + timedelta(minutes=minute)
             run.spot, run.perp = spot[hour[0]][place], perp[hour[0]][place]
             if hour[0] >= start:
                 run.point(at, is_open=place == 0)
             else:
-                _look_on(run, at, is_open=place == 0)
+                look_on(run, at, is_open=place == 0)
     return run
 
 
@@ -259,14 +260,8 @@ def _at_rate(chain: Chain, rate: Decimal) -> Chain:
     return moved.reserve(A_WEETH, price=chain.reserves[A_WETH].price * rate)
 
 
-def _learn(run: Replay, event: FundingSettled, *, is_paid: bool) -> None:
-    if is_paid and run.holdings.get(PERP):
-        run.settle_at_open(event)
-    else:
-        run.memory = run.strategy.fold(run.memory, event)
-
-
-def _look_on(run: Replay, at: datetime, *, is_open: bool) -> None:
+def look_on(run: Replay, at: datetime, *, is_open: bool) -> None:
+    """A point that teaches and decides nothing."""
     run.time = at
     if is_open:
         super(HedgeRun, run).remember()
