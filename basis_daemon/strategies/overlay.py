@@ -264,6 +264,7 @@ class EthBasisInEth(TwofoldStrategy[OverlayParameters, OverlayView]):
             rules=RULES,
             rate=_borrow_rate,
             numeraire=p.asset,
+            cash=ETH,
         )
         super().__init__(name, p, chain)
 

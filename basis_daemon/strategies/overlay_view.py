@@ -118,7 +118,8 @@ class OverlayView(BookView):
         """USDT that may be borrowed before lambda is ``lam`` or the reserve turns dear; zero while it lends nothing."""
         if self.core.stale or self.core.tick.is_paused or self.usdt.is_paused or not self.usdt.is_borrowable:
             return ZERO
-        return floor(WALLET_CASH, max(min(lam * self.worth_of_core - self.debt, kink_room(self.usdt)), ZERO))
+        least = min(lam, self.core.tick.ltv)
+        return floor(WALLET_CASH, max(min(least * self.worth_of_core - self.debt, kink_room(self.usdt)), ZERO))
 
     # ------------------------------------------------------------------------------------------------------- money
     @property

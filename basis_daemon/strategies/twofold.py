@@ -56,7 +56,8 @@ class TwofoldMemory:
 class ChainHalf(Generic[P2, V2]):
     """What the chain adds: readings and keys, routes, inputs it cannot do without, the whole picture, all rules.
 
-    ``rate`` is what it yields or costs a year, None while unknown.
+    ``rate`` is what it yields or costs a year, None while unknown; ``cash`` is what capital leaves from where that is
+    not the spot account of a venue.
     """
 
     declared: Declared
@@ -67,6 +68,7 @@ class ChainHalf(Generic[P2, V2]):
     rules: Sequence[Rule[V2]]
     rate: Callable[[OnchainMemory], Decimal | None]
     numeraire: str = QUOTE
+    cash: PositionKey | None = None
 
 
 class TwofoldStrategy(RuledStrategy[P2, TwofoldMemory, V2]):
@@ -84,7 +86,8 @@ class TwofoldStrategy(RuledStrategy[P2, TwofoldMemory, V2]):
         routes = {(O.TRANSFER, "wallet")} | {(O.TRANSFER, venue.spot_account) for venue in p.venues}
         pairs = pair_charter(p)
         needed = pairs.needed | chain.routes | routes
-        return replace(pairs, needed=needed, is_on_chain=True, numeraire=chain.numeraire)
+        cash = pairs.cash if chain.cash is None else (chain.cash,)
+        return replace(pairs, needed=needed, cash=cash, is_on_chain=True, numeraire=chain.numeraire)
 
     @property
     def decision_interval_s(self) -> Decimal:

@@ -80,6 +80,21 @@ def test_a_reserve_that_lends_nothing_carries_no_overlay(changes: dict[str, obje
     assert run.weigh(USDT_DEBT) == 0
 
 
+def test_never_more_is_borrowed_than_the_protocol_lends_against_the_core() -> None:
+    run = overlay_candidate()
+    run.chain = run.chain.reserve(A_WETH, ltv=D("0.20"))
+    reasons(run, 3)
+    assert run.weigh(USDT_DEBT) == D(50_000)
+
+
+def test_its_capital_is_ether_and_its_needs_are_told() -> None:
+    charter = overlay_candidate().strategy.charter  # type: ignore[attr-defined]  # the port has none
+    assert (charter.cash, charter.numeraire, charter.is_on_chain) == ((ETH,), "ETH", True)
+    assert {("borrow", "aave_v3"), ("repay", "aave_v3"), ("transfer", "wallet"), ("perp_trade", "binanceusdm")} <= {
+        (str(operation), venue) for operation, venue in charter.needed
+    }
+
+
 def test_several_venues_share_what_is_borrowed() -> None:
     run = overlaid("100", *THREE_VENUES)
     shorts = {venue.name: -run.weigh(venue.perp_key("ETH")) for venue in THREE_VENUES}
