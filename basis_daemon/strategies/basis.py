@@ -15,7 +15,7 @@ from basis_daemon.domain.margin import ZERO
 from basis_daemon.domain.market import MarketSnapshot
 from basis_daemon.strategies import memory as remembered
 from basis_daemon.strategies.charter import Charter
-from basis_daemon.strategies.defence import delta, delta_hard, drawdown, nearest_liquidation
+from basis_daemon.strategies.defence import defended, drawdown, nearest_liquidation
 from basis_daemon.strategies.entry import enter, scale
 from basis_daemon.strategies.memory import BasisMemory
 from basis_daemon.strategies.pairs import (
@@ -31,16 +31,11 @@ from basis_daemon.strategies.parameters import BasisParameters
 from basis_daemon.strategies.rebalance import carry_exit, dust, leg_drift, margin_excess, withdrawal
 from basis_daemon.strategies.rotation import rotate
 from basis_daemon.strategies.ruled import RuledStrategy
-from basis_daemon.strategies.rules import Frame, Rule, in_flight, stale_gate
+from basis_daemon.strategies.rules import Frame, Rule
 from basis_daemon.strategies.view import BookView, look
 
 RULES: tuple[Rule[BookView], ...] = (
-    nearest_liquidation,
-    drawdown,
-    delta,
-    stale_gate,
-    in_flight,
-    delta_hard,
+    *defended(nearest_liquidation, drawdown),
     withdrawal,
     dust,
     carry_exit,
@@ -50,7 +45,7 @@ RULES: tuple[Rule[BookView], ...] = (
     rotate,
     enter,
 )
-"""Defence first, on its own inputs; the stale gate and what is in flight stop everything below them."""
+"""Of what grows a pair that stands comes before a new one."""
 
 
 class BasisStrategy(RuledStrategy[BasisParameters, BasisMemory, BookView]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from basis_daemon.domain.decision import ReasonCode, Rejected
 from basis_daemon.domain.instrument import PositionKey, round_down
@@ -17,10 +18,11 @@ from basis_daemon.domain.order import Side
 from basis_daemon.strategies.ladder import EMERGENCY, HOUR_S, REDUCE, Form, MarginSite, Repair, Source, repair
 from basis_daemon.strategies.orders import Leg, Move, Pair, SideBySide, Single, Step, cents_down, cents_up, legs_of
 from basis_daemon.strategies.parameters import BP
-from basis_daemon.strategies.rules import Act, Verdict, brief, drawdown_stop
+from basis_daemon.strategies.rules import Act, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
 from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave, proceeds_of, route
 from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
 
+VB = TypeVar("VB", bound=BookView)
 REPAIR_URGENCY = 1
 """Of a repair after a forced reduction or under a guard that has tightened: such a guard lets defence through."""
 REASONS: Mapping[int, ReasonCode] = {
@@ -283,3 +285,9 @@ def _may_short(venue: VenueView, amount: Decimal) -> bool:
     p = venue.frame.parameters
     after = (venue.short + amount) * venue.state.mark
     return short_distance(venue.margin / after, venue.state.maintenance_rate) / p.shock >= p.z_open
+
+
+# ---------------------------------------------------------------------------------------------------------- order
+def defended(nearest: Rule[VB], stop: Rule[VB]) -> tuple[Rule[VB], ...]:
+    """Defence first, on its own inputs; the stale gate and what is in flight stop everything that follows."""
+    return (nearest, stop, delta, stale_gate, in_flight, delta_hard)

@@ -17,7 +17,7 @@ from basis_daemon.domain.margin import ZERO
 from basis_daemon.domain.staking import ORDINARY, PRESSED
 from basis_daemon.strategies import entry, staking
 from basis_daemon.strategies.carry import holds
-from basis_daemon.strategies.defence import delta, delta_hard, nearest_liquidation
+from basis_daemon.strategies.defence import defended, nearest_liquidation
 from basis_daemon.strategies.hedge_parameters import HedgeParameters
 from basis_daemon.strategies.hedge_view import HedgeView
 from basis_daemon.strategies.onchain_calls import ETH
@@ -28,7 +28,7 @@ from basis_daemon.strategies.pairs import pair_inputs, pair_thresholds
 from basis_daemon.strategies.rebalance import gathered, leg_drift, margin_excess, margin_freed
 from basis_daemon.strategies.rewards import dust
 from basis_daemon.strategies.rotation import rotate_shorts
-from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
+from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop
 from basis_daemon.strategies.sleeve import Stake
 from basis_daemon.strategies.staking_view import StakeView
 from basis_daemon.strategies.twofold import ChainHalf, Rates, TwofoldStrategy
@@ -115,13 +115,18 @@ def enter(view: HedgeView) -> Verdict:
     return found if len(pairs) == 1 else replace(found, steps=(*moves, SideBySide(pairs)))
 
 
+GROWTH: tuple[Rule[HedgeView], ...] = (
+    put_in,
+    entry.scale,
+    margin_excess,
+    rotate_shorts,
+    enter,
+    of_sleeve(staking.overdue),
+)
+"""What is hedged is staked before anything new is bought."""
+
 RULES: tuple[Rule[HedgeView], ...] = (
-    nearest_liquidation,
-    drawdown,
-    delta,
-    stale_gate,
-    in_flight,
-    delta_hard,
+    *defended(nearest_liquidation, drawdown),
     of_sleeve(staking.collect),
     withdrawal,
     of_sleeve(dust),
@@ -129,12 +134,7 @@ RULES: tuple[Rule[HedgeView], ...] = (
     of_sleeve(staking.issuer),
     leg_drift,
     bring_home,
-    put_in,
-    entry.scale,
-    margin_excess,
-    rotate_shorts,
-    enter,
-    of_sleeve(staking.overdue),
+    *GROWTH,
 )
 """Those of a basis book, and among them what its sleeve asks for."""
 

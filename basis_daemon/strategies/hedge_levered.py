@@ -14,16 +14,15 @@ from functools import cached_property
 from basis_daemon.domain.decision import InputUsed, ReasonCode, Rejected
 from basis_daemon.domain.lending import ZERO, fall_to_liquidation
 from basis_daemon.domain.levered import levered_apr
-from basis_daemon.strategies import defence, entry, levered_defence, staking
-from basis_daemon.strategies.defence import delta, delta_hard, worse_first
+from basis_daemon.strategies import defence, levered_defence, staking
+from basis_daemon.strategies.defence import defended, worse_first
 from basis_daemon.strategies.hedge import (
+    GROWTH,
     HedgeStrategy,
     bring_home,
     carry_exit,
     drawdown,
-    enter,
     of_sleeve,
-    put_in,
     sleeve_frame,
     withdrawal,
     yield_of,
@@ -43,10 +42,9 @@ from basis_daemon.strategies.leveraged import (
 )
 from basis_daemon.strategies.levered_view import LeverView
 from basis_daemon.strategies.onchain_memory import OnchainMemory
-from basis_daemon.strategies.rebalance import leg_drift, margin_excess
+from basis_daemon.strategies.rebalance import leg_drift
 from basis_daemon.strategies.rewards import dust
-from basis_daemon.strategies.rotation import rotate_shorts
-from basis_daemon.strategies.rules import Frame, Rule, Verdict, in_flight, stale_gate
+from basis_daemon.strategies.rules import Frame, Rule, Verdict
 from basis_daemon.strategies.twofold import ChainHalf, Rates
 from basis_daemon.strategies.view import BookView
 
@@ -102,12 +100,7 @@ def lever(view: LeveredHedgeView) -> Verdict:
 
 
 RULES: tuple[Rule[LeveredHedgeView], ...] = (
-    nearest_liquidation,
-    drawdown,
-    delta,
-    stale_gate,
-    in_flight,
-    delta_hard,
+    *defended(nearest_liquidation, drawdown),
     of_sleeve(staking.collect),
     withdrawal,
     of_sleeve(dust),
@@ -119,12 +112,7 @@ RULES: tuple[Rule[LeveredHedgeView], ...] = (
     leg_drift,
     bring_home,
     lever,
-    put_in,
-    entry.scale,
-    margin_excess,
-    rotate_shorts,
-    enter,
-    of_sleeve(staking.overdue),
+    *GROWTH,
 )
 
 

@@ -14,7 +14,7 @@ from basis_daemon.domain.decision import InputUsed, ReasonCode, Rejected
 from basis_daemon.domain.margin import ZERO
 from basis_daemon.domain.order import OrderOperation as O
 from basis_daemon.strategies import defence, entry, lending
-from basis_daemon.strategies.defence import delta, delta_hard, worse_first
+from basis_daemon.strategies.defence import defended, worse_first
 from basis_daemon.strategies.ladder import TOP_UP
 from basis_daemon.strategies.lending import LendView
 from basis_daemon.strategies.onchain_calls import (
@@ -39,7 +39,7 @@ from basis_daemon.strategies.overlay_view import USDT_DEBT, USDT_RESERVE, Overla
 from basis_daemon.strategies.pairs import pair_inputs, pair_thresholds, rate_thresholds
 from basis_daemon.strategies.rebalance import carry_exit, leg_drift, shrunk
 from basis_daemon.strategies.rotation import rotate
-from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
+from basis_daemon.strategies.rules import Act, Frame, Rule, Verdict, brief, drawdown_stop
 from basis_daemon.strategies.sizing import internal, leave
 from basis_daemon.strategies.twofold import ChainHalf, Rates, TwofoldStrategy
 from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
@@ -211,12 +211,7 @@ def borrow_more(view: OverlayView) -> Verdict:
 
 
 RULES: tuple[Rule[OverlayView], ...] = (
-    nearest_liquidation,
-    drawdown,
-    delta,
-    stale_gate,
-    in_flight,
-    delta_hard,
+    *defended(nearest_liquidation, drawdown),
     ltv_band,
     withdrawal,
     core_trouble,
