@@ -6,7 +6,7 @@ reduces risk, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
@@ -56,12 +56,12 @@ def nearest_liquidation(view: BookView) -> Act | Rejected:
     return Act(REASONS[level], note, steps, level, page=is_void or level == EMERGENCY)
 
 
-def worse_first(view: BookView, at_exchange: Verdict, at_aave: Verdict, z_of_aave: Decimal) -> Verdict:
+def worse_first(view: BookView, at_exchange: Verdict, at_aave: Verdict, z_of_aave: Callable[[], Decimal]) -> Verdict:
     """Of two threats the worse level, then the fewer shocks, an exchange before Aave; the other is looked at next."""
     if not (isinstance(at_exchange, Act) and isinstance(at_aave, Act)):
         return at_aave if isinstance(at_aave, Act) else at_exchange
     z = min(venue.z for venue in view.venues if venue.z is not None)
-    return at_exchange if (-at_exchange.urgency, z) <= (-at_aave.urgency, z_of_aave) else at_aave
+    return at_exchange if (-at_exchange.urgency, z) <= (-at_aave.urgency, z_of_aave()) else at_aave
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def nearest_liquidation(view: LeveredHedgeView) -> Verdict:
     """Rule 2: the worse level first, then the nearer in shocks, an exchange before Aave; the other comes next."""
     at_exchange = defence.nearest_liquidation(view)
     at_aave = levered_defence.nearest_liquidation(view.sleeve)
-    return worse_first(view, at_exchange, at_aave, view.z_of_sleeve)
+    return worse_first(view, at_exchange, at_aave, lambda: view.z_of_sleeve)
 
 
 def of_debt(rule: Callable[[LeverView], Verdict]) -> Rule[LeveredHedgeView]:

@@ -41,9 +41,14 @@ class HedgeView(BookView):
         return sum((amount * self._ether(asset) for asset, amount in held), ZERO)
 
     def _ether(self, asset: str) -> Decimal:
+        """ETH per unit; of a token that was not read, what the exposure prices it at: no rule trades on that."""
         if asset in AS_ETHER:
             return Decimal(1)
-        return self.sleeve.rate if asset == self.p.lst else ZERO
+        if asset != self.p.lst:
+            return ZERO
+        if self.p.lst.key in self.frame.market.lsts:
+            return self.sleeve.rate
+        return self.frame.exposure.prices.get(asset, ZERO) / self.frame.price if self.frame.price else ZERO
 
     @cached_property
     def short(self) -> Decimal:

@@ -112,7 +112,7 @@ def _out_of_core(view: OverlayView) -> tuple[Step, ...]:
 def nearest_liquidation(view: OverlayView) -> Verdict:
     """Rule 2: accounts at exchanges, whose margin may be borrowed, and the core; the worse level, then the nearer."""
     at_exchange, at_aave = financed(view, defence.nearest_liquidation(view)), _core_at_risk(view)
-    return worse_first(view, at_exchange, at_aave, view.z_of_core or ZERO)
+    return worse_first(view, at_exchange, at_aave, lambda: view.z_of_core or ZERO)
 
 
 def _core_at_risk(view: OverlayView) -> Verdict:

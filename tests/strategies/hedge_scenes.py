@@ -106,8 +106,12 @@ class HedgeRun(Run):
     @property
     def exposure(self) -> Exposure:
         """As the engine builds it."""
+        return self.exposure_at(self.market)
+
+    def exposure_at(self, market: MarketSnapshot) -> Exposure:
+        """Of what is held, at a market."""
         book = PositionBook(1, self.time, dict(self.holdings), dict(self.open_notional))
-        found = build_exposure(book, self.market, self.budget_usdt)
+        found = build_exposure(book, market, self.budget_usdt)
         return replace(found, lendings=self.lendings, claims=self.chain.claims)
 
     def remember(self) -> None:

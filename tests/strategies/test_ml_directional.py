@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -325,6 +326,17 @@ def test_what_cannot_be_seen_is_neither_entered_nor_left_by_signal(make: Make, n
     run = make().said(LONG)
     run.stale = frozenset({f"{name}:binanceusdm" if name == "account" else f"{name}:{run.key}"})
     assert (run.step(), run.held) == ("STALE", D(0))
+
+
+@BOTH
+@pytest.mark.parametrize("gone", ["books", "marks", "instruments"])
+def test_what_was_never_seen_is_no_exception_and_no_new_risk(make: Make, gone: str) -> None:
+    for run in (make().said(LONG), long(make()).later(20)):
+        changes: dict[str, Any] = {gone: {}, "ages": {}}
+        market = replace(run.market, **changes)
+        question = (run.time, "market", market, run.exposure, run.risk)
+        assert run.strategy.assess(*question).reason.value == "STALE"
+        assert run.strategy.make_strategy_decision(*question) == []
 
 
 @BOTH
