@@ -32,6 +32,7 @@ from basis_daemon.wiring_journal import HeldBack, drill, journal_name, make_alar
 from basis_daemon.wiring_limits import disk_watch
 from basis_daemon.wiring_logs import logged
 from basis_daemon.wiring_purse import chain_venues, open_purse, wallet_leases
+from basis_daemon.wiring_signals import signal_feeds
 from basis_daemon.wiring_transfers import make_bridge
 from basis_daemon.wiring_venues import account_leases, make_venues
 
@@ -65,9 +66,10 @@ async def _live(
     async with TaskTree("daemon") as tree, AsyncExitStack() as stack:
         for lease in (*account_leases(settings), *wallet_leases(settings)):
             stack.enter_context(lease)
-        alarm = make_alarm(Metrics())
+        metrics = Metrics()
+        alarm = make_alarm(metrics)
         purse = await open_purse(settings, clock, tree, alarm)
-        ground = _machine(settings, journal, clock, service, tree, alarm, purse)
+        ground = _machine(settings, journal, clock, service, tree, alarm, metrics, purse)
         daemon = assemble(settings, make_strategies(settings), ground)
         desk = Desk(
             rows=lambda after: rows_of(settings.journal_file, after),
@@ -93,6 +95,7 @@ def _live_facts(daemon: Daemon) -> dict[str, object]:
         "guard": daemon.guard.state,
         "pid": os.getpid(),
         "dead_man": dead_men,
+        "signals": {feed.source.strategy: feed.source.state() for feed in daemon.signals},
         "recording": [recording.state() for venue in daemon.venues for recording in venue.recordings],
     }
 
@@ -127,6 +130,7 @@ def _machine(
     service: ServiceManager,
     tree: TaskTree,
     alarm: Alarm,
+    metrics: Metrics,
     purse: Purse | None,
 ) -> Ground:
     """This machine and the venues of the configuration."""
@@ -150,6 +154,7 @@ def _machine(
         memory_share=MemoryWatch().share,
         probe=probe,
         bridge=lambda found, recorder: make_bridge(settings, found, recorder, clock, alarm, probe),
+        signals=lambda engines, mailbox: signal_feeds(settings, engines, mailbox, clock, alarm, metrics),
     )
 
 

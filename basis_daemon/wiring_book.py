@@ -47,6 +47,7 @@ from basis_daemon.research.recording import RecordingFeed
 from basis_daemon.settings import Settings
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
+from basis_daemon.venues.signals.feed import SignalFeed
 from basis_daemon.venues.transfers.bridge import Bridge
 from basis_daemon.venues.transfers.ends import ChainEnd, ExchangeEnd
 from basis_daemon.wiring_limits import collars, fee_coins, leg_budget, risk_limits, usdt_proxies, watch_limits
@@ -88,6 +89,7 @@ class Daemon:
     cashier: Cashier
     venues: Sequence[Venue]
     valuers: Sequence[Valuer]
+    signals: Sequence[SignalFeed]
 
     def rearm(self, why: str) -> None:
         """Operator only: the guard to ACTIVE, and every strategy that a drawdown latched. Raises as the guard does."""
@@ -100,12 +102,17 @@ def no_bridge(_venues: Sequence[Venue], _recorder: Recorder) -> None:
     """Money stays where it is."""
 
 
+def no_signals(_engines: Sequence[EventDrivenStrategyEngine], _mailbox: Mailbox) -> Sequence[SignalFeed]:
+    """No model speaks."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What a book stands on: a machine with its clocks, disk and venues, or a replay. Nothing behind it knows which.
 
     ``journal_name`` is what order ids are made of; ``kept`` gives what may be pruned, ``disk`` who watches its room,
-    ``bridge`` who carries money between the venues.
+    ``bridge`` who carries money between the venues, ``signals`` the models that speak to strategies.
     """
 
     clock: Clock
@@ -121,6 +128,7 @@ class Ground:
     memory_share: Callable[[], float]
     probe: Probe = pass_by
     bridge: Callable[[Sequence[Venue], Recorder], Bridge | None] = no_bridge
+    signals: Callable[[Sequence[EventDrivenStrategyEngine], Mailbox], Sequence[SignalFeed]] = no_signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +176,13 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     handler.on_capital = partial(_fall_due, valuers)
     for desk, valuer in zip(desks, valuers, strict=True):
         desk.valuer = valuer
+    engines = [_engine(core, *each) for each in zip(strategies, desks, pictures, strict=True)]
+    signals = ground.signals(engines, mailbox)
     upkeep = Upkeep(recorder, alarm, settings.journal.snapshot_rows, ground.kept(venues), ground.disk(guard), probe)
     parts = Parts(
-        feeds=[venue.feed(ground.scope) for venue in venues],
+        feeds=[*(venue.feed(ground.scope) for venue in venues), *signals],
         reconcilers=reconcilers,
-        engines=[_engine(core, *each) for each in zip(strategies, desks, pictures, strict=True)],
+        engines=engines,
         recorder=recorder,
         handler=handler,
         runner=runner,
@@ -188,7 +198,7 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     supervisor = Supervisor(parts, rhythm, clock, alarm, ground.on_phase, ground.on_beat)
     wallets = {strategy.name: strategy.charter.cash for strategy in strategies}
     own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
-    return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), venues, valuers)
+    return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), venues, valuers, signals)
 
 
 def _guard_watch(

@@ -57,6 +57,20 @@ class PredictionTick:
     venue_time: datetime
 
 
+class Refusal(StrEnum):
+    """Why a prediction is as if it had not been said; what it is counted under."""
+
+    SCHEMA = "schema"
+    NOT_FINITE = "not_finite"
+    OUT_OF_RANGE = "out_of_range"
+    SYMBOL = "symbol"
+    MODEL = "model"
+    MISALIGNED = "misaligned"
+    EARLY = "early"
+    STALE = "stale"
+    DUPLICATE = "duplicate"
+
+
 @dataclass(frozen=True, slots=True)
 class Listening:
     """Whose word counts: the symbol, the length of its bars, the models that may speak."""
@@ -67,18 +81,24 @@ class Listening:
 
     def refusal(self, tick: PredictionTick, last: datetime | None) -> str | None:
         """Why a prediction is as if absent; None when it is accepted. ``last`` is the bar accepted before."""
+        found = self.fault(tick, last)
+        return None if found is None else found[1]
+
+    def fault(self, tick: PredictionTick, last: datetime | None) -> tuple[Refusal, str] | None:
+        """The same, with what it is counted under."""
         said, now = tick.prediction, tick.venue_time
         closed = said.bar_time + self.bar
-        bar = f"bar {said.bar_time.isoformat()}"
+        bar, model = f"bar {said.bar_time.isoformat()}", said.model_version
+        is_off = said.bar_time.timestamp() % self.bar.total_seconds() != 0
         faults = (
-            (said.symbol != self.symbol, f"symbol {said.symbol}, expected {self.symbol}"),
-            (said.model_version not in self.models, f"model {said.model_version}, expected one of {self._known}"),
-            (said.bar_time.timestamp() % self.bar.total_seconds() != 0, f"{bar} does not begin on a multiple of a bar"),
-            (now < closed, f"{bar} is not closed at {now.isoformat()}"),
-            (now >= closed + self.bar, f"{bar} is not the last one closed at {now.isoformat()}"),
-            (last is not None and said.bar_time <= last, f"{bar} is not newer than {last}"),
+            (said.symbol != self.symbol, Refusal.SYMBOL, f"symbol {said.symbol}, expected {self.symbol}"),
+            (model not in self.models, Refusal.MODEL, f"model {model}, expected one of {self._known}"),
+            (is_off, Refusal.MISALIGNED, f"{bar} does not begin on a multiple of a bar"),
+            (now < closed, Refusal.EARLY, f"{bar} is not closed at {now.isoformat()}"),
+            (now >= closed + self.bar, Refusal.STALE, f"{bar} is not the last one closed at {now.isoformat()}"),
+            (last is not None and said.bar_time <= last, Refusal.DUPLICATE, f"{bar} is not newer than {last}"),
         )
-        return next((why for is_fault, why in faults if is_fault), None)
+        return next(((kind, why) for is_fault, kind, why in faults if is_fault), None)
 
     @property
     def _known(self) -> str:

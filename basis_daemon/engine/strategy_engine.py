@@ -11,6 +11,7 @@ from basis_daemon.domain.errors import BasisError, PlanRefusedError
 from basis_daemon.domain.market import BookTick, DecisionIds, FundingSettled, MarketEvent, MarkTick
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
+from basis_daemon.domain.prediction import PredictionTick
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.codec import DecisionRow, MemoryRow, PlanRow
 from basis_daemon.engine.forced import ForcedWatch
@@ -108,6 +109,11 @@ class EventDrivenStrategyEngine:
             self._fold(event)
         if event.venue_time >= self._due_at or self._waiting_since_ns:
             self.turn("market")
+
+    def on_prediction(self, tick: PredictionTick) -> None:
+        """The model that it listens to has spoken: remembered, and looked at at once."""
+        self._fold(tick)
+        self.turn("prediction")
 
     def on_trade(self, trade: Trade) -> None:
         """A fill of its own: it remembers."""

@@ -8,11 +8,12 @@ from decimal import Decimal
 from basis_daemon.settings.explain import Where, plain
 from basis_daemon.settings.families import strategy_parameters, trades_at_exchanges, weighed
 from basis_daemon.settings.faults import Fault
+from basis_daemon.settings.listening import signal_faults
 from basis_daemon.settings.model import JournalSettings, Mode, Settings
 from basis_daemon.settings.paper import paper_faults
 from basis_daemon.settings.transfer_faults import transfer_faults
 from basis_daemon.strategies.onchain_parameters import OnchainParameters
-from basis_daemon.strategies.parameters import BasisParameters
+from basis_daemon.strategies.parameters import BasisParameters, ExchangeParameters
 
 REHEARSED = frozenset({"eth_staking_only", "eth_leveraged"})
 """Kinds that no other mode takes yet."""
@@ -31,9 +32,10 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
         faults.append(_fault(f"sandbox.{missing}", "nothing", why, where))
     faults += _journal_faults(settings.journal, where) + _chain_faults(settings, where)
     faults += _account_faults(settings, where) + _owner_faults(settings, where) + transfer_faults(settings, where)
+    faults += signal_faults(settings, where)
     for name in settings.enabled_strategies:
         parameters, key = strategy_parameters(settings, name), f"strategies.{name}.params"
-        if not isinstance(parameters, BasisParameters):
+        if not isinstance(parameters, ExchangeParameters):
             if isinstance(parameters, OnchainParameters):
                 faults += _behind([_stop(settings, parameters.max_drawdown, key)], where)
             continue
@@ -46,12 +48,20 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
             why = f"{plain(clip)} USDT or more, the clip_usdt of {key}: else the gate refuses every clip"
             faults.append(_fault("risk.order_notional_max_usdt", f"{plain(order_max)} USDT", why, where))
         faults += _guard_faults(settings, parameters, key, where) + _watch_faults(settings, parameters, key, where)
-        for venue in parameters.venues:
-            leverage = settings.venues[venue.name].leverage
-            if leverage * parameters.m_star < 1:
-                needed = plain((1 / parameters.m_star).to_integral_value(rounding="ROUND_CEILING"))
-                why = f"{needed} or more, because m_star of {key} is {plain(parameters.m_star)}"
-                faults.append(_fault(f"venues.{venue.name}.leverage", plain(Decimal(leverage)), why, where))
+        if isinstance(parameters, BasisParameters):
+            faults += _leverage_faults(settings, parameters, key, where)
+    return faults
+
+
+def _leverage_faults(settings: Settings, parameters: BasisParameters, key: str, where: Where) -> list[Fault]:
+    """A venue must let the short be opened on the margin that is planned."""
+    faults = []
+    for venue in parameters.venues:
+        leverage = settings.venues[venue.name].leverage
+        if leverage * parameters.m_star < 1:
+            needed = plain((1 / parameters.m_star).to_integral_value(rounding="ROUND_CEILING"))
+            why = f"{needed} or more, because m_star of {key} is {plain(parameters.m_star)}"
+            faults.append(_fault(f"venues.{venue.name}.leverage", plain(Decimal(leverage)), why, where))
     return faults
 
 
@@ -76,7 +86,7 @@ def _chain_faults(settings: Settings, where: Where) -> list[Fault]:
     return faults
 
 
-def _watch_faults(settings: Settings, parameters: BasisParameters, key: str, where: Where) -> list[Fault]:
+def _watch_faults(settings: Settings, parameters: ExchangeParameters, key: str, where: Where) -> list[Fault]:
     """The guard's limits lie behind those of the strategy, and its second step behind its first."""
     guard, faults = settings.guard, []
     falling = (
@@ -111,7 +121,7 @@ def _behind(rising: Iterable[Bound], where: Where) -> list[Fault]:
     ]
 
 
-def _guard_faults(settings: Settings, parameters: BasisParameters, key: str, where: Where) -> list[Fault]:
+def _guard_faults(settings: Settings, parameters: ExchangeParameters, key: str, where: Where) -> list[Fault]:
     """The guard stands behind the strategy: where it came first, the strategy's own defence would never act."""
     guard, risk, faults = settings.guard, settings.risk, []
     collar, slip = guard.price_collar_bp, parameters.slip_emergency_bp

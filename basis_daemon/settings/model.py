@@ -15,6 +15,7 @@ from basis_daemon.ports import KillPoint
 from basis_daemon.settings.chain import ChainSettings
 from basis_daemon.settings.replay import ReplaySettings
 from basis_daemon.settings.section import Name, Number, Section, count, given, number
+from basis_daemon.settings.signals import SignalSettings
 from basis_daemon.settings.transfers import TransferSettings
 from basis_daemon.telemetry import LogFormat, LogLevel
 
@@ -324,6 +325,8 @@ class Settings(BaseSettings):
     """The ways between exchanges and the wallet."""
     strategies: Mapping[Name, StrategySettings] = Field(min_length=1)
     """Strategy instances by name."""
+    signals: Mapping[Name, SignalSettings] = Field(default_factory=dict)
+    """Models that speak, by the name of the strategy instance that listens."""
     risk: RiskSettings = RiskSettings()
     """Limits before every plan."""
     guard: GuardSettings = GuardSettings()
@@ -390,4 +393,5 @@ class Settings(BaseSettings):
         found = [secret for venue in self.venues.values() for secret in (venue.key, venue.secret)]
         if self.chain is not None:
             found += self.chain.secrets
+        found += [signal.token for signal in self.signals.values()]
         return tuple(secret for secret in found if secret is not None)

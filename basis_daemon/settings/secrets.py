@@ -17,6 +17,7 @@ from basis_daemon.telemetry import MASK
 DOCKER_SECRETS = Path("/run/secrets")
 SYSTEMD_VARIABLE = "CREDENTIALS_DIRECTORY"
 _SECRETS_OF_A_VENUE = ("key", "secret")
+_SECRETS_OF_A_SIGNAL = ("token",)
 _SECRETS_OF_A_CHAIN = ("key", "password", "relay", "rpc", "rpc_second")
 
 
@@ -60,6 +61,10 @@ def _holders(tree: Tree) -> Iterator[tuple[str, Tree, tuple[str, ...]]]:
     for name, venue in venues.items() if isinstance(venues, dict) else ():
         if isinstance(venue, dict):
             yield f"venues.{name}", venue, _SECRETS_OF_A_VENUE
+    signals = tree.get("signals")
+    for name, signal in signals.items() if isinstance(signals, dict) else ():
+        if isinstance(signal, dict):
+            yield f"signals.{name}", signal, _SECRETS_OF_A_SIGNAL
     if isinstance(chain, dict):
         yield "chain", chain, _SECRETS_OF_A_CHAIN
 

@@ -104,7 +104,7 @@ def delta(view: DirectionalView) -> Verdict:
 # ----------------------------------------------------------------------------------------------------------- signal
 def signal(view: DirectionalView) -> Verdict:
     """Wanted minus held at every venue, a reversal in one order; a new position carries its bracket."""
-    why = "expired" if view.is_expired else f"side {view.side}"
+    why = f"{'expired' if view.is_expired else f'side {view.side}'}, {_heard(view)}"
     looked = [view.frame.memory.refused] if view.frame.memory.refused else []
     steps = []
     for contract in view.contracts:
@@ -118,6 +118,12 @@ def signal(view: DirectionalView) -> Verdict:
     if not steps:
         return Rejected(ReasonCode.SIGNAL, f"{why}: {'; '.join(looked) or 'what is wanted is held'}")
     return Act(ReasonCode.SIGNAL, f"{why}: {', '.join(str(step.leg.quantity) for step in steps)}", tuple(steps))
+
+
+def _heard(view: DirectionalView) -> str:
+    """Whose word the side follows from."""
+    last = view.frame.memory.last
+    return "nothing heard" if last is None else f"model {last.model} of bar {last.bar.isoformat()}"
 
 
 def _kept(contract: ContractView, wanted: Decimal) -> Decimal:

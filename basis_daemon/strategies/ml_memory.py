@@ -26,11 +26,12 @@ SILENT_BARS = 3
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """The last accepted prediction: its bar, and what was said."""
+    """The last accepted prediction: its bar, what was said, and by which version of the model."""
 
     bar: datetime
     confidence: Decimal
     sd: Decimal
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,12 @@ def _after_word(memory: DirectionalMemory, tick: PredictionTick, taste: Taste) -
         return replace(memory, refused=why)
     ends, said = expiry(memory, taste), tick.prediction
     known = memory if ends is None or tick.venue_time < ends else _flat(memory)
-    heard = replace(known, last=Word(said.bar_time, said.confidence, said.sd), refused="")
+    heard = replace(known, last=_word(said), refused="")
     return _turned(heard, said, taste)
+
+
+def _word(said: Prediction) -> Word:
+    return Word(said.bar_time, said.confidence, said.sd, said.model_version)
 
 
 def _turned(memory: DirectionalMemory, said: Prediction, taste: Taste) -> DirectionalMemory:

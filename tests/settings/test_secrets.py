@@ -139,3 +139,17 @@ def test_a_secret_of_the_wrong_shape_is_not_shown(tmp_path: Path, value: str) ->
     text = shown(tmp_path, SMALL, {"BASIS_DAEMON__VENUES__BINANCE": value % KEY})
     assert "venues.binance" in text
     assert KEY not in text
+
+
+def test_the_token_of_a_signal_service_comes_from_a_file_and_never_stands_in_the_configuration(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("a-token-of-a-service\n", encoding="utf-8")
+    secret.chmod(0o600)
+    voice = f"signals: {{btc: {{source: http, url: 'https://models.example/word', token_file: {secret}}}}}\n"
+    settings = load(tmp_path, SMALL + voice).settings
+    token = settings.signals["btc"].token
+    assert token is not None
+    assert token.get_secret_value() == "a-token-of-a-service"
+    assert token in settings.secrets
+    told = fault(tmp_path, SMALL + "signals: {btc: {source: http, token: a-token-of-a-service}}\n")
+    assert (told.key, told.found) == ("signals.btc.token", "[redacted]")

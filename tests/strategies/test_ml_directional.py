@@ -382,3 +382,11 @@ def test_whatever_is_said_no_position_is_larger_than_its_share_or_without_a_brac
     run.time += 20 * BAR
     run.step()
     assert run.held == 0
+
+
+@pytest.mark.feature("M01")
+def test_every_decision_names_the_model_and_the_bar_that_it_follows() -> None:
+    run = linear().said(Signal.LONG)
+    for said in (run.assess(), long(linear()).assess()):
+        notes = [said.note, *(rejected.why for rejected in said.rejected)]
+        assert any("model v7 of bar 2025-05-06T11:55:00+00:00" in note for note in notes)

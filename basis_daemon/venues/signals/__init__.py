@@ -1,0 +1,1 @@
+"""Models that speak: recorded words, an HTTP service, or an ONNX artefact computed here."""
