@@ -9,6 +9,8 @@ from functools import partial
 
 from basis_daemon.domain.decision import Exposure
 from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.bracket_keeper import BracketKeeper
+from basis_daemon.engine.bracket_orders import BracketOrders
 from basis_daemon.engine.capital import Cashier
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.fence import Fence
@@ -177,6 +179,7 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     for desk, valuer in zip(desks, valuers, strict=True):
         desk.valuer = valuer
     engines = [_engine(core, *each) for each in zip(strategies, desks, pictures, strict=True)]
+    handler.on_fill.extend(engine.on_fill for engine in engines)
     signals = ground.signals(engines, mailbox)
     upkeep = Upkeep(recorder, alarm, settings.journal.snapshot_rows, ground.kept(venues), ground.disk(guard), probe)
     parts = Parts(
@@ -258,6 +261,17 @@ def _valuer(core: _Core, strategy: BookStrategy, pictures: PictureMaker, reconci
 
 
 def _engine(core: _Core, strategy: BookStrategy, desk: RiskDesk, pictures: PictureMaker) -> EventDrivenStrategyEngine:
+    prices = core.mailbox.books, core.mailbox.marks
+    slip = strategy.charter.slip_emergency_bp
+    brackets = BracketKeeper(
+        orders=BracketOrders(strategy.name, core.journal_name, core.recorder, slip, prices),
+        recorder=core.recorder,
+        runner=core.runner,
+        interfaces=core.manager,
+        clock=core.clock,
+        alarm=core.alarm,
+        is_armed=desk.is_armed,
+    )
     execution = VenueManager(
         recorder=core.recorder,
         runner=core.runner,
@@ -267,6 +281,7 @@ def _engine(core: _Core, strategy: BookStrategy, desk: RiskDesk, pictures: Pictu
         book=core.journal_name,
         quotes=core.mailbox.books,
         is_halted=core.guard.forbids,
+        brackets=brackets,
     )
     return EventDrivenStrategyEngine(
         strategy=strategy,

@@ -120,6 +120,7 @@ class RiskView:
     plan_in_flight: bool = False
     defence_in_flight: Mapping[str, int] = field(default_factory=dict)
     legs_with_open_orders: frozenset[PositionKey] = frozenset()
+    guarded: frozenset[PositionKey] = frozenset()
     in_doubt: tuple[str, ...] = ()
     breaks: tuple[Break, ...] = ()
     is_killed: bool = False

@@ -85,6 +85,10 @@ class OrderType(StrEnum):
     TAKE_PROFIT_MARKET = "take_profit_market"
 
 
+CONDITIONAL = frozenset({OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET})
+"""Held by the venue until the mark comes to their trigger; a cancel of one bears its type."""
+
+
 class TimeInForce(StrEnum):
     """How long an order may rest."""
 

@@ -73,6 +73,11 @@ class Valuation:
     def _price(self, key: PositionKey) -> Decimal:
         return self.marks[key] if key.kind is Kind.PERP else self.prices[key.asset]
 
+    def base_price(self, base: str) -> Decimal:
+        """Of a coin; of one that only perps are traded on, their mark: then nothing of their move is basis."""
+        found = self.prices.get(base)
+        return found if found is not None else next(m for key, m in self.marks.items() if self.bases[key] == base)
+
     def net_delta(self) -> dict[str, Decimal]:
         """Base units per underlying, the numeraire left out."""
         found: dict[str, Decimal] = {}
@@ -127,11 +132,11 @@ def attribute(opening: Valuation, closing: Valuation) -> dict[str, Decimal]:
     parts = dict.fromkeys(("delta", "basis", BORROW, *COMPONENTS.values()), ZERO)
     for base, quantity in opening.net_delta().items():
         name = "staking" if base in STAKED else "delta"
-        parts[name] += quantity * (closing.prices[base] - opening.prices[base])
+        parts[name] += quantity * (closing.base_price(base) - opening.base_price(base))
     for key, quantity in opening.holdings.items():
         if key.kind is Kind.PERP and quantity:
             base = opening.bases[key]
-            now, before = closing.marks[key] - closing.prices[base], opening.marks[key] - opening.prices[base]
+            now, before = closing.marks[key] - closing.base_price(base), opening.marks[key] - opening.base_price(base)
             parts["basis"] += quantity * (now - before)
     known = {(p.cause, p.account, p.asset): p.amount for p in opening.posted}
     for p in closing.posted:

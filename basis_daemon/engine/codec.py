@@ -197,6 +197,7 @@ class SnapshotRow:
     withdrawals: dict[str, WithdrawalRow] = field(default_factory=dict)
     asked_until: dict[str, datetime] = field(default_factory=dict)
     transfers: dict[str, TransferRow] = field(default_factory=dict)
+    brackets: dict[str, Order] = field(default_factory=dict)
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}

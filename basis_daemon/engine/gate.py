@@ -25,6 +25,7 @@ from basis_daemon.engine.valuation import Valuer
 from basis_daemon.ports import Clock
 
 ONE = Decimal(1)
+STOP = OrderOperation.STOP
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 _MINUTE_NS = 60_000_000_000
 
@@ -61,6 +62,10 @@ class RiskDesk:
         self._approved_ns: deque[int] = deque(maxlen=limits.orders_per_minute_max + 1)
         self.valuer: Valuer | None = None
 
+    def is_armed(self) -> bool:
+        """True while orders may leave."""
+        return self._permissions.is_armed()
+
     def view(self, exposure: Exposure, book: PositionBook, running: Sequence[Assessment]) -> RiskView:
         """Sites, share price, and everything that blocks: plans in flight, open orders, doubt, breaks, the guard.
 
@@ -70,6 +75,8 @@ class RiskDesk:
         living = state.open_orders()
         if living:
             living = [life for life in living if life.order.venue in accounts]
+        stops = [life.order for life in living if life.order.operation is STOP and not life.is_in_doubt]
+        living = [life for life in living if not life.rests] if living else living
         return RiskView(
             sites=liquidation_sites(exposure.margins, self._limits.shocks, self._ladder) if exposure.margins else (),
             unit_value=valuer.unit_value if valuer else ONE,
@@ -77,12 +84,14 @@ class RiskDesk:
             plan_in_flight=bool(running) and any(plan.urgency == 0 for plan in running),
             defence_in_flight=_defended(running) if running else _NOTHING,
             legs_with_open_orders=frozenset([life.order.instrument for life in living]) if living else frozenset(),
+            guarded=frozenset([stop.instrument for stop in stops]) if stops else frozenset(),
             in_doubt=_doubts(living, running) if living else (),
             breaks=book.breaks,
             is_killed=self._guard.state is not GuardState.ACTIVE,
             halted_instruments=_at(accounts, state.halts) if state.halts else _NOTHING,
             withdrawal_pending_usdt=state.pending_withdrawal(self._permissions.declared_keys),
             latched=valuer.latched if valuer else "",
+            unit_value_of_day=valuer.unit_value_of_day if valuer else None,
         )
 
     def gate(self, orders: Sequence[Order], picture: Picture, assessment: Assessment) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from basis_daemon.domain.instrument import Kind, PositionKey
-from basis_daemon.domain.order import Order
+from basis_daemon.domain.order import PROTECTIVE, Order
 from basis_daemon.domain.trade import IN_DOUBT, TERMINAL, TRANSITIONS, OrderState, Trade
 from basis_daemon.engine.codec import OrderLifeRow
 
@@ -59,6 +59,11 @@ class OrderLife:
     def is_open(self) -> bool:
         """True while it may still change something."""
         return self.state not in TERMINAL
+
+    @property
+    def rests(self) -> bool:
+        """True for a stop or take-profit that its venue holds: it moves nothing until the market comes to it."""
+        return self.order.operation in PROTECTIVE and self.state is OrderState.ACKED
 
     @property
     def is_in_doubt(self) -> bool:

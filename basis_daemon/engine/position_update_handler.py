@@ -61,8 +61,11 @@ class PositionUpdateHandler:
         self._changes: dict[str, int] = {}
         self._early: dict[str, bool] = {}
         self._is_inside = False
+        self._fills: list[Trade] = []
         self.on_foreign_fill: list[Callable[[Trade], None]] = []
         """Told of every fill that no order of ours asked for, once each, when it is booked and the book published."""
+        self.on_fill: list[Callable[[Trade], None]] = []
+        """The same for every fill, whoever asked for it and whoever told of it."""
 
     def process_trades(self, trades: Iterable[Trade]) -> PositionBook:
         """Book trades, each once, and publish the book; an order that got more than it asked for halts its instrument.
@@ -71,10 +74,15 @@ class PositionUpdateHandler:
         """
         self._enter()
         try:
+            self._fills = []
             foreign = [trade for trade in trades if self._process(trade)]
             book = self._publish()
+            fills = self._fills
         finally:
             self._is_inside = False
+        for trade in fills:
+            for tell in self.on_fill:
+                tell(trade)
         for trade in foreign:
             for tell in self.on_foreign_fill:
                 tell(trade)
@@ -99,6 +107,7 @@ class PositionUpdateHandler:
         self._recorder.trade(TradeRow(trade, entry))
         if entry is None:
             return False
+        self._fills.append(trade)
         for account in {key.venue for key in trade.deltas}:
             self._changes[account] = self._changes.get(account, 0) + 1
         self._remember_turnover(trade)

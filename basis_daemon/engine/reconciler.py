@@ -159,8 +159,9 @@ class Reconciler:
         return is_quiet and not self._handler.is_outdated(report)
 
     def _has_open_orders(self) -> bool:
+        """True while something may move here: not a stop that rests, nor what has left for another venue."""
         lives = self._recorder.state.open_orders()
-        return any(life.order.venue == self.account and not life.is_travelling for life in lives)
+        return any(life.order.venue == self.account and not (life.rests or life.is_travelling) for life in lives)
 
     def _answered(self, report: AccountReport) -> None:
         self.last = report

@@ -11,7 +11,7 @@ from typing import Any
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause, Entry, Ledger, entry_of_cash_flow, entry_of_trade, opening_id
-from basis_daemon.domain.order import Order
+from basis_daemon.domain.order import Order, Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
 from basis_daemon.domain.trade import OrderState, Trade, advance
@@ -95,6 +95,7 @@ class BookState:
         self.withdrawals: dict[str, WithdrawalRow] = {}
         self.asked_until: dict[str, datetime] = {}
         self.transfers: dict[str, TransferRow] = {}
+        self.brackets: dict[str, Order] = {}
         self._folds: dict[type, Callable[[Any], object]] = {
             AskedRow: self.asked,
             BreakRow: self.move_break,
@@ -118,6 +119,12 @@ class BookState:
         if order.order_id in self.orders:
             raise JournalError(f"order {order.order_id}: an intent with this id exists, expected a new id")
         self.orders[order.order_id] = self._living[order.order_id] = OrderLife(order, plan_id)
+        if order.stop_loss is not None:
+            self.brackets[f"{order.instrument}|{order.side}"] = order
+
+    def bracket_of(self, instrument: PositionKey, side: Side) -> Order | None:
+        """The newest entry on this side that was to carry a bracket; None when there was none."""
+        return self.brackets.get(f"{instrument}|{side}")
 
     def move_order(self, row: OrderStateRow) -> None:
         """Advance one order; raises IllegalTransitionError."""
@@ -350,6 +357,7 @@ class BookState:
                 withdrawals=self.withdrawals,
                 asked_until=self.asked_until,
                 transfers=self.transfers,
+                brackets=self.brackets,
             )
         )
 
@@ -365,7 +373,7 @@ class BookState:
         for name in (
             "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "foreign_orders",
             "guard", "trade_count", "last_trade_time", "last_valuations", "openings", "halts", "withdrawals",
-            "asked_until", "transfers",
+            "asked_until", "transfers", "brackets",
         ):  # fmt: skip
             setattr(state, name, getattr(row, name))
         return state

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from operator import attrgetter
 
+from basis_daemon.domain.bracket import BracketFired
 from basis_daemon.domain.decision import Assessment, PlanEnded, ReasonCode
 from basis_daemon.domain.errors import BasisError, PlanRefusedError
 from basis_daemon.domain.market import BookTick, DecisionIds, FundingSettled, MarketEvent, MarkTick
@@ -13,6 +14,7 @@ from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.prediction import PredictionTick
 from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.bracket_orders import half_of
 from basis_daemon.engine.codec import DecisionRow, MemoryRow, PlanRow
 from basis_daemon.engine.forced import ForcedWatch
 from basis_daemon.engine.picture import Picture, PictureMaker
@@ -31,7 +33,7 @@ ORDERS_MAX = 50
 REMEMBER_EVERY = timedelta(hours=1)
 """Market time after which what was folded from prices alone is journalled again; settlements and trades are at once."""
 
-_ADDING = frozenset({ReasonCode.ENTRY, ReasonCode.SCALE, ReasonCode.ROTATE})
+_ADDING = frozenset({ReasonCode.ENTRY, ReasonCode.SCALE, ReasonCode.ROTATE, ReasonCode.SIGNAL})
 STRIKE_S, STRIKE_MAX_S = 2, 3600
 """Process time without new risk after a plan for more of it that failed, doubled by each further one up to the maximum:
 every attempt may cost a round trip, and what the venue refuses now it will refuse in a millisecond too."""
@@ -65,6 +67,7 @@ class EventDrivenStrategyEngine:
         self._pictures = pictures
         self._recorder = recorder
         self._venue_manager = venue_manager
+        self._brackets = venue_manager.brackets
         self._gate = gate
         self._clock = clock
         self._alarm = alarm
@@ -121,6 +124,20 @@ class EventDrivenStrategyEngine:
         if trade.is_fill and life is not None and life.order.strategy == self._name:
             self._fold(trade)
 
+    def on_fill(self, trade: Trade) -> None:
+        """A fill of any order of ours was booked: brackets are compared with it, and one that fired ends its side."""
+        life = self._recorder.state.orders.get(trade.order_id)
+        if life is None or life.order.strategy != self._name:
+            return
+        if self._brackets is not None and not life.is_open:  # one that goes on filling is settled by its plan
+            self._brackets.wake()
+        if (half := half_of(life.order)) is not None:
+            self._on_bracket(BracketFired(trade.instrument, half, trade.venue_time))
+
+    def _on_bracket(self, fired: BracketFired) -> None:
+        self._fold(fired)
+        self.turn("bracket")
+
     def on_foreign(self, trade: Trade) -> None:
         """A fill of nobody's on a key it declared (ADL, liquidation, a hand): remembered, and looked at at once.
 
@@ -142,6 +159,8 @@ class EventDrivenStrategyEngine:
 
     def tick(self) -> None:
         """Process time passed: notices that nothing arrives any more, or that a forced reduction is not repaired."""
+        if self._scope is not None and self._brackets is not None:
+            self._brackets.tick(self._scope, self._on_bracket)
         if (facts := self._forced.overdue(self._clock.monotonic_ns())) is not None:
             self._alarm("forced reduction not repaired in time", facts)
         if self._pictures.is_silent(self.strategy, self._clock.monotonic_ns()) and self._last_reason != "STALE":
@@ -189,7 +208,7 @@ class EventDrivenStrategyEngine:
         if (repaired := self._forced.close(picture.exposure, assessment, self._clock.monotonic_ns())) is not None:
             self._recorder.record(repaired, repaired.group_id, trigger)
         orders = [] if assessment.reason in _IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
-        denied = (self._struck(assessment) or self._gate(orders, picture, assessment)) if orders else ()
+        denied = (self._struck(assessment, orders) or self._gate(orders, picture, assessment)) if orders else ()
         ids = picture.market.ids
         plan_id, order_ids = f"{self._name}:{ids.epoch}:{ids.decision}", tuple(map(_ID_OF, orders))
         self._store(DecisionRow(self._name, ids.decision, assessment, order_ids, denied), plan_id)
@@ -218,9 +237,9 @@ class EventDrivenStrategyEngine:
             self._denial_told_ns = now_ns
             self._alarm("plan denied", {"strategy": self._name, "why": "; ".join(denied)})
 
-    def _struck(self, assessment: Assessment) -> tuple[str, ...]:
+    def _struck(self, assessment: Assessment, orders: Sequence[Order]) -> tuple[str, ...]:
         """The denial of new risk while the last failures of it are too young; empty for everything else."""
-        if assessment.reason not in _ADDING:
+        if assessment.reason not in _ADDING or all(order.is_risk_reducing for order in orders):
             return ()
         left_s = (self._no_risk_until_ns - self._clock.monotonic_ns()) / 1_000_000_000
         if left_s <= 0:
@@ -261,6 +280,8 @@ class EventDrivenStrategyEngine:
         ended = PlanRow(row.plan_id, row.strategy, row.decision, row.reason, state, row.order_ids, why)
         self._recorder.record(ended, row.plan_id, assessment.trigger)
         self._count_strike(row, state)
+        if self._brackets is not None:
+            self._brackets.wake()
         now = self._recorder.state.market_time
         self._fold(
             PlanEnded(row.strategy, row.decision, row.reason, state, now, assessment.targets, assessment.weights)

@@ -70,6 +70,7 @@ class ValuationRow:
     latched: str = ""
     undeclared: Mapping[PositionKey, Decimal] = field(default_factory=dict)
     numeraire: str = "USDT"
+    unit_value_of_day: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,11 @@ class Valuer:
     def unit_value_high(self) -> Decimal:
         """Its highest so far."""
         return self.last.unit_value_high if self.last else ONE
+
+    @property
+    def unit_value_of_day(self) -> Decimal | None:
+        """What the book brought into its last UTC day; None before the first valuation."""
+        return self.last.unit_value_of_day if self.last else None
 
     @property
     def drawdown(self) -> Decimal:
@@ -246,6 +252,7 @@ class Valuer:
             latched=self.latched or self._drawdown_fault(shares),
             undeclared={key: amount for key, amount in exposure.undeclared.items() if amount},
             numeraire=self._mandate.numeraire,
+            unit_value_of_day=self._of_day(now.time, shares.unit_value),
         )
         if row.latched and not self.latched:
             self._alarm("strategy latched", {"strategy": row.strategy, "why": row.latched})
@@ -269,6 +276,13 @@ class Valuer:
             return shares_after(None, capital, Decimal(0))
         worth = last.capital_usdt + equity - flows - last.equity_usdt
         return shares_after(Shares(last.units, last.unit_value, last.unit_value_high), capital, capital - worth)
+
+    def _of_day(self, now: datetime, unit_value: Decimal) -> Decimal:
+        """At the first valuation of a UTC day the better of the last one before and of its own, else as it was."""
+        last = self.last
+        if last is not None and last.time.date() == now.date() and last.unit_value_of_day is not None:
+            return last.unit_value_of_day
+        return max(unit_value, last.unit_value) if last is not None else unit_value
 
     def _drawdown_fault(self, shares: Shares) -> str:
         drawdown, limit = 1 - shares.unit_value / shares.high, self._mandate.drawdown_max

@@ -10,10 +10,11 @@ from decimal import Decimal
 from basis_daemon.domain.errors import BasisError, PlanRefusedError
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import BookTick
-from basis_daemon.domain.order import LEGS_OF_A_PAIR, ExecutionMode, OnFail, Order, TimeInForce
+from basis_daemon.domain.order import LEGS_OF_A_PAIR, ExecutionMode, OnFail, Order, OrderOperation, TimeInForce
 from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.plan import Batch, PlanState, batches
 from basis_daemon.domain.trade import DEAD, OrderState
+from basis_daemon.engine.bracket_keeper import BracketKeeper
 from basis_daemon.engine.leg_group import Desk, GroupEnd, LegBudget, LegGroup
 from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.engine.recorder import Recorder
@@ -39,7 +40,9 @@ class VenueManager:
         book: str,
         quotes: Mapping[PositionKey, BookTick],
         is_halted: Callable[[Order], bool],
+        brackets: BracketKeeper | None = None,
     ) -> None:
+        """Without ``brackets`` no order may carry one."""
         self._recorder = recorder
         self._runner = runner
         self._interfaces = interfaces
@@ -48,6 +51,7 @@ class VenueManager:
         self._book = book
         self._quotes = quotes
         self._is_halted = is_halted
+        self.brackets = brackets
         self._stopped: set[str] = set()
         self._defence: set[str] = set()
 
@@ -71,8 +75,8 @@ class VenueManager:
         for order in orders:
             if not self._interfaces.can_route(order):
                 raise PlanRefusedError(f"order {order.order_id}: no interface for {order.operation} at {order.venue}")
-            if order.take_profit is not None or order.stop_loss is not None:
-                raise PlanRefusedError(f"order {order.order_id}: no venue here keeps brackets, expected none")
+            if (fault := self._bracket_fault(order)) is not None:
+                raise PlanRefusedError(f"order {order.order_id}: {fault}")
         return cut
 
     async def execute_orders(
@@ -166,11 +170,28 @@ class VenueManager:
             if self._must_stop(order, plan_id) or order.is_expired(self._recorder.state.market_time):
                 return False
             life = await self._runner.run(order if attempt == 0 else self._again(order, attempt), timestamp)
+            if self.brackets is not None and order.stop_loss is not None and life.cum_filled:
+                await self.brackets.settle()
             if life.state not in DEAD:
                 return life.state in SETTLED or life.order.tif in RESTING
             if life.cum_filled:  # a part was done: what is still wanted is for the next decision to say
                 return False
         return False
+
+    def _bracket_fault(self, order: Order) -> str | None:
+        """Why the bracket that an order carries could not be kept; None when it can, or when there is none."""
+        if order.take_profit is None and order.stop_loss is None:
+            return None
+        if self.brackets is None:
+            return "no venue here keeps brackets, expected none"
+        if order.take_profit is None or order.stop_loss is None:
+            return "half a bracket, expected stop_loss and take_profit"
+        is_single = order.execution_mode is ExecutionMode.SEQUENTIAL and order.group_id is None
+        if order.operation is not OrderOperation.PERP_TRADE or order.reduce_only or not is_single:
+            return "a bracket, which only a single order that opens a perp can carry"
+        if self._instrument(order).contract_value is not None:
+            return f"a bracket on {order.instrument}, whose contracts are inverse: nobody keeps it yet"
+        return None
 
     def _again(self, order: Order, attempt: int) -> Order:
         epoch = self._recorder.epoch

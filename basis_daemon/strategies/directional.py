@@ -73,9 +73,9 @@ def daily_loss(view: DirectionalView) -> Verdict:
 
 
 def watch(view: DirectionalView) -> Verdict:
-    """A mark beyond the bracket closes here what the venue should have closed; the stop before the take-profit."""
+    """A mark beyond the bracket closes here what no venue guards; the stop before the take-profit."""
     for half in Guarding:
-        for contract in (c for c in view.contracts if c.held and view.frame.memory.sd):
+        for contract in (c for c in view.contracts if c.held and view.frame.memory.sd and not c.is_guarded):
             side = 1 if contract.held > 0 else -1
             bracket = contract.bracket(side)
             if bracket.fired(contract.mark, side) is half:

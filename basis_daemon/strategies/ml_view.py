@@ -102,6 +102,11 @@ class ContractView:
         return bracket_at(at, side, self.frame.memory.sd, p.width).on_ticks(self.perp.price_tick, side)
 
     @property
+    def is_guarded(self) -> bool:
+        """True while the venue holds its stop: then the venue closes it, and the engine sees to it that it does."""
+        return self.key in self.frame.risk.guarded
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of what it must know."""
         return f"mark:{self.key}", f"book:{self.key}", f"account:{self.venue.perp_account}"

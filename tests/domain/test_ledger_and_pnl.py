@@ -226,6 +226,19 @@ def test_money_that_no_posting_tells_of_is_unexplained() -> None:
     assert attribute(opening, closing)["unexplained"] == -7
 
 
+@given(held=st.sampled_from((D(2), D(-2))), marks=st.tuples(prices, prices))
+def test_a_perp_whose_coin_has_no_price_of_its_own_moves_by_its_mark_alone(
+    held: Decimal, marks: tuple[Decimal, Decimal]
+) -> None:
+    opening, closing = (
+        Valuation(NOW, {PERP: held}, {PERP: held * 60_000}, {"USDT": D(1)}, {PERP: mark}, {PERP: "BTC"}, ())
+        for mark in marks
+    )
+    parts = attribute(opening, closing)
+    assert parts["delta"] == held * (marks[1] - marks[0])
+    assert parts["basis"] == parts["unexplained"] == 0
+
+
 @given(st.lists(step, min_size=1, max_size=12))
 def test_every_entry_balances_and_counts_once(steps: list[tuple[object, ...]]) -> None:
     desk = Desk()

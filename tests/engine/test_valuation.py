@@ -264,3 +264,16 @@ async def test_it_is_due_at_once_and_then_whenever_market_time_crosses_the_hour(
         room.say(at_s=HOUR_S)
         assert room.valuer.due.is_set()
         assert (await valued(room)).time == stamp(HOUR_S)
+
+
+async def test_a_day_begins_with_what_the_day_before_left_and_keeps_it_until_the_next() -> None:
+    async with opened(Room(idle_rig())) as room:
+        assert (await valued(room)).unit_value_of_day == 1
+        await room.at(1)
+        entered = await valued(room)
+        assert entered.unit_value < 1
+        assert entered.unit_value_of_day == room.valuer.unit_value_of_day == 1
+        await room.at(24 * HOUR_S + 5)
+        later = await valued(room)
+        assert later.time.date() > entered.time.date()
+        assert later.unit_value_of_day == max(entered.unit_value, later.unit_value) < 1

@@ -384,6 +384,15 @@ def test_whatever_is_said_no_position_is_larger_than_its_share_or_without_a_brac
     assert run.held == 0
 
 
+def test_a_bracket_that_its_venue_holds_is_not_closed_here_too() -> None:
+    run = long(linear())
+    run.risk = replace(run.risk, guarded=frozenset({LINEAR}))
+    run.price = D(59_000)
+    assert run.assess().reason.value != "BRACKET"
+    run.risk = replace(run.risk, guarded=frozenset())
+    assert run.assess().reason.value == "BRACKET"
+
+
 @pytest.mark.feature("M01")
 def test_every_decision_names_the_model_and_the_bar_that_it_follows() -> None:
     run = linear().said(Signal.LONG)

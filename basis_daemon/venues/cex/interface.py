@@ -128,7 +128,7 @@ class CEXExecutionInterface:
 
     def _kinds(self, ticket: Ticket) -> tuple[bool, ...]:
         """Where the target may be: among ordinary orders (False), among conditional ones (True), or in either."""
-        if ticket.is_protective:
+        if ticket.is_about_a_trigger:
             return (True,)
         return (False, True) if ticket.is_cancel and self._desk.quirks.has_triggers else (False,)
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from basis_daemon.domain.errors import ErrorClass, OrderRejectedError, OutcomeUnknownError, VenueUnreachableError
-from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation
+from basis_daemon.domain.order import CONDITIONAL, PROTECTIVE, Order, OrderOperation
 from basis_daemon.domain.trade import TERMINAL, OrderState, Trade
 from basis_daemon.ports import TradeSink
 from basis_daemon.venues.cex.desk import Desk
@@ -41,6 +41,11 @@ class Ticket(Struct, frozen=True):
         return self.order.operation in PROTECTIVE
 
     @property
+    def is_about_a_trigger(self) -> bool:
+        """True when it, or the order that it cancels, is one that the venue holds; a cancel says so by its type."""
+        return self.is_protective or self.order.order_type in CONDITIONAL
+
+    @property
     def target_id(self) -> str:
         """Whose fate is asked about: a cancel order names its target in ``memo``."""
         return (self.order.memo or "") if self.is_cancel else self.order.order_id
@@ -65,7 +70,7 @@ class Settlement:
 
     async def query(self, ticket: Ticket) -> OrderView:
         """The order by our id, conditional ones by what they became. Raises CallError."""
-        if ticket.is_protective:
+        if ticket.is_about_a_trigger:
             return await self._query_trigger(ticket)
         arguments = (None, ticket.listing.symbol, {self._desk.venue.id_params[1]: ticket.target_id})
         try:
