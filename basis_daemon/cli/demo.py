@@ -47,6 +47,9 @@ def demo(  # noqa: PLR0913 - one parameter per option of the command
     faults: Annotated[
         FaultLevel | None, typer.Option(help="Let things go wrong while it plays, by a schedule of --seed.")
     ] = None,
+    signals: Annotated[
+        Path | None, typer.Option(help="Recorded predictions for a strategy that listens; else words of --seed.")
+    ] = None,
     keep: Annotated[Path | None, typer.Option(help="Run in this directory and keep logs and journal.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="What the daemon runs with; else that of its sandbox.")
@@ -62,7 +65,7 @@ def demo(  # noqa: PLR0913 - one parameter per option of the command
         raise typer.BadParameter("--window names a part of --history, and that is not given")
     options = DemoOptions(
         strategies=tuple(strategy or ("btc_basis",)), seed=seed, history=history, window=window, config=config,
-        days=days, keep=keep, report=report, faults=faults,
+        days=days, keep=keep, report=report, faults=faults, signals=signals,
     )  # fmt: skip
     try:
         with RichSpectator(_progress_console(), options.days) as spectator:

@@ -57,6 +57,9 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
     account: Annotated[
         list[str] | None, typer.Option(help="A sub-account beside the main one, with a key of its own; repeatable.")
     ] = None,
+    margined: Annotated[
+        list[str] | None, typer.Option(help="The same, with its money in the futures wallet; repeatable.")
+    ] = None,
     chain: Annotated[
         Path | None, typer.Option(help="ready.json of a sandbox chain: withdrawals and deposits are its transactions.")
     ] = None,
@@ -67,11 +70,13 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
 
     ready.json appears in --directory once it listens, names the ports and the CA file, and goes away at the end.
     """
+    accounts = [AccountSpec.of_sub_account(name) for name in account or ()]
+    accounts += [AccountSpec.margined(name) for name in margined or ()]
     try:
         options = ExchangeOptions(
             directory=directory, port=port, control_port=control_port, mode=mode.value, step_s=step, speed=speed,
             seed=seed, days=days, data=data, window=window,
-            accounts=(AccountSpec(), *(AccountSpec.of_sub_account(name) for name in account or ())),
+            accounts=(AccountSpec(), *accounts),
             chain=chain, confirmations=confirmations, start=START if chain is None else _tomorrow(),
         )  # fmt: skip
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from basis_daemon.demo.exchange_report import EXCHANGE
 from basis_daemon.demo.faults import FaultPlayer, Injection, Target, schedule
 from basis_daemon.demo.outcome import RunFacts, judge
 from basis_daemon.demo.processes import DemoFailedError
+from basis_daemon.demo.signals import words
 from basis_daemon.demo.stage import (
     STOP_S,
     Counterparty,
@@ -27,8 +29,11 @@ from basis_daemon.demo.stage import (
     status_of,
     switches,
 )
+from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine.book_view import QUOTE
-from basis_daemon.settings import LoadedSettings, Settings, load_settings, make_strategies, weighed
+from basis_daemon.sandbox.exchange.options import ExchangeOptions
+from basis_daemon.settings import LoadedSettings, Settings, load_settings, make_strategies, strategy_parameters, weighed
+from basis_daemon.strategies.ml_parameters import DirectionalParameters
 from basis_daemon.web.client import LocalClient
 from basis_daemon.wiring_exchanges import sandbox_credentials, sub_account_of
 
@@ -37,6 +42,8 @@ STANDSTILL_S, HEAL_S = 60.0, 90.0
 LOOK_S, LOOK_AT_BOOK_S = 0.1, 1.0
 READY_FILE = "exchange/ready.json"
 GENERATED_DAYS = 10
+STEP_OF_BARS_S = 10
+"""Market seconds per jump for who trades on bars of minutes: a stop is a matter of seconds, and so is a request."""
 
 
 async def perform(config: Path, directory: Path, options: DemoOptions, spectator: Spectator) -> Played:
@@ -60,12 +67,41 @@ async def perform(config: Path, directory: Path, options: DemoOptions, spectator
 def _configure(config: Path, directory: Path, options: DemoOptions, changes: Mapping[str, str]) -> LoadedSettings:
     settings = load_settings(config, {}, with_secrets=False).settings
     venues = {venue.name for name in options.strategies for venue in weighed(settings, name)}
-    chosen = switches(settings, options.strategies, venues)
+    chosen = switches(settings, options.strategies, venues) | _voices(settings, options, directory)
     return configured(config, directory, {"sandbox.ready_file": READY_FILE, **changes, **chosen})
+
+
+def _voices(settings: Settings, options: DemoOptions, directory: Path) -> dict[str, str]:
+    """Where the words of every strategy that listens are read: the file that was named, or one of the seed."""
+    listening = [name for name in options.strategies if _is_recorded(settings, name)]
+    if options.signals is not None and not listening:
+        raise ConfigError(f"--signals {options.signals}: none of {', '.join(options.strategies)} reads recorded words")
+    found = {}
+    for name in listening:
+        file = directory / f"signals_{name}.jsonl" if options.signals is None else options.signals.resolve()
+        parameters = strategy_parameters(settings, name)
+        if options.signals is None and isinstance(parameters, DirectionalParameters):
+            file.write_text(words(options.seed, parameters, *_begin_and_end(options, directory)), encoding="utf-8")
+        found[f"signals.{name}.file"] = str(file)
+    return found
+
+
+def _is_recorded(settings: Settings, name: str) -> bool:
+    return name in settings.signals and settings.signals[name].source == "file"
+
+
+def _begin_and_end(options: DemoOptions, directory: Path) -> tuple[datetime, datetime]:
+    """Of the market that will be played."""
+    days = options.days or GENERATED_DAYS
+    path = ExchangeOptions(directory, seed=options.seed, days=days, data=options.history, window=options.window).path()
+    begin, end = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (path.start_ms, path.end_ms))
+    return begin, min(end, begin + timedelta(days=days)) if options.days is not None else end
 
 
 def _sandbox(options: DemoOptions, settings: Settings) -> Counterparty:
     arguments = [*_sandbox_arguments(options), *_sub_accounts(settings)]
+    if any(name in settings.signals for name in options.strategies):
+        arguments += ["--step", str(STEP_OF_BARS_S)]
     return Counterparty("exchange", tuple(arguments), READY_FILE, {"/clock": {"hold": True}})
 
 
@@ -81,8 +117,13 @@ def _sandbox_arguments(options: DemoOptions) -> list[str]:
 
 def _sub_accounts(settings: Settings) -> list[str]:
     """Arguments that open an account at the sandbox for every venue that is not its main one."""
-    names = [venue.accounts.spot for venue in settings.enabled_venues.values() if sub_account_of(venue)]
-    return [word for name in names for word in ("--account", name)]
+    cash = {wallet.venue for strategy in make_strategies(settings) for wallet in strategy.charter.cash}
+    found = []
+    for venue in settings.enabled_venues.values():
+        if sub_account_of(venue):
+            is_margined = venue.accounts.derivatives in cash and venue.accounts.spot not in cash
+            found += ["--margined" if is_margined else "--account", venue.accounts.spot]
+    return found
 
 
 async def _is_whole(operator: LocalClient) -> bool:

@@ -100,6 +100,9 @@ def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
     forced = [row for row in everything if origin_of(row["clientOrderId"]) in FORCED]
     taken = {row["clientOrderId"] for row in rows if row.get("status") != "REJECTED"}
     ids = [row["clientOrderId"] for row in rows]
+    held = [row["clientOrderId"] for book in all_books for row in book.get("conditional", ())]
+    ids += [held_id for held_id in held if held_id not in set(ids)]  # one that fired is an ordinary order of its id
+    taken |= set(held)
     positions: dict[str, str] = {}
     for key, wallets in accounts.items():
         positions |= _positions_of(books["accounts"][key], wallets)

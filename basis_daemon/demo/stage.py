@@ -34,7 +34,8 @@ class DemoOptions:
     """What to play: one strategy of the configuration, or several side by side on accounts of their own.
 
     Without ``config`` it is the one of the sandbox where the strategies live, without ``history`` a generated market
-    of ``seed``; ``days`` None is all that was recorded, else as long as the market or the story is made for.
+    of ``seed``, without ``signals`` words of the same seed; ``days`` None is all that was recorded, else as long as
+    the market or the story is made for.
     """
 
     strategies: tuple[str, ...]
@@ -46,6 +47,7 @@ class DemoOptions:
     keep: Path | None = None
     report: Path | None = None
     faults: FaultLevel | None = None
+    signals: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from basis_daemon.settings.model import Settings
 from basis_daemon.settings.transfers import NETWORK
 from basis_daemon.strategies import STRATEGIES
 from basis_daemon.strategies.charter import BookStrategy
+from basis_daemon.strategies.ml_parameters import ML_RANGES, DirectionalParameters
 from basis_daemon.strategies.onchain_parameters import (
     LENDING_RANGES,
     LEVERAGED_RANGES,
@@ -27,7 +28,15 @@ from basis_daemon.strategies.onchain_parameters import (
     StakingParameters,
 )
 from basis_daemon.strategies.onchain_parameters import RANGES as ONCHAIN_RANGES
-from basis_daemon.strategies.parameters import QUOTE, RANGES, SHOCKS, BasisParameters, BasisVenue
+from basis_daemon.strategies.parameters import (
+    EXCHANGE_RANGES,
+    QUOTE,
+    RANGES,
+    SHOCKS,
+    BasisParameters,
+    BasisVenue,
+    ExchangeParameters,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,12 @@ class Family:
 FAMILIES: Mapping[str, Family] = {
     "btc_basis": Family(BasisParameters, RANGES, {"asset": "BTC"}, weighs=True),
     "eth_basis": Family(BasisParameters, RANGES, {"asset": "ETH"}, weighs=True),
+    "ml_usdt_directional": Family(
+        DirectionalParameters,
+        {**EXCHANGE_RANGES, **ML_RANGES},
+        {"asset": "BTC", "share_class": "USDT"},
+        weighs=True,
+    ),
     "pure_lending": Family(LendingParameters, {**ONCHAIN_RANGES, **LENDING_RANGES}),
     "eth_staking_only": Family(StakingParameters, {**ONCHAIN_RANGES, **STAKING_RANGES}),
     "eth_leveraged": Family(LeveragedParameters, {**ONCHAIN_RANGES, **STAKING_RANGES, **LEVERAGED_RANGES}),
@@ -73,7 +88,7 @@ WEIGHTS, CLASS = "w", "share_class"
 _MADE_HERE = frozenset({"venues"})
 _UNITS = {
     "_s": "s", "_h": "h", "_bp": "bp", "_usdt": "USDT", "_apr": "per year on equity", "_funding": "days",
-    "shock": "move", "m_star": "of the notional", "k_confirm": "settlements of 8 h",
+    "_bars": "bars", "_sd": "sd", "shock": "move", "m_star": "of the notional", "k_confirm": "settlements of 8 h",
 }  # fmt: skip
 
 
@@ -108,7 +123,7 @@ def make_strategies(settings: Settings) -> list[BookStrategy]:
 def weighed(settings: Settings, name: str) -> tuple[BasisVenue, ...]:
     """The venues that one strategy instance weighs; none for one that lives on the chain."""
     parameters = strategy_parameters(settings, name)
-    return parameters.venues if isinstance(parameters, BasisParameters) else ()
+    return parameters.venues if isinstance(parameters, ExchangeParameters) else ()
 
 
 def trades_at_exchanges(settings: Settings, name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from basis_daemon.settings.explain import Where, plain
 from basis_daemon.settings.families import strategy_parameters
 from basis_daemon.settings.faults import Fault
-from basis_daemon.settings.model import Settings
+from basis_daemon.settings.model import Mode, Settings
 from basis_daemon.settings.signals import SignalSettings
 from basis_daemon.strategies.ml_parameters import DirectionalParameters
 
@@ -23,6 +23,9 @@ def signal_faults(settings: Settings, where: Where) -> Iterator[Fault]:
         parameters = strategy_parameters(settings, name)
         if not isinstance(parameters, DirectionalParameters):
             continue
+        if settings.mode is not Mode.SANDBOX:
+            kind = settings.strategies[name].kind
+            yield _fault("mode", settings.mode, f"sandbox: {kind} has been played at the sandbox exchange only", where)
         signal = settings.signals.get(name)
         if signal is None:
             yield _fault("signals", "nothing", f"a section {name}, because strategies.{name} listens to a model", where)

@@ -9,10 +9,12 @@ from basis_daemon.strategies import STRATEGIES
 from basis_daemon.strategies.basis import BtcBasis, EthBasis
 from basis_daemon.strategies.parameters import BasisParameters, BasisVenue
 from tests.quality_gates.chain_pictures import chain_pictures
+from tests.quality_gates.directional_pictures import directional_pictures
 from tests.quality_gates.pictures import basis_pictures
 from tests.quality_gates.strategy import Subject
 from tests.strategies.chain_scenes import Run
 from tests.strategies.levered_scenes import candidate, levered
+from tests.strategies.ml_scenes import linear
 from tests.strategies.staking_scenes import holder, staker
 from tests.strategies.test_pure_lending import lender
 
@@ -37,6 +39,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("eth_basis", lambda: EthBasis(basis_parameters("ETH")), basis_pictures),
     Subject("pure_lending", lambda: lender().strategy, chain_pictures(lender, lent)),
     Subject("eth_staking_only", lambda: staker().strategy, chain_pictures(staker, holder)),
+    Subject("ml_usdt_directional", lambda: linear().strategy, directional_pictures(linear)),
     Subject("eth_leveraged", lambda: candidate().strategy, chain_pictures(candidate, levered)),
 )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from basis_daemon.sandbox.exchange.accounts import AccountSpec
 from basis_daemon.sandbox.exchange.options import ExchangeOptions
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.venues.cex.network import SandboxNetwork, open_session, sandbox_from_ready_file
@@ -62,6 +63,23 @@ async def test_the_books_show_orders_positions_money_and_its_causes(
     wallet = 50_000 + sum(float(amount) for amount in book["income"].values())
     assert float(book["balances"]["usdm"]["USDT"]) == pytest.approx(wallet)
     assert book["transfers"][0]["type"] == "MAIN_UMFUTURE"
+
+
+async def test_the_books_show_conditional_orders_with_their_triggers(
+    clients: Clients, control: aiohttp.ClientSession
+) -> None:
+    params = {"clientOrderId": "b" * 32, "stopLossPrice": "1000", "reduceOnly": True}
+    await clients.perp.create_order(PERP, "market", "sell", "0.1", None, params)
+    async with control.get("/books") as answer:
+        (held,) = (await answer.json())["accounts"]["sandbox-key"]["conditional"]
+    assert (held["clientOrderId"], held["type"], held["status"]) == ("b" * 32, "STOP_MARKET", "NEW")
+    assert (held["quantity"], held["trigger"]) == ("0.1", "1000")
+
+
+def test_a_margined_sub_account_begins_with_its_money_in_the_futures_wallet() -> None:
+    plain, margined = AccountSpec.of_sub_account("ml"), AccountSpec.margined("ml")
+    assert (margined.spot, margined.usdm) == ((), plain.spot)
+    assert (margined.api_key, margined.api_secret) == (plain.api_key, plain.api_secret)
 
 
 @pytest.mark.feature("Q01", part="market-time")

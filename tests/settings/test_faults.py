@@ -56,7 +56,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
         ("enabled: true", "exchange: kraken", "venues.binance.exchange", "'kraken'", "binance"),
         ("enabled: true", "leverage: 21", "venues.binance.leverage", "21", "a whole number from 2 to 20 x"),
         ("kind: btc_basis", "kind: doge_basis", "strategies.btc.kind", "'doge_basis'",
-         "one of btc_basis, eth_basis, eth_leveraged, eth_staking_only, pure_lending"),
+         "one of btc_basis, eth_basis, eth_leveraged, eth_staking_only, ml_usdt_directional, pure_lending"),
         ("venue_cap: 1.0", "clip_usdt: 250001", "strategies.btc.params.clip_usdt", "250001", "1000 to 250000 USDT"),
         ("venue_cap: 1.0", "slip_cex_bp: 0.001", "strategies.btc.params.slip_cex_bp", "0.001", "1 to 50 bp"),
         ("venue_cap: 1.0", "k_confirm: 2.5", "strategies.btc.params.k_confirm", "2.5",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from basis_daemon.sandbox.exchange.instruments import TIERS, Market, Tiers
@@ -40,6 +40,12 @@ class AccountSpec:
         """A sub-account with a key of its own and the opening balances of the main one."""
         main = cls()
         return cls(f"{main.api_key}-{name}", f"{main.api_secret}-{name}")
+
+    @classmethod
+    def margined(cls, name: str) -> AccountSpec:
+        """The same, with its money in the futures wallet."""
+        found = cls.of_sub_account(name)
+        return replace(found, spot=(), usdm=found.spot)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from basis_daemon.sandbox.exchange.instruments import Market
 from basis_daemon.sandbox.exchange.margin import margin_of
 from basis_daemon.sandbox.exchange.market_events import EVENT_KINDS
 from basis_daemon.sandbox.exchange.money import ZERO, plain, text8
-from basis_daemon.sandbox.exchange.orders import Fill, Order, Refused
+from basis_daemon.sandbox.exchange.orders import AlgoOrder, Fill, Order, Refused
 from basis_daemon.sandbox.exchange.rejects import RejectError
 from basis_daemon.sandbox.exchange.venue import Venue
 from basis_daemon.sandbox.exchange.world import World
@@ -173,6 +173,7 @@ def account_book(account: Account, venue: Venue) -> Json:
     for row in account.income:
         totals[row.kind] = totals.get(row.kind, ZERO) + row.amount
     return {
+        "conditional": [_conditional(algo) for algo in account.algos.values()],
         "orders": {market: _orders(account, market) for market in MARKETS},
         "fills": {market: [_fill(fill) for fill in account.store(market).fills] for market in MARKETS},
         "positions": {s: plain(p.quantity) for s, p in account.positions.items() if p.quantity},
@@ -213,6 +214,19 @@ def account_book(account: Account, venue: Venue) -> Json:
 def _orders(account: Account, market: Market) -> list[Json]:
     store = account.store(market)
     return [_order(order) for order in store.orders.values()] + [_refused(refused) for refused in store.refused]
+
+
+def _conditional(algo: AlgoOrder) -> Json:
+    return {
+        "clientOrderId": algo.client_id,
+        "symbol": algo.request.symbol,
+        "side": algo.request.side,
+        "type": algo.request.kind,
+        "status": algo.status,
+        "quantity": None if algo.request.quantity is None else plain(algo.request.quantity),
+        "trigger": plain(algo.trigger),
+        "time": iso(algo.created_ms),
+    }
 
 
 def _order(order: Order) -> Json:
