@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from collections import Counter
@@ -23,6 +24,7 @@ from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 from tests.journeys.test_eth_demo import holds_the_contract, played
+from tests.signals.training import VERSION, model_bytes
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
@@ -73,6 +75,28 @@ def test_a_recorded_file_speaks_and_what_is_wrong_in_it_moves_nothing(tmp_path: 
     log = (run / "daemon.log").read_text(encoding="utf-8")
     for kind in ("not_finite", "out_of_range", "schema"):
         assert f'"refused_for": "{kind}"' in log
+
+
+@pytest.mark.feature("M02", part="demo")
+def test_a_trained_artefact_speaks_inside_the_daemon(tmp_path: Path) -> None:
+    content, file, run = model_bytes(), tmp_path / "model.onnx", tmp_path / "run"
+    file.write_bytes(content)
+    voice, params = f"signals.{NAME}", f"strategies.{NAME}.params"
+    changes = {
+        f"{voice}.source": "onnx",
+        f"{voice}.file": str(file),
+        f"{voice}.sha256": hashlib.sha256(content).hexdigest(),
+        f"{voice}.model_version": VERSION,
+        f"{params}.models": f"[{VERSION}]",
+        f"{params}.ml_conf_enter": "0.55",
+        f"{params}.ml_conf_hold": "0.50",
+    }
+    config = tmp_path / "onnx.yaml"
+    config.write_text(written_over(SANDBOX_CONFIG, changes), encoding="utf-8")
+    said = played("--strategy", NAME, "--seed", "7", "--days", "1", "--config", str(config), "--keep", str(run))
+    holds_the_contract(said)
+    memory = json.loads(book_of(run / "book" / "journal.sqlite").state.memories[NAME])
+    assert memory["last"]["model"] == VERSION
 
 
 @pytest.mark.feature("H02", part="bracket")

@@ -28,7 +28,7 @@ class Told:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, what: str, facts: Mapping[str, str]) -> None:
-        self.alarms.append((what, facts["refused_for"]))
+        self.alarms.append((what, facts.get("refused_for", "")))
 
     def count(self, strategy: str, what: str) -> None:
         assert strategy == "ml"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.prediction import PredictionTick
-from basis_daemon.venues.signals.features import CLOSES, features
+from basis_daemon.venues.signals.features import CLOSES, DRIFT_ROWS, features
 from basis_daemon.venues.signals.onnx_model import Artefact, OnnxSignals, infer, opened
 from tests.signals.support import BAR, START, VERSION, Told, mark
 from tests.signals.training import closes, model_bytes, samples, trained
@@ -53,7 +53,7 @@ async def test_it_speaks_of_every_bar_once_it_knows_enough_of_them(tmp_path: Pat
     assert all(tick.prediction.confidence.as_tuple().exponent == -6 for tick in said)
 
 
-@pytest.mark.feature("M04")
+@pytest.mark.feature("M04", part="parity")
 async def test_what_it_says_live_is_what_training_computes_for_the_same_bars(tmp_path: Path, content: bytes) -> None:
     marks = closes(12, CLOSES + 20)
     source = OnnxSignals(artefact(tmp_path, content), Told().intake())
@@ -116,7 +116,7 @@ def test_the_training_script_makes_the_same_bytes_again(content: bytes) -> None:
     assert model_bytes() == content
 
 
-@pytest.mark.feature("M04")
+@pytest.mark.feature("M04", part="parity")
 @given(st.lists(st.floats(min_value=1, max_value=1e6), min_size=CLOSES, max_size=CLOSES))
 def test_features_are_finite_for_all_prices_and_do_not_depend_on_their_unit(marks: list[float]) -> None:
     row = features(marks)
@@ -127,3 +127,19 @@ def test_features_are_finite_for_all_prices_and_do_not_depend_on_their_unit(mark
 def test_an_answer_without_a_session_is_refused() -> None:
     with pytest.raises(ValueError, match="no session"):
         infer(None, [0.0] * 4)
+
+
+@pytest.mark.feature("M04", part="drift")
+async def test_a_market_unlike_the_trained_one_is_told_once_and_a_like_one_is_not(
+    tmp_path: Path, content: bytes
+) -> None:
+    told = Told()
+    source = OnnxSignals(artefact(tmp_path, content), told.intake())
+    await source.start()
+    spoken(source, closes(21, CLOSES + DRIFT_ROWS + 5))
+    assert told.alarms == []
+    assert float(str(source.state()["drift"])) < 1
+    wild = [60_000 * (1.05 if bar % 2 else 1.0) for bar in range(CLOSES + 3 * DRIFT_ROWS)]
+    spoken(source, wild, first=2 * CLOSES + DRIFT_ROWS)
+    assert [what for what, _ in told.alarms] == ["features have drifted from training"]
+    assert float(str(source.state()["drift"])) > 3

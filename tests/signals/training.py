@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import random
 from pathlib import Path
 
@@ -82,7 +83,10 @@ def model_bytes(seed: int = 7, version: str = VERSION, schema: str = FEATURE_SCH
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
-    helper.set_model_props(model, {"feature_schema": schema, "model_version": version})
+    rows, _, _ = samples(closes(seed))
+    statistics = {"feature_means": rows.mean(axis=0), "feature_deviations": rows.std(axis=0)}
+    told = {name: json.dumps(values.tolist()) for name, values in statistics.items()}
+    helper.set_model_props(model, {"feature_schema": schema, "model_version": version, **told})
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content

@@ -76,6 +76,10 @@ class Intake:
             facts = {"strategy": self.hearing.strategy, "refused_for": str(kind), "why": why}
             self._tell("prediction refused", facts)
 
+    def warn(self, what: str, why: str) -> None:
+        """Tell of the voice itself."""
+        self._tell(what, {"strategy": self.hearing.strategy, "why": why})
+
     def _expiry(self, tick: PredictionTick) -> tuple[Refusal, str] | None:
         """A word may live shorter than the bar that it is good for."""
         age = tick.venue_time - tick.prediction.bar_time - self.hearing.listening.bar

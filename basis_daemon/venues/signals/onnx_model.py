@@ -1,12 +1,14 @@
 """An ONNX artefact computed here: the very file that was configured, on the features that it was trained on; no pickle.
 
 It takes ``features`` (1 x 4) and gives ``probabilities`` of long, short and neutral (1 x 3) and ``sd`` (1 x 1); its
-metadata name ``feature_schema`` and ``model_version``.
+metadata name ``feature_schema`` and ``model_version``, and hold ``feature_means`` and ``feature_deviations`` of the
+rows that it was trained on (JSON), against which drift is told.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -23,11 +25,13 @@ from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import MarketEvent, MarkTick
 from basis_daemon.domain.prediction import PredictionTick, Signal
 from basis_daemon.signals import PredictionSink
-from basis_daemon.venues.signals.features import CLOSES, FEATURE_SCHEMA, FEATURES, features
+from basis_daemon.venues.signals.features import CLOSES, DRIFT_ROWS, FEATURE_SCHEMA, FEATURES, Drift, features
 from basis_daemon.venues.signals.intake import Bars, Intake, fault_of
 
 SIZE_MAX = 64 * 1024 * 1024
 FAILED = "model_failed"
+DRIFT_MAX = 3.0
+"""Deviations of the training rows by which the mean of a feature may lie off before it is told."""
 SIDES = (Signal.LONG, Signal.SHORT, Signal.NEUTRAL)
 _INPUT, _OUTPUTS = "features", ("probabilities", "sd")
 _FAULTS = (
@@ -61,6 +65,8 @@ class OnnxSignals:
         self._before: datetime | None = None
         self._last: MarkTick | None = None
         self._session: onnxruntime.InferenceSession | None = None
+        self._drift: Drift | None = None
+        self._has_drifted = False
 
     @property
     def strategy(self) -> str:
@@ -75,6 +81,7 @@ class OnnxSignals:
     async def start(self) -> None:
         """Load and check the artefact. Raises ConfigError for another file, schema, version or shape."""
         self._session = opened(self._artefact)
+        self._drift = drift_of(f"model {self._artefact.file}", self._session)
 
     def see(self, event: MarketEvent) -> Sequence[PredictionTick]:
         """The word on a bar with the first mark after its close."""
@@ -101,7 +108,9 @@ class OnnxSignals:
 
     def _word(self, bar: datetime, now: datetime) -> PredictionTick | None:
         try:
-            probabilities, sd = infer(self._session, features(self._closes))
+            row = features(self._closes)
+            self._watch(row)
+            probabilities, sd = infer(self._session, row)
         except (*_FAULTS, ValueError) as error:
             self._intake.refuse(FAILED, f"bar {bar.isoformat()}: {type(error).__name__}")
             return None
@@ -116,6 +125,16 @@ class OnnxSignals:
         }
         return self._intake.take(said, now)
 
+    def _watch(self, row: Sequence[float]) -> None:
+        """Tell once when the market is no longer the one that the model has seen."""
+        if self._drift is None:
+            return
+        self._drift.see(row)
+        is_far = self._drift.rows >= DRIFT_ROWS and self._drift.worst > DRIFT_MAX
+        if is_far and not self._has_drifted:
+            self._intake.warn("features have drifted from training", f"{self._drift.worst:.2f}, limit {DRIFT_MAX:g}")
+        self._has_drifted = is_far
+
     async def run(self, sink: PredictionSink) -> None:
         """Nothing comes by itself."""
 
@@ -125,7 +144,8 @@ class OnnxSignals:
     def state(self) -> Mapping[str, object]:
         """What speaks, and what was taken and refused."""
         told = {"source": "onnx", "sha256": self._artefact.sha256, "model_version": self._artefact.version}
-        return {**told, "bars_known": len(self._closes), "words": dict(self._intake.counts)}
+        return {**told, "bars_known": len(self._closes), "words": dict(self._intake.counts),
+                "drift": None if self._drift is None else f"{self._drift.worst:.3f}"}  # fmt: skip
 
 
 def opened(artefact: Artefact) -> onnxruntime.InferenceSession:
@@ -163,6 +183,23 @@ def _check_model(where: str, session: onnxruntime.InferenceSession, version: str
     ):
         if found != expected:
             raise fault_of(f"{where}: {what}", str(found), str(expected))
+
+
+def drift_of(where: str, session: onnxruntime.InferenceSession) -> Drift:
+    """A meter against the rows that a model was trained on. Raises ConfigError where it does not tell of them."""
+    said = session.get_modelmeta().custom_metadata_map
+    read = []
+    for name in ("feature_means", "feature_deviations"):
+        try:
+            numbers = [float(number) for number in json.loads(said.get(name, ""))]
+        except (TypeError, ValueError) as error:
+            raise fault_of(f"{where}: {name}", str(said.get(name)), "a JSON list of numbers") from error
+        if len(numbers) != len(FEATURES) or not all(map(math.isfinite, numbers)):
+            raise fault_of(f"{where}: {name}", str(numbers), f"{len(FEATURES)} finite numbers")
+        read.append(numbers)
+    if min(read[1]) <= 0:
+        raise fault_of(f"{where}: feature_deviations", str(read[1]), "numbers above zero")
+    return Drift(read[0], read[1])
 
 
 def infer(session: onnxruntime.InferenceSession | None, row: Sequence[float]) -> tuple[list[float], float]:
