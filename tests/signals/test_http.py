@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -78,6 +79,21 @@ async def test_a_service_that_has_no_word_yet_is_asked_again() -> None:
         nonlocal times
         times += 1
         return web.json_response(word()) if times == 3 else web.Response(status=204 if times == 1 else 503)
+
+    told = Told()
+    async with service(answer) as url:
+        assert len(await heard(url, told)) == 1
+    assert told.counted == ["accepted"]
+
+
+async def test_an_answer_in_pieces_is_read_whole() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        text = json.dumps(word()).encode()
+        for piece in (text[:10], text[10:60], text[60:]):
+            await response.write(piece)  # each a chunk of its own on the wire
+        return response
 
     told = Told()
     async with service(answer) as url:

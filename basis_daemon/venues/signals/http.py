@@ -117,12 +117,7 @@ class HttpSignals:
         async with self._session.get(self._service.url, params=words, allow_redirects=False) as answer:
             if answer.status != HTTPStatus.OK:
                 return answer.status
-            return await answer.content.read(TEXT_MAX + 1) if answer.content_length is None else await self._all(answer)
-
-    async def _all(self, answer: aiohttp.ClientResponse) -> bytes:
-        if (answer.content_length or 0) > TEXT_MAX:
-            return b" " * (TEXT_MAX + 1)
-        return await answer.read()
+            return await _body(answer)
 
     def _read(self, text: bytes) -> PredictionTick | None:
         try:
@@ -140,3 +135,13 @@ class HttpSignals:
     def state(self) -> Mapping[str, object]:
         """What was taken and refused."""
         return {"source": "http", "words": dict(self._intake.counts)}
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    """What was answered, in however many pieces; of one that is too long so much that this is known."""
+    found = bytearray()
+    async for piece in answer.content.iter_any():
+        found += piece
+        if len(found) > TEXT_MAX:
+            break
+    return bytes(found)
