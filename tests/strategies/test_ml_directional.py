@@ -386,8 +386,7 @@ def test_whatever_is_said_no_position_is_larger_than_its_share_or_without_a_brac
 
 def test_a_bracket_that_its_venue_holds_is_not_closed_here_too() -> None:
     run = long(linear())
-    run.risk = replace(run.risk, guarded=frozenset({LINEAR}))
-    run.price = D(59_000)
+    run.risk, run.price = replace(run.risk, guarded=frozenset({LINEAR})), D(59_000)
     assert run.assess().reason.value != "BRACKET"
     run.risk = replace(run.risk, guarded=frozenset())
     assert run.assess().reason.value == "BRACKET"
