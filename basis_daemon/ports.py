@@ -246,6 +246,7 @@ class RecordKind(StrEnum):
     WITHDRAWAL = "withdrawal"
     TRANSACTION = "transaction"
     TRANSFER = "transfer"
+    APPROVAL = "approval"
     SNAPSHOT = "snapshot"
     ASKED = "asked"
     LIFE = "life"

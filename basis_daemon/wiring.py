@@ -78,6 +78,8 @@ async def _live(
             halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
             rearm=daemon.rearm,
             withdraw=daemon.cashier.withdraw,
+            approve=daemon.transfers.approve,
+            close=daemon.transfers.close,
             audit=lambda text: daemon.recorder.note(RecordKind.OPERATOR, text, "operator"),
         )
         await stack.enter_async_context(ControlServer(desk, settings.control_socket))

@@ -9,6 +9,7 @@ from functools import partial
 
 from basis_daemon.domain.decision import Exposure
 from basis_daemon.domain.trade import Trade
+from basis_daemon.domain.transfer import RouteBook
 from basis_daemon.engine.bracket_keeper import BracketKeeper
 from basis_daemon.engine.bracket_orders import BracketOrders
 from basis_daemon.engine.capital import Cashier
@@ -29,6 +30,7 @@ from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import recover
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
+from basis_daemon.engine.transfer_desk import TransferDesk
 from basis_daemon.engine.upkeep import DiskWatch, Prunable, Upkeep
 from basis_daemon.engine.valuation import Mandate, Valuer, book_drawdown
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
@@ -92,6 +94,7 @@ class Daemon:
     venues: Sequence[Venue]
     valuers: Sequence[Valuer]
     signals: Sequence[SignalFeed]
+    transfers: TransferDesk
 
     def rearm(self, why: str) -> None:
         """Operator only: the guard to ACTIVE, and every strategy that a drawdown latched. Raises as the guard does."""
@@ -165,6 +168,7 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     runner = OrderRunner(recorder, handler, manager, clock, alarm, probe)
     if bridge is not None:
         ground.scope.spawn("transfers", Follower(recorder, runner, clock).run())
+    transfers = TransferDesk(recorder, handler, clock, bridge.book if bridge is not None else RouteBook("", ()))
     fence = Fence(recorder, guard, name)
     handler.on_foreign = fence.meet
     if settings.reconcile.foreign == "halt":
@@ -201,7 +205,9 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     supervisor = Supervisor(parts, rhythm, clock, alarm, ground.on_phase, ground.on_beat)
     wallets = {strategy.name: strategy.charter.cash for strategy in strategies}
     own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
-    return Daemon(supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), venues, valuers, signals)
+    return Daemon(
+        supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), venues, valuers, signals, transfers
+    )
 
 
 def _guard_watch(

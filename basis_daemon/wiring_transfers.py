@@ -7,7 +7,7 @@ from functools import partial
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError
-from basis_daemon.domain.transfer import Route, RouteBook
+from basis_daemon.domain.transfer import WALLET, Route, RouteBook
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.transfer_log import TransferLog
@@ -15,7 +15,7 @@ from basis_daemon.ports import Probe
 from basis_daemon.settings import Mode, Settings
 from basis_daemon.settings.transfers import NETWORK, TransferSettings
 from basis_daemon.venues.transfers.bridge import Bridge, is_own_deposit
-from basis_daemon.venues.transfers.crossing import WALLET, Surroundings, Terms
+from basis_daemon.venues.transfers.crossing import Surroundings, Terms
 from basis_daemon.wiring_book import Venue
 from basis_daemon.wiring_venues import note_to
 
@@ -55,7 +55,7 @@ def _routes(settings: Settings, transfers: TransferSettings, wallet: str) -> Ite
     for name, venue in transfers.venues.items():
         account = settings.venues[name].accounts.spot
         for coin, bounds in venue.coins.items():
-            most = bounds.once_max, bounds.day_max, bounds.first_max
+            most = bounds.once_max, bounds.day_max, bounds.first_max, bounds.approve_above
             yield Route(account, WALLET, coin.upper(), wallet, *most)
             yield Route(WALLET, account, coin.upper(), venue.deposit_address, *most)
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from basis_daemon import __version__
-from basis_daemon.cli import book, config, demo, doctor, journal, repair, replay, run, sandbox, wallet
+from basis_daemon.cli import book, config, demo, doctor, journal, repair, replay, run, sandbox, transfers, wallet
 from basis_daemon.cli.answers import EXIT_CODES, ExitCode, JsonOption, answer, complain
 from basis_daemon.domain.errors import BasisError
 
@@ -65,6 +65,7 @@ app.add_typer(replay.app)
 app.add_typer(book.app)
 app.add_typer(repair.app)
 app.add_typer(wallet.app, name="wallet")
+app.add_typer(transfers.app, name="transfers")
 
 
 @app.command()

@@ -129,7 +129,7 @@ def entry_of_trade(trade: Trade, held: Decimal, open_notional: Decimal, instrume
     return Entry(trade.trade_id, trade.venue_time, postings)
 
 
-_FOR_NOTHING = {Origin.REWARD: Cause.REWARD, Origin.PAYOUT: Cause.EXTERNAL}
+_FOR_NOTHING = {Origin.REWARD: Cause.REWARD, Origin.PAYOUT: Cause.EXTERNAL, Origin.LOST: Cause.TRANSFER_FEE}
 """Why money came or went without anything in return."""
 
 

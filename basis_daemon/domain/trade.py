@@ -58,7 +58,10 @@ class OrderState(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who made a trade happen, as far as its venue says; REWARD and PAYOUT are orders that give or get nothing."""
+    """Who made a trade happen, as far as its venue says; REWARD and PAYOUT are orders that give or get nothing.
+
+    LOST is a person's word that what was on its way will never arrive.
+    """
 
     ORDER = "order"
     LIQUIDATION = "liquidation"
@@ -66,6 +69,7 @@ class Origin(StrEnum):
     SETTLEMENT = "settlement"
     REWARD = "reward"
     PAYOUT = "payout"
+    LOST = "lost"
 
 
 FORCED = frozenset({Origin.LIQUIDATION, Origin.ADL, Origin.SETTLEMENT})

@@ -5,7 +5,7 @@ A step is on disk before the next call leaves, so whoever comes after a crash kn
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,6 +18,10 @@ from basis_daemon.domain.order import Order
 DAY = timedelta(days=1)
 KEPT = timedelta(days=60)
 """How long an ended transfer is remembered: venues tell of it again, and a route that was tested stays so."""
+WALLET = "wallet"
+"""What orders call the wallet on the chain."""
+UNAPPROVED = "unapproved"
+"""The code of a refusal that one word of a person would lift."""
 
 
 class TransferStep(StrEnum):
@@ -55,7 +59,7 @@ class TransferRow:
     """One transfer as far as it has come; amounts in units of ``coin``, ``at`` when it was submitted (wall clock).
 
     ``amount`` is what leaves ``source``, ``fee`` of it stays on the way. ``held_source`` and ``held_target`` were there
-    before it left. ``venue_id`` is the exchange's own number.
+    before it left. ``venue_id`` is the exchange's own number, ``approval`` the id of the one that it needed.
     """
 
     order_id: str
@@ -73,6 +77,7 @@ class TransferRow:
     venue_id: str = ""
     tx_id: str = ""
     why: str = ""
+    approval: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -92,10 +97,29 @@ class TransferRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """A person's word that one transfer of at most ``up_to`` units of ``coin`` may take a route, until then (wall)."""
+
+    approval_id: str
+    source: str
+    target: str
+    coin: str
+    up_to: Decimal
+    at: datetime
+    until: datetime
+    why: str
+
+    def is_kept(self, now: datetime) -> bool:
+        """False for one that ran out so long ago that no transfer of it is remembered."""
+        return self.until > now - KEPT
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Where one coin may go: from account to account at this address, so much at once and within 24 hours.
 
-    Until one transfer has arrived on it, an order is cut to ``first_max``: the test of a new route.
+    Until one transfer has arrived on it, an order is cut to ``first_max``: the test of a new route. More than
+    ``approve_above`` needs a second person's word each time.
     """
 
     source: str
@@ -105,6 +129,16 @@ class Route:
     once_max: Decimal
     day_max: Decimal
     first_max: Decimal
+    approve_above: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What of an order may leave, where, and by whose word; ``approval`` is empty where none is needed."""
+
+    route: Route
+    amount: Decimal
+    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +148,14 @@ class RouteBook:
     network: str
     routes: tuple[Route, ...]
 
-    def admitted(self, order: Order, rows: Iterable[TransferRow], now: datetime) -> tuple[Route, Decimal]:
-        """The route of an order that may leave now and how much of it may, ``rows`` being all transfers known.
+    def admitted(
+        self, order: Order, rows: Sequence[TransferRow], approvals: Iterable[ApprovalRow], now: datetime
+    ) -> Admission:
+        """What of an order may leave now, ``rows`` and ``approvals`` being all that are known.
 
         Raises OrderRejectedError for a stranger, a bound, another one under way with the same coin at the same
-        exchange, or one that a person has to look at.
+        exchange, one that a person has to look at, or one that nobody has approved.
         """
-        rows = tuple(rows)
         route = self._route(order)
         for row in rows:
             if row.step is T.MANUAL:
@@ -136,7 +171,15 @@ class RouteBook:
         if sent + amount > route.day_max:
             why = f"{amount} {route.coin} after {sent} within 24 hours, expected at most {route.day_max}"
             _refuse(order, why, "day_max")
-        return route, amount
+        if amount <= route.approve_above:
+            return Admission(route, amount)
+        spent = {row.approval for row in rows if row.step is not T.FAILED}
+        fitting = [one for one in approvals if one.approval_id not in spent and _covers(one, route, amount, now)]
+        if not fitting:
+            command = f"basis-daemon transfers approve {route.source} {route.target} {route.coin} {amount}"
+            why = f"{amount} {route.coin} is more than {route.approve_above}, expected an approval: `{command}`"
+            _refuse(order, why, UNAPPROVED)
+        return Admission(route, amount, min(fitting, key=lambda one: (one.up_to, one.until)).approval_id)
 
     def _route(self, order: Order) -> Route:
         coin = order.token_in.symbol if order.token_in is not None else "nothing"
@@ -149,6 +192,11 @@ class RouteBook:
             why = f"{coin} {order.venue} to {order.recipient}, expected one of the address book: {known}"
             _refuse(order, why, "recipient", ErrorClass.AUTH)
         return found
+
+
+def _covers(one: ApprovalRow, route: Route, amount: Decimal, now: datetime) -> bool:
+    named = (one.source, one.target, one.coin) == (route.source, route.target, route.coin)
+    return named and amount <= one.up_to and one.at <= now < one.until
 
 
 def _name(route: Route) -> tuple[str, str, str, str]:

@@ -20,7 +20,7 @@ from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
 from basis_daemon.domain.trade import OrderState, Trade
-from basis_daemon.domain.transfer import TransferRow
+from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 
 T = TypeVar("T")
 
@@ -197,6 +197,7 @@ class SnapshotRow:
     withdrawals: dict[str, WithdrawalRow] = field(default_factory=dict)
     asked_until: dict[str, datetime] = field(default_factory=dict)
     transfers: dict[str, TransferRow] = field(default_factory=dict)
+    approvals: dict[str, ApprovalRow] = field(default_factory=dict)
     brackets: dict[str, Order] = field(default_factory=dict)
 
 

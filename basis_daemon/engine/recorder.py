@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from basis_daemon.domain.ledger import CashFlow, Entry
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.domain.transfer import TransferRow
+from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 from basis_daemon.engine.codec import (
     AskedRow,
     BreakRow,
@@ -34,7 +34,8 @@ ASKED_EVERY = timedelta(hours=1)
 """Market time between rows that say how far an account's venue has answered."""
 
 Row = (
-    AskedRow
+    ApprovalRow
+    | AskedRow
     | BreakRow
     | DecisionRow
     | ForeignOrderRow

@@ -15,7 +15,7 @@ from basis_daemon.domain.order import Order, Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
 from basis_daemon.domain.trade import OrderState, Trade, advance
-from basis_daemon.domain.transfer import TransferRow
+from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 from basis_daemon.engine.codec import (
     AskedRow,
     BreakRow,
@@ -61,6 +61,7 @@ ROWS: dict[RecordKind, type] = {
     RecordKind.ORDER_STATE: OrderStateRow,
     RecordKind.PLAN: PlanRow,
     RecordKind.TRADE: TradeRow,
+    RecordKind.APPROVAL: ApprovalRow,
     RecordKind.TRANSFER: TransferRow,
     RecordKind.WITHDRAWAL: WithdrawalRow,
 }
@@ -95,6 +96,7 @@ class BookState:
         self.withdrawals: dict[str, WithdrawalRow] = {}
         self.asked_until: dict[str, datetime] = {}
         self.transfers: dict[str, TransferRow] = {}
+        self.approvals: dict[str, ApprovalRow] = {}
         self.brackets: dict[str, Order] = {}
         self._folds: dict[type, Callable[[Any], object]] = {
             AskedRow: self.asked,
@@ -111,6 +113,7 @@ class BookState:
             PlanRow: self.move_plan,
             TradeRow: self.book,
             TransferRow: self._step,
+            ApprovalRow: self._approve,
             WithdrawalRow: self._wish,
         }
 
@@ -308,6 +311,10 @@ class BookState:
         self.transfers[row.order_id] = row
         self.transfers = {name: one for name, one in self.transfers.items() if one.is_kept(row.at)}
 
+    def _approve(self, row: ApprovalRow) -> None:
+        self.approvals[row.approval_id] = row
+        self.approvals = {name: one for name, one in self.approvals.items() if one.is_kept(row.at)}
+
     def _latch(self, row: GuardRow) -> None:
         self.guard = row
 
@@ -357,6 +364,7 @@ class BookState:
                 withdrawals=self.withdrawals,
                 asked_until=self.asked_until,
                 transfers=self.transfers,
+                approvals=self.approvals,
                 brackets=self.brackets,
             )
         )
@@ -373,7 +381,7 @@ class BookState:
         for name in (
             "sequence", "market_time", "memories", "decisions", "last_decision", "breaks_opened", "foreign_orders",
             "guard", "trade_count", "last_trade_time", "last_valuations", "openings", "halts", "withdrawals",
-            "asked_until", "transfers", "brackets",
+            "asked_until", "transfers", "approvals", "brackets",
         ):  # fmt: skip
             setattr(state, name, getattr(row, name))
         return state

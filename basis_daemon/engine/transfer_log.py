@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.transfer import TransferRow
+from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 from basis_daemon.engine.recorder import Recorder
 
 
@@ -19,6 +19,10 @@ class TransferLog:
     def rows(self) -> Sequence[TransferRow]:
         """Every transfer that is remembered, each as far as it has come."""
         return list(self._recorder.state.transfers.values())
+
+    def approvals(self) -> Sequence[ApprovalRow]:
+        """Every word of a person that is remembered, spent or not."""
+        return list(self._recorder.state.approvals.values())
 
     def row(self, order_id: str) -> TransferRow | None:
         """That of one order; None when nothing of it can have left."""

@@ -20,6 +20,7 @@ class CoinSettings(Section):
     once_max: Number = given("0", "1000000000", "of the coin", "at once; more is refused")
     day_max: Number = given("0", "1000000000", "of the coin", "within 24 hours; more is refused")
     first_max: Number = given("0", "1000000000", "of the coin", "of the first one each way: the test of a new route")
+    approve_above: Number = given("0", "1000000000", "of the coin", "more waits for `basis-daemon transfers approve`")
 
 
 class TransferVenueSettings(Section):

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -22,20 +20,21 @@ import orjson
 from aiohttp import web
 
 from basis_daemon.domain.errors import BasisError, ConfigError
+from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 from basis_daemon.engine import views
 from basis_daemon.engine.book_view import BookView, Json
 from basis_daemon.engine.capital import Withdrawal
 from basis_daemon.engine.codec import WithdrawalRow
+from basis_daemon.engine.transfer_desk import Approval, Ending
+from basis_daemon.engine.transfer_view import approval_row, transfer_row, transfers
 from basis_daemon.engine.why import UnknownIdError, why
 from basis_daemon.ports import StoredRecord
+from basis_daemon.web.requests import approval_of, ending_of, reason_of, withdrawal_of
 
-REASON_CHARS_MIN, REASON_CHARS_MAX = 3, 500
 SOCKET_PATH_BYTES_MAX = 107
 """What the kernel takes."""
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
-_WISH_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
-_AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
 _PEER = struct.Struct("3i")
 _UMASK_OWNER_ONLY = 0o177
 
@@ -46,8 +45,9 @@ class Desk:
 
     ``rows`` gives journal rows above a sequence and is called from a thread; ``live`` is what only the process knows;
     ``halt`` and ``rearm`` move the guard's latch and raise a BasisError when it does not move; ``withdraw`` reserves
-    capital or raises one; ``audit`` journals the text of an operator's command before it takes effect; ``begins_at`` is
-    the sequence of the first row that retention has left.
+    capital or raises one, as ``approve`` lets a transfer leave and ``close`` ends one; ``audit`` journals the text of
+    an operator's command before it takes effect; ``begins_at`` is the sequence of the first row that
+    retention has left.
     """
 
     rows: Callable[[int], Iterable[StoredRecord]]
@@ -55,6 +55,8 @@ class Desk:
     halt: Callable[[str], None]
     rearm: Callable[[str], None]
     withdraw: Callable[[Withdrawal], WithdrawalRow]
+    approve: Callable[[Approval, str], ApprovalRow]
+    close: Callable[[str, Ending, str], TransferRow]
     audit: Callable[[str], None]
     begins_at: Callable[[], int] = lambda: 1
 
@@ -106,6 +108,9 @@ class ControlServer:
         app.router.add_post("/halt", self._halt)
         app.router.add_post("/rearm", self._rearm)
         app.router.add_post("/withdraw", self._withdraw)
+        app.router.add_get("/transfers", self._transfers)
+        app.router.add_post("/transfers/approve", self._approve)
+        app.router.add_post("/transfers/close", self._close)
         return app
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -140,7 +145,7 @@ class ControlServer:
         return await self._command(request, "rearm", self._desk.rearm)
 
     async def _withdraw(self, request: web.Request) -> web.Response:
-        wish = await _wish(request)
+        wish = await withdrawal_of(request)
         row: list[WithdrawalRow] = []
 
         def act(_: str) -> None:
@@ -153,6 +158,33 @@ class ControlServer:
         return _json(
             asked | {"command": "withdraw", "strategy": row[0].strategy, "pending_usdt": str(row[0].pending_usdt)}
         )
+
+    async def _transfers(self, request: web.Request) -> web.Response:
+        return await self._show(transfers)
+
+    async def _approve(self, request: web.Request) -> web.Response:
+        wish = await approval_of(request)
+        row: list[ApprovalRow] = []
+
+        def act(why: str) -> None:
+            row.append(self._desk.approve(wish, why))
+
+        asked = {
+            "id": wish.approval_id, "source": wish.source, "target": wish.target, "coin": wish.coin,
+            "up_to": str(wish.up_to), "hours": wish.hours,
+        }  # fmt: skip
+        response = await self._command(request, "approve", act, asked)
+        return _json({"command": "approve"} | approval_row(row[0])) if row else response
+
+    async def _close(self, request: web.Request) -> web.Response:
+        order_id, ending = await ending_of(request)
+        row: list[TransferRow] = []
+
+        def act(why: str) -> None:
+            row.append(self._desk.close(order_id, ending, why))
+
+        response = await self._command(request, "close", act, {"order_id": order_id, "ending": ending.value})
+        return _json({"command": "close", "ending": ending.value} | transfer_row(row[0])) if row else response
 
     async def _show(self, question: Callable[[BookView], Json]) -> web.Response:
         async with self._folding:
@@ -173,7 +205,7 @@ class ControlServer:
         self, request: web.Request, command: str, act: Callable[[str], None], asked: Mapping[str, object] = _NOTHING
     ) -> web.Response:
         """The audit row stands before the effect, also when it is then refused."""
-        reason = await _reason(request)
+        reason = await reason_of(request)
         said = {"command": command, "reason": reason} | dict(asked) | _peer(request)
         self._desk.audit(orjson.dumps(said).decode())
         try:
@@ -218,38 +250,6 @@ def _last(request: web.Request) -> int | None:
     if text is not None and not text.isdecimal():
         raise web.HTTPBadRequest(text=f"last is {text!r}, expected how many rows from the end")
     return int(text) if text else None
-
-
-async def _body(request: web.Request) -> Json:
-    """The JSON object that was sent; empty for anything else. Aiohttp keeps what was read."""
-    try:
-        body = orjson.loads(await request.read() or b"{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-async def _reason(request: web.Request) -> str:
-    reason = (await _body(request)).get("reason")
-    if not isinstance(reason, str) or not REASON_CHARS_MIN <= len(reason.strip()) <= REASON_CHARS_MAX:
-        bounds = f"{REASON_CHARS_MIN} to {REASON_CHARS_MAX} characters that say why; nothing was done"
-        raise web.HTTPBadRequest(text=f"reason is {str(reason)[:40]!r}, expected {bounds}")
-    return reason.strip()
-
-
-async def _wish(request: web.Request) -> Withdrawal:
-    """A withdrawal as asked for; what is malformed is refused before anything is written."""
-    body = await _body(request)
-    wish_id, amount, strategy = body.get("id"), body.get("amount_usdt"), body.get("strategy")
-    if not isinstance(wish_id, str) or not _WISH_ID.fullmatch(wish_id):
-        expected = "4 to 64 letters, digits, dots, dashes that name this wish; nothing was done"
-        raise web.HTTPBadRequest(text=f"id is {str(wish_id)[:80]!r}, expected {expected}")
-    if not isinstance(amount, str) or not _AMOUNT.fullmatch(amount):
-        expected = "a string such as 10000 or 2500.50, in USDT; nothing was done"
-        raise web.HTTPBadRequest(text=f"amount_usdt is {str(amount)[:40]!r}, expected {expected}")
-    if strategy is not None and not isinstance(strategy, str):
-        raise web.HTTPBadRequest(text="strategy is no text, expected a strategy's name or nothing; nothing was done")
-    return Withdrawal(wish_id, Decimal(amount), strategy)
 
 
 def _peer(request: web.Request) -> dict[str, int]:

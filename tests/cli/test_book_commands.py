@@ -14,7 +14,16 @@ from basis_daemon.cli.answers import ExitCode
 from tests.demo.story import BOOK, PLAN, story_on
 from tests.journal.builders import open_journal
 
-EVERY = (("status",), ("positions",), ("orders",), ("trades",), ("pnl",), ("why", BOOK), ("why", PLAN))
+EVERY = (
+    ("status",),
+    ("positions",),
+    ("orders",),
+    ("trades",),
+    ("pnl",),
+    ("why", BOOK),
+    ("why", PLAN),
+    ("transfers", "list"),
+)
 
 
 def run(*words: str) -> Result:

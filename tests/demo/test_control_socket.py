@@ -12,18 +12,28 @@ from pathlib import Path
 import orjson
 import pytest
 
+from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.trade import OrderState
+from basis_daemon.domain.transfer import Route, RouteBook
 from basis_daemon.engine import views
 from basis_daemon.engine.capital import Withdrawal, WithdrawalRefusedError
 from basis_daemon.engine.codec import GuardState, WithdrawalRow
 from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.position_monitor import PositionMonitor
+from basis_daemon.engine.position_update_handler import PositionUpdateHandler
+from basis_daemon.engine.transfer_desk import TransferDesk
 from basis_daemon.ports import RecordKind
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX, ControlServer, Desk
 from tests.demo.story import BOOK, PLAN, Story, told
 
 TILL_USDT = Decimal(50_000)
+ROUTE = Route("binance", "wallet", "USDT", "0x" + "ab" * 20, Decimal(20_000), Decimal(50_000), Decimal(50), Decimal(0))
+WORD: dict[str, object] = {
+    "id": "july-topup", "source": "binance", "target": "wallet", "coin": "usdt", "up_to": "1500", "hours": 4,
+    "reason": "seen by two",
+}  # fmt: skip
 WISH: dict[str, object] = {"id": "july-fees", "amount_usdt": "10000.50", "reason": "fees of July"}
 
 
@@ -33,11 +43,15 @@ class Office:
 
     story: Story
     guard: Guard = field(init=False)
+    transfers: TransferDesk = field(init=False)
     wishes: list[Withdrawal] = field(default_factory=list)
     pruned_through: int = 0
 
     def __post_init__(self) -> None:
-        self.guard = Guard(self.story.recorder, lambda _what, _facts: None)
+        recorder = self.story.recorder
+        self.guard = Guard(recorder, lambda _what, _facts: None)
+        handler = PositionUpdateHandler(recorder, PositionMonitor(), lambda _what, _facts: None)
+        self.transfers = TransferDesk(recorder, handler, SystemClock(), RouteBook("ethereum", (ROUTE,)))
 
     @property
     def desk(self) -> Desk:
@@ -48,6 +62,8 @@ class Office:
             halt=lambda why: self.guard.tighten(GuardState.HALTED, why),
             rearm=self.guard.rearm,
             withdraw=self.withdraw,
+            approve=self.transfers.approve,
+            close=self.transfers.close,
             audit=lambda text: self.story.recorder.note(RecordKind.OPERATOR, text, "operator"),
         )
 
@@ -239,3 +255,45 @@ async def test_where_no_daemon_listens_the_client_says_what_to_do(tmp_path: Path
     async with LocalClient.at_socket(tmp_path / "control.sock") as client:
         with pytest.raises(NotListeningError, match="start one with `basis-daemon run --config FILE`"):
             await client.get("/status")
+
+
+@pytest.mark.feature("T04", part="socket")
+async def test_a_word_for_a_transfer_is_audited_kept_and_shown(client: LocalClient, office: Office) -> None:
+    assert await client.get("/transfers") == {"transfers": [], "approvals": []}
+    said = await client.post("/transfers/approve", WORD)
+    assert (said["command"], said["up_to"], said["why"]) == ("approve", "1500", "operator: seen by two")
+    (shown,) = (await client.get("/transfers"))["approvals"]
+    assert shown == {key: said[key] for key in said if key != "command"} | {"spent_on": None}
+    (audit,) = office.audited
+    assert (audit["command"], audit["coin"], audit["up_to"]) == ("approve", "USDT", "1500")
+    with pytest.raises(ControlRefusedError, match="expected one of the address book: binance wallet USDT"):
+        await client.post("/transfers/approve", WORD | {"id": "other", "target": "okx"})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"up_to": 1500}, "up_to is '1500'"),
+        ({"up_to": "1e3"}, "up_to is '1e3'"),
+        ({"hours": "4"}, "hours is '4'"),
+        ({"hours": True}, "hours is 'True'"),
+        ({"source": "a b"}, "source is 'a b'"),
+        ({"id": "x"}, "id is 'x'"),
+        ({"reason": ""}, "that say why; nothing was done"),
+    ],
+)
+async def test_a_malformed_word_does_nothing(
+    wrong: dict[str, object], said: str, client: LocalClient, office: Office
+) -> None:
+    with pytest.raises(ControlRefusedError, match=said):
+        await client.post("/transfers/approve", WORD | wrong)
+    assert office.audited == []
+
+
+async def test_closing_a_transfer_that_is_not_known_is_audited_and_refused(client: LocalClient, office: Office) -> None:
+    body = {"order_id": "f" * 32, "ending": "lost", "reason": "ticket 4711"}
+    with pytest.raises(ControlRefusedError, match="none is"):
+        await client.post("/transfers/close", body)
+    assert [row["command"] for row in office.audited] == ["close"]
+    with pytest.raises(ControlRefusedError, match="expected one of arrived, returned, lost"):
+        await client.post("/transfers/close", body | {"ending": "gone"})

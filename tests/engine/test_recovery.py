@@ -16,7 +16,7 @@ from basis_daemon.domain.ledger import Cause, Entry
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.domain.transfer import TransferRow, TransferStep
+from basis_daemon.domain.transfer import ApprovalRow, TransferRow, TransferStep
 from basis_daemon.engine.codec import (
     DecisionRow,
     ForeignOrderRow,
@@ -51,6 +51,7 @@ ACTIONS = (
     "guard",
     "withdraw",
     "transfer",
+    "approve",
     "flow_out",
     "memory",
     "decision",
@@ -92,6 +93,8 @@ def visible(state: BookState) -> dict[str, Any]:
         "valuation": state.last_valuations,
         "withdrawals": state.withdrawals,
         "transfers": state.transfers,
+        "approvals": state.approvals,
+        "brackets": state.brackets,
     }
 
 
@@ -116,6 +119,10 @@ def _begin_to_leave(rig: Rig, number: int, action: str) -> None:
         recorder.record(WithdrawalRow(f"wish-{number}", "s", D(300), D(300), (CASH,)), "operator")
         return
     name, at = f"{number:032x}", START + timedelta(days=number)
+    if action == "approve":
+        word = ApprovalRow(name, "binance", "wallet", "USDT", D(5), at, at + timedelta(hours=4), "seen by two")
+        recorder.record(word, "operator")
+        return
     row = TransferRow(name, "binance", "wallet", "USDT", "ethereum", "0x1", D(5), D(0), D(9), D(0), at)
     recorder.record(row, name)
     recorder.record(replace(row, step=TransferStep.DONE if number % 2 else TransferStep.UNKNOWN), name)
@@ -135,7 +142,7 @@ def _write(rig: Rig, number: int, action: str) -> None:
             recorder.record(
                 ForeignOrderRow("binance", f"theirs-{number % 3}", "external", is_open=number % 2 == 1), "s"
             )
-        case "withdraw" | "transfer":
+        case "withdraw" | "transfer" | "approve":
             _begin_to_leave(rig, number, action)
         case "memory":
             recorder.record(MemoryRow("s", f'{{"seen": {number}}}'), "s")

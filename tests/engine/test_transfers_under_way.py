@@ -18,7 +18,7 @@ from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import PositionBook
 from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
-from basis_daemon.domain.transfer import KEPT, NEXT, Route, RouteBook, TransferRow, TransferStep
+from basis_daemon.domain.transfer import KEPT, NEXT, ApprovalRow, Route, RouteBook, TransferRow, TransferStep
 from basis_daemon.engine.follower import Follower
 from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.engine.state import BookState, recover
@@ -153,18 +153,22 @@ def test_no_step_is_ever_taken_back_and_an_end_is_an_end(steps: list[TransferSte
 
 @given(st.lists(st.decimals("1", "500", places=2), min_size=1, max_size=12))
 def test_what_was_let_out_within_a_day_is_never_more_than_the_book_allows(amounts: list[Decimal]) -> None:
-    book = RouteBook("ethereum", (Route(WALLET, "wallet", "USDT", "0x1", D(300), D(700), D(20)),))
+    book = RouteBook("ethereum", (Route(WALLET, "wallet", "USDT", "0x1", D(300), D(700), D(20), D(100)),))
+    word = ApprovalRow("july", WALLET, "wallet", "USDT", D(200), START, START + timedelta(hours=24), "seen by two")
     rows: list[TransferRow] = []
     for number, amount in enumerate(amounts):
         now = START + timedelta(hours=3 * number)
         order = transfer_order(CASH, "wallet", str(amount), network="ethereum")
         try:
-            _, sent = book.admitted(order, rows, now)
+            admission = book.admitted(order, rows, [word], now)
         except OrderRejectedError:
             continue
-        rows.append(row(TransferStep.DONE, order_id=order.order_id, amount=sent, at=now))
+        sent, approval = admission.amount, admission.approval
+        rows.append(row(TransferStep.DONE, order_id=order.order_id, amount=sent, at=now, approval=approval))
         assert sent <= (300 if len(rows) > 1 else 20)
         assert sum(one.amount for one in rows if one.at > now - timedelta(days=1)) <= 700
+        assert sent <= (200 if approval else 100), "more than 100 only on a word, and no more than it says"
+        assert sum(one.approval == "july" for one in rows) <= 1, "a word is spent once"
 
 
 @pytest.mark.feature("T03", part="exposure")

@@ -15,7 +15,7 @@ from basis_daemon.strategies.parameters import BasisParameters
 from tests.settings.files import edited, fault, faults, load
 
 ADDRESS = '"0x' + "ab" * 20 + '"'
-BOUNDS = "{once_max: 50, day_max: 100, first_max: 5}"
+BOUNDS = "{once_max: 50, day_max: 100, first_max: 5, approve_above: 50}"
 CROSSING = f"""\
 chain: {{enabled: true, recipients: {{}}}}
 sandbox: {{ready_file: runs/ready.json, chain_ready_file: runs/chain.json}}

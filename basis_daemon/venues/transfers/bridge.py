@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from basis_daemon.domain.order import OrderOperation
-from basis_daemon.domain.transfer import RouteBook
+from basis_daemon.domain.transfer import WALLET, RouteBook
 from basis_daemon.ports import ExecutionInterface, TradeSink
-from basis_daemon.venues.transfers.crossing import WALLET, Surroundings, Terms
+from basis_daemon.venues.transfers.crossing import Surroundings, Terms
 from basis_daemon.venues.transfers.deposit import DepositInterface
 from basis_daemon.venues.transfers.ends import ChainEnd, ExchangeEnd, TransferLog
 from basis_daemon.venues.transfers.interface import TransferExecutionInterface
@@ -28,7 +28,8 @@ class Bridge:
         terms: Terms,
         around: Surroundings,
     ) -> None:
-        self._book, self._chain, self._exchanges = book, chain, exchanges
+        self.book = book
+        self._chain, self._exchanges = chain, exchanges
         self._terms, self._around = terms, around
 
     def joined(self, routes: Iterable[tuple[str, ExecutionInterface]], on_trade: TradeSink) -> Routes:
@@ -38,7 +39,7 @@ class Bridge:
     def _joined(self, account: str, interface: ExecutionInterface, on_trade: TradeSink) -> ExecutionInterface:
         if interface.operations != _TRANSFERS:
             return interface
-        given = self._book, self._terms, self._around, on_trade
+        given = self.book, self._terms, self._around, on_trade
         if account == WALLET:
             deposits = {
                 name: DepositInterface(end, self._chain, interface, *given) for name, end in self._exchanges.items()

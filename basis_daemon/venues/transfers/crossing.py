@@ -12,13 +12,12 @@ from basis_daemon.domain.errors import ErrorClass, OrderRejectedError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus
-from basis_daemon.domain.transfer import NEXT, Route, RouteBook, TransferRow, TransferStep
+from basis_daemon.domain.transfer import NEXT, UNAPPROVED, WALLET, Admission, RouteBook, TransferRow, TransferStep
 from basis_daemon.ports import Clock, Probe, TradeSink
 from basis_daemon.venues.transfers.ends import ChainEnd, ExchangeEnd, TransferLog
 
 Note = Callable[[str, Mapping[str, object]], None]
 """(what happened, the facts); a name that ends in ``_alarm`` is one."""
-WALLET = "wallet"
 ZERO = Decimal(0)
 
 
@@ -68,17 +67,24 @@ class Crossing:
         """Transfers only."""
         return frozenset({OrderOperation.TRANSFER})
 
-    def _admitted(self, order: Order) -> tuple[Route, Decimal]:
-        return self._routes.admitted(order, self._log.rows(), self._clock.wall())
+    def _admitted(self, order: Order) -> Admission:
+        try:
+            return self._routes.admitted(order, self._log.rows(), self._log.approvals(), self._clock.wall())
+        except OrderRejectedError as refusal:
+            if refusal.code == UNAPPROVED:
+                self._note("transfer_unapproved_alarm", {"order_id": order.order_id, "why": str(refusal)})
+            raise
 
-    async def _submitting(self, order: Order, route: Route, amount: Decimal, held: tuple[Decimal, Decimal]) -> None:
+    async def _submitting(self, order: Order, held: tuple[Decimal, Decimal]) -> TransferRow:
         """The step before anything leaves; raises OrderRejectedError when another one came first meanwhile."""
-        self._admitted(order)
+        admission = self._admitted(order)
+        route = admission.route
         row = TransferRow(
-            order.order_id, route.source, route.target, route.coin, self._routes.network, route.address, amount, ZERO,
-            *held, self._clock.wall(),
+            order.order_id, route.source, route.target, route.coin, self._routes.network, route.address,
+            admission.amount, ZERO, *held, self._clock.wall(), approval=admission.approval,
         )  # fmt: skip
         await self._log.keep(row)
+        return row
 
     async def _step(self, order_id: str, step: TransferStep, **facts: Any) -> TransferRow:  # noqa: ANN401 - fields of a row
         """The row with these facts, on disk, at this step where it may follow: a late reading takes none back."""

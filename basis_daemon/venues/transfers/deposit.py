@@ -16,9 +16,9 @@ from basis_daemon.domain.errors import (
 )
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import DEAD, OrderState, Trade
-from basis_daemon.domain.transfer import RouteBook, TransferRow, TransferStep
+from basis_daemon.domain.transfer import WALLET, RouteBook, TransferRow, TransferStep
 from basis_daemon.ports import Evidence, ExecutionInterface, Finding, KillPoint, TradeSink
-from basis_daemon.venues.transfers.crossing import WALLET, Crossing, Surroundings, Terms
+from basis_daemon.venues.transfers.crossing import Crossing, Surroundings, Terms
 from basis_daemon.venues.transfers.ends import ChainEnd, Deposit, ExchangeEnd
 
 
@@ -83,7 +83,7 @@ class DepositInterface(Crossing):
 
     async def _submitted(self, order: Order) -> TransferRow:
         """Everything that must be so before money leaves; raises OrderRejectedError, VenueUnreachableError."""
-        route, amount = self._admitted(order)
+        route = self._admitted(order).route
         way = await self._exchange.way(route.coin)
         if not way.deposits:
             self._refuse(order, f"deposits of {route.coin} are closed at {route.target}, expected open", "way")
@@ -93,9 +93,9 @@ class DepositInterface(Crossing):
             self._note("transfer_address_alarm", facts)
             self._refuse(order, f"{route.target} names {address}, expected {route.address} of the book", "address")
         held = await self._chain.balance(route.coin), await self._exchange.balance(route.coin)
-        await self._submitting(order, route, amount, held)
+        row = await self._submitting(order, held)
         self._probe(KillPoint.TRANSFER_SUBMITTING)
-        return self._known(order.order_id)
+        return row
 
     async def _sent(self, row: TransferRow, trade: Trade) -> Trade:
         """The chain's trade, its transaction noted; the end of the transfer when it did nothing."""
@@ -119,6 +119,8 @@ class DepositInterface(Crossing):
             return left
         found = [one for one in await self._exchange.deposits(row.coin, row.tx_id) if _is_of(row, one)]
         credited = next((one for one in found if one.is_credited), None)
+        if not self._known(order.order_id).is_open:  # a person has closed it meanwhile
+            return left
         if credited is None:
             return left.model_copy(update={"order_state": await self._waits(row)})
         self._probe(KillPoint.TRANSFER_ARRIVED)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.transfer import TransferRow
+from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,10 @@ class TransferLog(Protocol):
 
     def rows(self) -> Sequence[TransferRow]:
         """Every transfer that is remembered."""
+        ...
+
+    def approvals(self) -> Sequence[ApprovalRow]:
+        """Every word of a person that is remembered, spent or not."""
         ...
 
     def row(self, order_id: str) -> TransferRow | None:

@@ -42,13 +42,14 @@ class WithdrawalInterface(Crossing):
         """As the port says; returns while the money is on its way, which ``find_order`` then follows."""
         if self._log.row(order.order_id) is not None:
             raise InvalidOrderError(f"transfer {order.order_id}: was sent before, expected a new id")
-        route, amount = self._admitted(order)
-        check_way(order, await self._exchange.way(route.coin), amount)
+        admission = self._admitted(order)
+        route = admission.route
+        check_way(order, await self._exchange.way(route.coin), admission.amount)
         held = await self._exchange.balance(route.coin), await self._chain.balance(route.coin)
-        await self._submitting(order, route, amount, held)
+        row = await self._submitting(order, held)
         self._probe(KillPoint.TRANSFER_SUBMITTING)
         try:
-            number = await self._exchange.withdraw(order.order_id, route.coin, amount, route.address)
+            number = await self._exchange.withdraw(order.order_id, route.coin, row.amount, route.address)
         except (OrderRejectedError, VenueUnreachableError) as refusal:
             await self._step(order.order_id, TransferStep.FAILED, why=str(refusal))
             raise
@@ -119,12 +120,15 @@ class WithdrawalInterface(Crossing):
             row.order_id, step, venue_id=found.number, tx_id=found.tx_id, fee=found.fee, amount=found.gross
         )
         left = self._left(order, row, found)
+        if not row.is_open:  # a person has closed it meanwhile
+            return left
         self._on_trade(left)
         self._probe(KillPoint.TRANSFER_LEFT)
         if found.progress is Progress.RETURNED:
             return await self._given_back(order, row, left)
         arrival = await self._chain.arrival(row.coin, found.tx_id, found.amount) if found.tx_id else None
-        if arrival is not None and arrival.confirmations >= self._terms.confirmations:
+        is_here = arrival is not None and arrival.confirmations >= self._terms.confirmations
+        if arrival is not None and is_here and self._known(order.order_id).is_open:
             self._probe(KillPoint.TRANSFER_ARRIVED)
             trade = self._arrived(order, row, f"{self.account}:arrival:{found.tx_id}", arrival.amount, arrival.time)
             self._on_trade(trade)

@@ -141,7 +141,12 @@ class Ground:
 
     def routes(self, **bounds: Decimal) -> RouteBook:
         """Both ways for both coins."""
-        most = {"once_max": D(20_000), "day_max": D(30_000), "first_max": D(20_000)} | bounds
+        most = {
+            "once_max": D(20_000),
+            "day_max": D(30_000),
+            "first_max": D(20_000),
+            "approve_above": D(20_000),
+        } | bounds
         found = []
         for coin in ("USDT", "ETH"):
             found.append(Route("binance", "wallet", coin, self.wallet_address, **most))
@@ -190,7 +195,7 @@ class Life:
 
     def __init__(self, ground: Ground, routes: RouteBook | None = None, terms: Terms = TERMS) -> None:
         self._ground, self.clock, self.journal = ground, ground.clock, ground.journal
-        self._routes, self._terms = routes or ground.routes(), terms
+        self.routes, self._terms = routes or ground.routes(), terms
         self._tree = TaskTree("life")
         self.killer, self.notes = Death(), Notes()
         self.alarms: list[tuple[str, Mapping[str, str]]] = []
@@ -213,7 +218,7 @@ class Life:
         mine = WalletEnd(self.chain.rpc, self.chain.book, ground.wallet_address)
         custody = self.venue.custody(partial(is_own_deposit, self.log, "binance"))
         around = Surroundings(self.log, clock, self.notes, self.killer)
-        bridge = Bridge(self._routes, mine, {"binance": custody}, self._terms, around)
+        bridge = Bridge(self.routes, mine, {"binance": custody}, self._terms, around)
         routes: list[tuple[str, ExecutionInterface]] = [("binance", self.venue.transfers(self.hear))]
         routes += [(one.account, one) for one in self.wallet.interfaces(self.hear)]
         guard = Guard(self.recorder, self.alarm)
