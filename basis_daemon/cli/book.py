@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -13,12 +14,14 @@ from urllib.parse import quote
 import typer
 from rich.text import Text
 
-from basis_daemon.cli import tables
+from basis_daemon.cli import tables, tables_of_profit
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer
 from basis_daemon.cli.health import judge
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine import views
+from basis_daemon.engine.attribution import Asked, By
 from basis_daemon.engine.book_view import BookView
+from basis_daemon.engine.profit import pnl as pnl_of
 from basis_daemon.engine.why import why as why_of
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.settings import load_settings
@@ -150,17 +153,49 @@ def trades(
     answer(found, as_json=as_json, shown=tables.trades(found))
 
 
-@app.command()
+@app.command(
+    epilog="`basis-daemon pnl -c config/live.yaml --by day --from 2024-03-01 --to 2024-03-31` one line a day; "
+    "`--by strategy` one line each; `--json` all digits, every source, every valuation."
+)
 def pnl(
     *,
     journal: JournalOption = None,
     socket: SocketOption = None,
     config: ConfigFile = None,
+    start: Annotated[str | None, typer.Option("--from", help="First day or instant, UTC; else the beginning.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Last day, or the last instant, UTC; else the end.")] = None,
+    by: Annotated[By | None, typer.Option("--by", help="One line for each of these.")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="Only this one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The change of equity by cause; the causes sum to it, and what they do not explain is shown."""
-    found = source(journal, socket, config).ask("/pnl", views.pnl)
-    answer(found, as_json=as_json, shown=tables.pnl(found))
+    """What the book earned, by source, and the price of a share; the sources sum to the change of equity.
+
+    Sources: funding, basis, staking, lending, borrow, rewards, price, fees, slippage, gas, flash_fee, transfer,
+    rounding, liquidation, correction, flows (deposits and withdrawals) and unexplained, which must be 0. Each is what
+    the venues' own balances and marks changed by between two valuations. A share price and the return are those of a
+    book that nobody paid into or out of. An interval between valuations counts where it ends.
+    """
+    asked = Asked(*_span(start, end), by, strategy)
+    query = {"from": asked.start, "to": asked.end, "by": by, "strategy": strategy}
+    words = {
+        name: said.isoformat() if isinstance(said, datetime) else str(said)
+        for name, said in query.items()
+        if said is not None
+    }
+    found = source(journal, socket, config).ask("/pnl", lambda view: pnl_of(view, asked), **words)
+    answer(found, as_json=as_json, shown=tables_of_profit.pnl(found))
+
+
+def _span(start: str | None, end: str | None) -> tuple[datetime | None, datetime | None]:
+    """Dates and instants as aware ones. Raises ConfigError naming the option."""
+    if start is None and end is None:
+        return None, None
+    from basis_daemon.simulation.windows import read_instant  # noqa: PLC0415 - a replay's machinery, for who names dates
+
+    return (
+        None if start is None else read_instant("--from", start),
+        None if end is None else read_instant("--to", end, is_end=True),
+    )
 
 
 @app.command(epilog="`basis-daemon why btc_basis -c config/live.yaml` explains why it does not trade now.")

@@ -188,39 +188,6 @@ def _shown(count: int, total: int) -> Text:
     return Text(f"\n{count} of {total}", style=SOFT)
 
 
-def pnl(found: Json) -> RenderableType:
-    """Causes, largest first, and their sum."""
-    if found["equity_start"] is None:
-        return Text("no valuation yet: the first one comes once every venue agrees with the book")
-    causes = sorted(found["by_cause"].items(), key=lambda item: -abs(Decimal(item[1])))
-    cells = [(cause, _signed(amount)) for cause, amount in causes if Decimal(amount) or cause == "unexplained"]
-    cells += [("change", _signed(found["change"])), ("not in any cause", _signed(found["residual"]))]
-    head = facts([
-        ("from", clock(found["from"])), ("to", clock(found["to"])),
-        ("equity", f"{money(found['equity_start'])} to {money(found['equity_end'])} {found['numeraire']}"),
-        ("return", ratio(found["return"], 3)),
-        ("largest drawdown", ratio(found["drawdown_max"], 3)),
-    ])  # fmt: skip
-    each = [
-        (name, money(part["equity_start"]), money(part["equity_end"]), _signed(part["change"]),
-         ratio(part["return"], 3), ratio(part["drawdown_max"], 3), part["by_cause"].get("unexplained", "0"))
-        for name, part in found["strategies"].items()
-    ]  # fmt: skip
-    columns = ("strategy", "equity at start", "at end", "change", "return", "drawdown", "unexplained")
-    return Group(
-        head,
-        Text(),
-        grid(("cause", found["numeraire"]), cells, right=(1,)),
-        Text(),
-        grid(columns, each, right=range(1, 7)),
-    )
-
-
-def _signed(amount: str) -> Text:
-    value = Decimal(amount)
-    return Text(f"{value:+,.4f}" if value else "0", style=GOOD if value > 0 else "red" if value < 0 else SOFT)
-
-
 def why(found: Json) -> RenderableType:
     """The thing asked for, then the decision behind it."""
     parts: list[RenderableType] = []

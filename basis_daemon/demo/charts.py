@@ -25,11 +25,12 @@ from basis_daemon.demo.panels import (
 from basis_daemon.demo.tape import HUNDRED, Sample, Tape
 from basis_daemon.demo.units import axis_format, digits_of, hover, least_shown, unit_of
 from basis_daemon.domain.margin import Ladder
+from basis_daemon.domain.pnl import by_source
 from basis_daemon.engine.book_view import ZERO, BookView, Json, plain
 from basis_daemon.engine.views import totals_by_cause, trade_row
 
 CAUSE_COLOURS = {
-    "funding": GREEN, "fees": RED, "basis": VIOLET, "delta": AMBER, "trading": SLATE, "total": BLUE,
+    "funding": GREEN, "fees": RED, "basis": VIOLET, "price": AMBER, "slippage": SLATE, "total": BLUE,
     "liquidation": RED, "flows": SLATE, "lending": GREEN, "borrow": RED, "staking": VIOLET, "gas": RED,
 }  # fmt: skip
 ROOM_OF_MARKERS = Decimal("0.03")
@@ -255,8 +256,8 @@ def legend(view: BookView) -> str:
 
 def causes_panel(stack: Stack, view: BookView) -> None:
     """Profit and loss by cause, cumulative, in a panel of its own."""
-    rows = _rows(view)
-    times = [datetime.fromisoformat(row["time"]) for row in rows]
+    times = [datetime.fromisoformat(row["time"]) for row in _rows(view)]
+    rows = [by_source({name: Decimal(a) for name, a in row["components"].items()}) for row in _rows(view)]
     unit = unit_of(view)
     stack.panel(tickformat=axis_format(unit))
     stack.level(ZERO, SLATE, "")
@@ -264,7 +265,7 @@ def causes_panel(stack: Stack, view: BookView) -> None:
     for cause in shown_causes(view):
         amounts, so_far = [], ZERO
         for number, row in enumerate(rows):
-            so_far += Decimal(row["components"].get(cause, 0)) if number else ZERO
+            so_far += row[cause] if number else ZERO
             amounts.append(so_far)
         total = [one + other for one, other in zip(total, amounts, strict=True)]
         stack.line(times, amounts, _colour(cause), f"%{{x|%e %b %H:%M}}<br>{cause} {hover(unit)}", width=1.5)

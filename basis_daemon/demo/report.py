@@ -19,7 +19,8 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json
 from basis_daemon.engine.judgement import Outcome
-from basis_daemon.engine.views import pnl, status
+from basis_daemon.engine.profit import pnl
+from basis_daemon.engine.views import status
 from basis_daemon.ports import StoredRecord
 
 Tile = tuple[str, str, str]

@@ -15,6 +15,7 @@ from typing import Any
 
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
+from basis_daemon.domain.pnl import slippage_of
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Fee, Origin, Trade
 
@@ -29,6 +30,7 @@ class Cause(StrEnum):
     """Why a posting exists; also the nominal account on its other side."""
 
     TRADE = "trade"
+    SLIPPAGE = "slippage"
     REALISED = "realised"
     FEE = "fee"
     FUNDING = "funding"
@@ -116,16 +118,19 @@ def opening_id(account: str) -> str:
     return f"opening:{account}"
 
 
-def entry_of_trade(trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument | None) -> Entry:
+def entry_of_trade(
+    trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument | None, arrival: Decimal | None = None
+) -> Entry:
     """Postings of one fill, transfer step or transaction.
 
     ``held`` and ``open_notional`` are the position before the trade (perp fills only). What the venue's deltas say is
-    booked to the digit; the difference between its realised P&L and ours is a ``rounding`` posting.
+    booked to the digit; the difference between its realised P&L and ours is a ``rounding`` posting. ``arrival`` is the
+    mid that the order was made at: what the fill lost against it is ``slippage``, set apart from what was traded.
     """
     if trade.instrument.kind is Kind.PERP and instrument is not None and trade.qty_base:
-        postings = _perp_postings(trade, held, open_notional, instrument)
+        postings = _perp_postings(trade, held, open_notional, instrument, arrival)
     else:
-        postings = _plain_postings(trade)
+        postings = _plain_postings(trade, instrument, arrival)
     return Entry(trade.trade_id, trade.venue_time, postings)
 
 
@@ -133,10 +138,14 @@ _FOR_NOTHING = {Origin.REWARD: Cause.REWARD, Origin.PAYOUT: Cause.EXTERNAL, Orig
 """Why money came or went without anything in return."""
 
 
-def _plain_postings(trade: Trade) -> tuple[Posting, ...]:
-    """Deltas as they are, with the fee part split off under its own cause."""
+def _plain_postings(trade: Trade, instrument: Instrument | None, arrival: Decimal | None) -> tuple[Posting, ...]:
+    """Deltas as they are, with the fee part and the slippage split off under their own causes."""
     rest = dict(trade.deltas)
     lines: tuple[Posting, ...] = ()
+    if instrument is not None and (paid_in := instrument.quote_key) in rest:
+        lost = slippage_of(trade, arrival)
+        rest[paid_in] -= lost
+        lines += _pair(paid_in, paid_in.asset, lost, Cause.SLIPPAGE)
     for fee in trade.fees:
         key, why = _charged(trade, fee)
         rest[key] = rest.get(key, Decimal(0)) + fee.quantity
@@ -158,14 +167,18 @@ def _charged(trade: Trade, fee: Fee) -> tuple[PositionKey, Cause]:
     return PositionKey.of(GAS_KEY.venue, Kind.TOKEN, fee.asset), Cause.FLASH_FEE
 
 
-def _perp_postings(trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument) -> tuple[Posting, ...]:
+def _perp_postings(
+    trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument, arrival: Decimal | None
+) -> tuple[Posting, ...]:
+    """A worse price than that of the arrival is a higher cost: slippage stands in the cost, of closing fills too."""
     quantity, price = trade.deltas[trade.instrument], _priced(trade)
     cost, realised = perp_cost_change(held, open_notional, quantity, price)
-    wallet = instrument.quote_key
+    wallet, lost = instrument.quote_key, slippage_of(trade, arrival)
     fees = sum((fee.quantity for fee in trade.fees if fee.asset == instrument.quote), Decimal(0))
     stated = trade.deltas.get(wallet, Decimal(0)) + fees
     lines = _pair(trade.instrument, f"perp:{trade.instrument.symbol}", quantity, Cause.TRADE)
-    lines += _pair(trade.instrument, f"cost:{instrument.quote}", cost, Cause.TRADE)
+    lines += _pair(trade.instrument, f"cost:{instrument.quote}", cost + lost, Cause.TRADE)
+    lines += _pair(trade.instrument, f"cost:{instrument.quote}", -lost, Cause.SLIPPAGE)
     lines += _pair(wallet, instrument.quote, realised, Cause.REALISED)
     lines += _pair(wallet, instrument.quote, stated - realised, Cause.ROUNDING)
     for fee in trade.fees:

@@ -1,4 +1,4 @@
-"""Components of profit and loss, one function each (strategies.md section 4).
+"""Components of profit and loss, one function each (strategies.md section 4), and the sources that people read.
 
 Opening quantities earn the price moves, accruals count at the closing price; then the components add up exactly.
 ``valuation.attribute`` applies this to a whole book between two instants. USDT unless a function says otherwise.
@@ -6,11 +6,31 @@ Opening quantities earn the price moves, accruals count at the closing price; th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from basis_daemon.domain.trade import Trade
 
 ZERO, ONE = Decimal(0), Decimal(1)
+
+SOURCES = (
+    "funding", "basis", "staking", "lending", "borrow", "rewards", "price", "fees", "slippage", "gas", "flash_fee",
+    "transfer", "rounding", "liquidation", "correction", "flows", "unexplained",
+)  # fmt: skip
+"""Where a change of equity comes from, each signed: negative is paid. ``flows`` came from outside and earn nothing."""
+
+_SOURCE_OF = {"delta": "price", "trading": "price", "transfer_fee": "transfer"}
+
+
+def by_source(components: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """A valuation's components as sources, with the same sum; every source stands there.
+
+    ``price`` is opening exposure times its move, and what the interval's own trades made from their arrival to its end.
+    """
+    found = dict.fromkeys(SOURCES, ZERO)
+    for name, amount in components.items():
+        found[_SOURCE_OF.get(name, name)] += amount
+    return found
 
 
 def slippage_of(trade: Trade, arrival: Decimal | None) -> Decimal:

@@ -18,6 +18,7 @@ ZERO, ONE = Decimal(0), Decimal(1)
 COMPONENTS: Mapping[Cause, str] = {
     Cause.TRADE: "trading",
     Cause.REALISED: "trading",
+    Cause.SLIPPAGE: "slippage",
     Cause.FEE: "fees",
     Cause.FUNDING: "funding",
     Cause.ROUNDING: "rounding",

@@ -142,7 +142,8 @@ class BookState:
         instrument = self.instruments.get(trade.instrument)
         quote = instrument.quote if instrument else ""
         held, cost = self.ledger.holding(trade.instrument), self.ledger.open_notional(trade.instrument, quote)
-        return entry_of_trade(trade, held, cost, instrument)
+        life = self.orders.get(trade.order_id)
+        return entry_of_trade(trade, held, cost, instrument, life.order.ref_price if life else None)
 
     def book(self, row: TradeRow) -> bool:
         """Book one trade; False when its money was booked before. The order behind it follows, never backwards."""

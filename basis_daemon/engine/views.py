@@ -1,4 +1,4 @@
-"""What an operator asks a book: status, positions, orders, trades, profit and loss. Pure functions of a `BookView`."""
+"""What an operator asks a book: status, positions, orders, trades. Pure functions of a `BookView`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.trade import Trade
-from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, Seen, numeraire_of, plain, underlying
+from basis_daemon.engine.attribution import courses_of, summed
+from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, Seen, plain, underlying
 from basis_daemon.engine.codec import TradeRow
 from basis_daemon.engine.order_life import OrderLife
 
@@ -241,35 +242,6 @@ def _whose(trade: Trade) -> str:
     return f"{trade.origin}: the venue reduced the position" if trade.is_forced else "an order of another hand"
 
 
-def pnl(view: BookView) -> Json:
-    """Change of equity by cause, in all and by strategy, and per valuation; ``residual`` is what no cause explains."""
-    rows = [valued.row for valued in view.history.valuations]
-    if not rows:
-        return {"from": None, "to": None, "equity_start": None, "equity_end": None, "by_cause": {}, "strategies": {},
-                "valuations": []}  # fmt: skip
-    return _change(rows) | {
-        "strategies": {name: _change(own) for name, own in by_strategy(rows).items()},
-        "valuations": [{name: row[name] for name in ("time", "strategy", "equity_usdt", "components")} for row in rows],
-    }
-
-
-def _change(rows: list[Json]) -> Json:
-    """From the first valuation of each strategy to its last."""
-    by_cause, (start, end) = totals_by_cause(rows), equity_between(rows)
-    return {
-        "from": min(row["time"] for row in rows),
-        "to": max(row["time"] for row in rows),
-        "numeraire": numeraire_of(rows),
-        "equity_start": plain(start),
-        "equity_end": plain(end),
-        "change": plain(end - start),
-        "by_cause": {cause: plain(amount) for cause, amount in by_cause.items()},
-        "residual": plain(end - start - sum(by_cause.values(), ZERO)),
-        "return": plain(((end - start) / start).quantize(GRAIN)) if start else None,
-        "drawdown_max": plain(_drawdown_max(rows)),
-    }
-
-
 def by_strategy(rows: Iterable[Json]) -> dict[str, list[Json]]:
     """Valuations of each strategy, oldest first."""
     found: dict[str, list[Json]] = {}
@@ -286,15 +258,5 @@ def equity_between(rows: Iterable[Json]) -> tuple[Decimal, Decimal]:
 
 
 def totals_by_cause(rows: Iterable[Json]) -> dict[str, Decimal]:
-    """Components summed over all intervals; those of a strategy's first valuation lead up to it and are left out."""
-    found: dict[str, Decimal] = {}
-    for own in by_strategy(rows).values():
-        for row in own[1:]:
-            for cause, amount in row["components"].items():
-                found[cause] = found.get(cause, ZERO) + Decimal(amount)
-    return found
-
-
-def _drawdown_max(rows: Iterable[Json]) -> Decimal:
-    falls = [Decimal(_drawdown(row) or 0) for row in rows]
-    return max(falls, default=ZERO)
+    """Sources of all intervals added; what a strategy's first valuation says leads up to it and is left out."""
+    return summed(step for course in courses_of(rows).values() for step in course.intervals)

@@ -22,14 +22,16 @@ from aiohttp import web
 from basis_daemon.domain.errors import BasisError, ConfigError
 from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 from basis_daemon.engine import views
+from basis_daemon.engine.attribution import NothingValuedError
 from basis_daemon.engine.book_view import BookView, Json
 from basis_daemon.engine.capital import Withdrawal
 from basis_daemon.engine.codec import WithdrawalRow
+from basis_daemon.engine.profit import pnl
 from basis_daemon.engine.transfer_desk import Approval, Ending
 from basis_daemon.engine.transfer_view import approval_row, transfer_row, transfers
 from basis_daemon.engine.why import UnknownIdError, why
 from basis_daemon.ports import StoredRecord
-from basis_daemon.web.requests import approval_of, ending_of, reason_of, withdrawal_of
+from basis_daemon.web.requests import approval_of, asked_of, ending_of, reason_of, withdrawal_of
 
 SOCKET_PATH_BYTES_MAX = 107
 """What the kernel takes."""
@@ -132,7 +134,8 @@ class ControlServer:
         return await self._show(lambda view: views.trades(view, last=last))
 
     async def _pnl(self, request: web.Request) -> web.Response:
-        return await self._show(views.pnl)
+        asked = asked_of(request)
+        return await self._show(lambda view: pnl(view, asked))
 
     async def _why(self, request: web.Request) -> web.Response:
         asked = request.match_info["asked"]
@@ -190,7 +193,7 @@ class ControlServer:
         async with self._folding:
             try:
                 return _json(await asyncio.to_thread(self._answer, question))
-            except UnknownIdError as error:
+            except (UnknownIdError, NothingValuedError) as error:
                 return _json({"error": str(error)}, web.HTTPNotFound.status_code)
             except BasisError as error:
                 return _json({"error": str(error)}, web.HTTPInternalServerError.status_code)

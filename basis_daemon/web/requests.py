@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from basis_daemon.engine.attribution import Asked, By
 from basis_daemon.engine.capital import Withdrawal
 from basis_daemon.engine.transfer_desk import Approval, Ending
 
@@ -20,6 +22,25 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ORDER_ID = re.compile(r"[!-~]{1,64}")
 _USDT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
 _COIN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?")
+
+
+def asked_of(request: web.Request) -> Asked:
+    """Which part of the book's life, as a query says it; what is malformed is refused."""
+    query = request.query
+    try:
+        by = By(query["by"]) if "by" in query else None
+        return Asked(_instant(query.get("from")), _instant(query.get("to")), by, query.get("strategy"))
+    except ValueError as error:
+        expected = f"from and to such as 2024-03-01T00:00:00Z, by one of {', '.join(By)}"
+        raise web.HTTPBadRequest(text=f"pnl was asked for with {dict(query)} ({error}), expected {expected}") from error
+
+
+def _instant(text: str | None) -> datetime | None:
+    """Raises ValueError for what is no instant, and for one without its zone."""
+    found = datetime.fromisoformat(text) if text is not None else None
+    if found is not None and found.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return found
 
 
 async def body_of(request: web.Request) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,25 @@ def test_people_see_rounded_figures_and_machines_all_digits(journal: str) -> Non
     assert "100,000.00 to" in run("pnl", "--journal", journal).stdout
     found = json.loads(run("pnl", "--journal", journal, "--json").stdout)
     assert found["by_cause"]["fees"] == "-106.8114"
+
+
+@pytest.mark.feature("P04", part="command")
+def test_profit_and_loss_shows_the_share_price_and_a_line_for_each_period(journal: str) -> None:
+    shown = run("pnl", "--journal", journal, "--by", "hour").stdout
+    assert "share price" in shown
+    document = json.loads(run("pnl", "--journal", journal, "--by", "hour", "--json").stdout)
+    assert [row["period"][11:16] for row in document["periods"]] == ["01:00", "08:00"]
+    share = document["share_price"]
+    assert Decimal(share["end"]) * Decimal(share["shares"]) == Decimal(document["equity_end"])
+    part = json.loads(run("pnl", "--journal", journal, "--to", document["periods"][0]["to"], "--json").stdout)
+    assert part["equity_end"] == document["periods"][1]["equity_start"]
+
+
+def test_a_part_of_the_books_life_that_holds_nothing_is_refused_with_what_there_is(journal: str) -> None:
+    for words in (("--from", "2031-01-01"), ("--strategy", "sol_basis"), ("--to", "yesterday")):
+        result = run("pnl", "--journal", journal, *words, "--json")
+        assert result.exit_code == ExitCode.FAILED_CHECK
+        assert json.loads(result.stdout)["error"]["message"]
 
 
 def test_why_shows_inputs_thresholds_and_the_rules_that_were_not_taken(journal: str) -> None:

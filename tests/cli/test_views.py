@@ -14,6 +14,7 @@ from basis_daemon.domain.position import Break, BreakKind
 from basis_daemon.engine import views
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.engine.codec import BreakRow, PlanRow
+from basis_daemon.engine.profit import pnl
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import recover
 from basis_daemon.engine.why import UnknownIdError, blocking_sentence, why
@@ -64,7 +65,7 @@ def test_status_says_of_each_account_whether_its_switch_is_armed_or_that_its_ven
 async def test_a_view_folded_in_two_pieces_is_the_view_folded_at_once(story: Story) -> None:
     rows = story.journal.read()
     piecewise = BookView().fold(rows[:7]).fold(rows[:12]).fold(rows)
-    for view in (views.status, views.positions, views.orders, views.trades, views.pnl):
+    for view in (views.status, views.positions, views.orders, views.trades, pnl):
         assert view(piecewise) == view(story.view)
 
 
@@ -114,7 +115,7 @@ async def test_trades_carry_fees_deltas_and_the_reason_of_their_order(story: Sto
 
 @pytest.mark.feature("P03", part="view")
 async def test_the_causes_sum_to_the_change_of_equity_and_nothing_is_unexplained(story: Story) -> None:
-    found = views.pnl(story.view)
+    found = pnl(story.view)
     causes = {cause: Decimal(amount) for cause, amount in found["by_cause"].items()}
     assert sum(causes.values()) == Decimal(found["change"])
     assert Decimal(found["equity_end"]) - Decimal(found["equity_start"]) == Decimal(found["change"])
@@ -122,22 +123,23 @@ async def test_the_causes_sum_to_the_change_of_equity_and_nothing_is_unexplained
 
 
 @pytest.mark.feature("P02", part="view")
-async def test_profit_and_loss_is_split_into_funding_fees_basis_and_delta(story: Story) -> None:
-    causes = views.pnl(story.view)["by_cause"]
+async def test_profit_and_loss_is_split_into_funding_fees_basis_and_price(story: Story) -> None:
+    causes = pnl(story.view)["by_cause"]
     assert Decimal(causes["funding"]) == FUNDING
     assert Decimal(causes["fees"]) == D("-0.00118719") * 60_000 - D("35.58")
     assert Decimal(causes["basis"]) == D("-1.186") * (12 - 30)
-    assert Decimal(causes["delta"]) == (D("1.18600281") - D("1.186")) * 1_000
+    move, since_the_fill = (D("1.18600281") - D("1.186")) * 1_000, -D("1.186") * 30
+    assert Decimal(causes["price"]) == move + since_the_fill
 
 
 async def test_every_valuation_keeps_its_own_components(story: Story) -> None:
-    rows = views.pnl(story.view)["valuations"]
+    rows = pnl(story.view)["valuations"]
     assert [row["time"][11:16] for row in rows] == ["00:00", "01:00", "08:00"]
     assert Decimal(rows[2]["components"]["funding"]) == FUNDING
 
 
 async def test_a_book_that_was_never_valued_has_no_profit_and_no_loss() -> None:
-    assert views.pnl(BookView())["equity_start"] is None
+    assert pnl(BookView())["equity_start"] is None
     assert views.status(BookView())["equity_usdt"] is None
 
 
@@ -251,7 +253,7 @@ async def test_a_decision_names_the_configuration_and_the_code_that_took_it(
 
 async def test_views_are_plain_json_without_floats(story: Story) -> None:
     view = story.view
-    for found in (views.status(view), views.positions(view), views.orders(view), views.trades(view), views.pnl(view),
+    for found in (views.status(view), views.positions(view), views.orders(view), views.trades(view), pnl(view),
                   why(view, PLAN)):  # fmt: skip
         assert orjson.loads(orjson.dumps(found)) == found
         assert not any(isinstance(value, float) for value in _values(found))

@@ -17,11 +17,13 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.domain.transfer import Route, RouteBook
 from basis_daemon.engine import views
+from basis_daemon.engine.attribution import Asked, By
 from basis_daemon.engine.capital import Withdrawal, WithdrawalRefusedError
 from basis_daemon.engine.codec import GuardState, WithdrawalRow
 from basis_daemon.engine.guard import Guard
 from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.position_update_handler import PositionUpdateHandler
+from basis_daemon.engine.profit import pnl
 from basis_daemon.engine.transfer_desk import TransferDesk
 from basis_daemon.ports import RecordKind
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
@@ -98,7 +100,11 @@ async def test_every_view_comes_through_the_socket_as_from_the_journal(client: L
     assert await client.get("/orders", last="1") == views.orders(view, last=1)
     assert await client.get("/orders", open="1") == views.orders(view, only_open=True)
     assert await client.get("/trades") == views.trades(view)
-    assert await client.get("/pnl") == views.pnl(view)
+    assert await client.get("/pnl") == pnl(view)
+    assert await client.get("/pnl", by="hour", strategy=BOOK) == pnl(view, Asked(by=By.HOUR, strategy=BOOK))
+    for query, message in (({"by": "moon"}, "by one of hour, day, strategy"), ({"strategy": "x"}, "expected one of")):
+        with pytest.raises(ControlRefusedError, match=message):
+            await client.get("/pnl", **query)
 
 
 async def test_status_adds_what_only_the_process_knows(client: LocalClient, office: Office) -> None:

@@ -22,8 +22,10 @@ from basis_daemon.domain.ledger import (
     perp_cost_change,
 )
 from basis_daemon.domain.pnl import (
+    SOURCES,
     basis_pnl,
     borrow_pnl,
+    by_source,
     delta_pnl,
     delta_pnl_own_asset,
     funding_pnl,
@@ -34,7 +36,7 @@ from basis_daemon.domain.pnl import (
 )
 from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus
 from basis_daemon.domain.valuation import Posted, Valuation, attribute
-from tests.builders import CASH, MARGIN, NOW, PERP, SPOT, D, perp_instrument, signs
+from tests.builders import CASH, MARGIN, NOW, PERP, SPOT, D, perp_instrument, signs, spot_instrument
 
 BNB = PositionKey("binance:spot:BNB")
 BYBIT_PERP = PositionKey("bybit:perp:BTCUSDT")
@@ -107,10 +109,10 @@ def test_a_fill_that_reduces_a_short_by_a_share_realises_that_share_of_its_cost(
 
 
 class Desk:
-    """Books random events through the ledger, like the handler does."""
+    """Books random events through the ledger, like the handler does. ``lost`` is what fills lost to their arrival."""
 
     def __init__(self) -> None:
-        self.ledger, self.count = Ledger(), 0
+        self.ledger, self.count, self.lost = Ledger(), 0, D(0)
         for key, amount in ((CASH, D(10**7)), (MARGIN, D(10**6)), (BNB, D(100))):
             self.flow(key, amount, Cause.OPENING)
         self.flow(PositionKey("bybit:spot:USDT"), D(10**6), Cause.OPENING)
@@ -119,7 +121,9 @@ class Desk:
         self.count += 1
         assert self.ledger.apply(entry_of_cash_flow(CashFlow(f"f{self.count}", key, amount, cause, NOW)))
 
-    def trade(self, key: PositionKey, quantity: Decimal, price: Decimal, fee: Fee, rounded: Decimal) -> Entry:
+    def trade(
+        self, key: PositionKey, quantity: Decimal, price: Decimal, arrival: Decimal, fee: Fee, rounded: Decimal
+    ) -> Entry:
         self.count += 1
         held, cost = self.ledger.holding(key), self.ledger.open_notional(key, "USDT")
         coin = PositionKey.of(key.venue, Kind.SPOT, "USDT")
@@ -135,7 +139,8 @@ class Desk:
             order_state=OrderState.FILLED, price=price, qty_base=abs(quantity), fees=(fee,), venue_time=NOW,
             recv_time=NOW, deltas=deltas,
         )  # fmt: skip
-        entry = entry_of_trade(fill, held, cost, PERPS.get(key))
+        self.lost += quantity * (arrival - price)
+        entry = entry_of_trade(fill, held, cost, PERPS.get(key, spot_instrument()), arrival)
         assert self.ledger.apply(entry)
         return entry
 
@@ -155,7 +160,8 @@ fees = st.builds(
 )
 step = st.one_of(
     st.tuples(
-        st.just("trade"), st.sampled_from([SPOT, PERP, BYBIT_PERP]), quantities, st.booleans(), prices, fees, cents
+        st.just("trade"), st.sampled_from([SPOT, PERP, BYBIT_PERP]), quantities, st.booleans(), prices, prices, fees,
+        cents,
     ),
     st.tuples(
         st.just("flow"), st.sampled_from([CASH, MARGIN]), cents,
@@ -177,12 +183,13 @@ def play(desk: Desk, steps: list[tuple[object, ...]]) -> list[Entry]:
                 Decimal() as q,
                 is_buy,
                 Decimal() as price,
+                Decimal() as arrival,
                 Fee() as fee,
                 Decimal() as r,
             ):
                 is_odd = key.kind is Kind.PERP and fee.asset == "BTC"
                 paid = Fee(asset="USDT", quantity=fee.quantity) if is_odd else fee
-                entries.append(desk.trade(key, q if is_buy else -q, price, paid, r))
+                entries.append(desk.trade(key, q if is_buy else -q, price, arrival, paid, r))
             case ("flow", PositionKey() as key, Decimal() as amount, Cause() as cause):
                 desk.flow(key, amount, cause)
             case ("move", Decimal() as amount, Decimal() as fee):
@@ -208,11 +215,16 @@ def test_nothing_of_a_change_of_equity_is_left_unexplained(
     desk = Desk()
     play(desk, before)
     opening = desk.value(*seen(then))
+    lost_before = desk.lost
     play(desk, between)
     closing = desk.value(*seen(now))
     parts = attribute(opening, closing)
     assert parts["unexplained"] == 0
     assert sum(parts.values()) == closing.equity - opening.equity
+    sources = by_source(parts)
+    assert tuple(sources) == SOURCES
+    assert sum(sources.values()) == closing.equity - opening.equity
+    assert sources["slippage"] == desk.lost - lost_before
 
 
 @pytest.mark.feature("P03")

@@ -19,10 +19,11 @@ from basis_daemon.domain.position import Break, BreakKind
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.engine.codec import BreakRow, load
+from basis_daemon.engine.profit import pnl
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import BookState
 from basis_daemon.engine.valuation import Mandate, ValuationRow, Valuer, book_drawdown
-from basis_daemon.engine.views import pnl, positions, status
+from basis_daemon.engine.views import positions, status
 from basis_daemon.ports import RecordKind
 from basis_daemon.strategies.basis import BtcBasis, EthBasis
 from basis_daemon.strategies.parameters import BasisVenue

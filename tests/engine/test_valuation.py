@@ -191,7 +191,9 @@ async def test_an_entry_costs_its_fees_and_its_spread_and_nothing_else() -> None
         assert room.reasons[0] == "ENTRY"
         after = await valued(room)
         assert after.components["unexplained"] == 0
-        assert after.components["fees"] + after.components["trading"] == gained(before, after) < 0
+        assert after.components["trading"] == 0
+        assert after.components["fees"] + after.components["slippage"] == gained(before, after) < 0
+        assert after.components["slippage"] < 0
         assert after.net_delta["BTC"] == room.rig.held(COIN) + room.rig.held(PERP)
         (margin,) = after.margins
         assert margin.ratio is not None
