@@ -241,6 +241,7 @@ class RecordKind(StrEnum):
     BREAK = "break"
     GROUP = "group"
     VALUATION = "valuation"
+    RISK = "risk"
     GUARD = "guard"
     OPERATOR = "operator"
     WITHDRAWAL = "withdrawal"

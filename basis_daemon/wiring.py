@@ -32,6 +32,7 @@ from basis_daemon.wiring_journal import HeldBack, drill, journal_name, make_alar
 from basis_daemon.wiring_limits import disk_watch
 from basis_daemon.wiring_logs import logged
 from basis_daemon.wiring_purse import chain_venues, open_purse, wallet_leases
+from basis_daemon.wiring_risk import gauges
 from basis_daemon.wiring_signals import signal_feeds
 from basis_daemon.wiring_transfers import make_bridge
 from basis_daemon.wiring_venues import account_leases, make_venues
@@ -71,6 +72,7 @@ async def _live(
         purse = await open_purse(settings, clock, tree, alarm)
         ground = _machine(settings, journal, clock, service, tree, alarm, metrics, purse)
         daemon = assemble(settings, make_strategies(settings), ground)
+        daemon.risk.on_look = gauges(metrics)
         desk = Desk(
             rows=lambda after: rows_of(settings.journal_file, after),
             begins_at=lambda: _begins_at(settings.journal_file),
@@ -80,6 +82,7 @@ async def _live(
             withdraw=daemon.cashier.withdraw,
             approve=daemon.transfers.approve,
             close=daemon.transfers.close,
+            risk=daemon.risk.books,
             audit=lambda text: daemon.recorder.note(RecordKind.OPERATOR, text, "operator"),
         )
         await stack.enter_async_context(ControlServer(desk, settings.control_socket))

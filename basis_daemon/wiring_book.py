@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from basis_daemon.domain.decision import Exposure
 from basis_daemon.domain.trade import Trade
 from basis_daemon.domain.transfer import RouteBook
 from basis_daemon.engine.bracket_keeper import BracketKeeper
@@ -28,6 +27,7 @@ from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHandler
 from basis_daemon.engine.reconciler import Reconciler
 from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.risk_watch import RiskWatch
 from basis_daemon.engine.state import recover
 from basis_daemon.engine.strategy_engine import EventDrivenStrategyEngine
 from basis_daemon.engine.transfer_desk import TransferDesk
@@ -54,7 +54,15 @@ from basis_daemon.supervisor import Parts, Phase, Rhythm, Supervisor
 from basis_daemon.venues.signals.feed import SignalFeed
 from basis_daemon.venues.transfers.bridge import Bridge
 from basis_daemon.venues.transfers.ends import ChainEnd, ExchangeEnd
-from basis_daemon.wiring_limits import collars, fee_coins, leg_budget, risk_limits, usdt_proxies, watch_limits
+from basis_daemon.wiring_limits import (
+    collars,
+    fee_coins,
+    leg_budget,
+    risk_limits,
+    usdt_proxies,
+    watch_limits,
+)
+from basis_daemon.wiring_risk import risk_watch
 
 VALUATION_STEP = timedelta(hours=1)
 _NS = 1_000_000_000
@@ -95,6 +103,7 @@ class Daemon:
     valuers: Sequence[Valuer]
     signals: Sequence[SignalFeed]
     transfers: TransferDesk
+    risk: RiskWatch
 
     def rearm(self, why: str) -> None:
         """Operator only: the guard to ACTIVE, and every strategy that a drawdown latched. Raises as the guard does."""
@@ -185,6 +194,10 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     engines = [_engine(core, *each) for each in zip(strategies, desks, pictures, strict=True)]
     handler.on_fill.extend(engine.on_fill for engine in engines)
     signals = ground.signals(engines, mailbox)
+    surveys = [partial(each.survey, own) for own, each in zip(strategies, pictures, strict=True)]
+    risk = risk_watch(settings, strategies, surveys, recorder)
+    for own, valuer in zip(strategies, valuers, strict=True):
+        valuer.on_valued = partial(risk.keep, own.name)
     upkeep = Upkeep(recorder, alarm, settings.journal.snapshot_rows, ground.kept(venues), ground.disk(guard), probe)
     parts = Parts(
         feeds=[*(venue.feed(ground.scope) for venue in venues), *signals],
@@ -196,7 +209,7 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
         mailbox=mailbox,
         freshness=freshness,
         fence=fence,
-        guard_watch=_guard_watch(core, strategies, pictures, valuers),
+        guard_watch=_guard_watch(core, strategies, risk, valuers),
         upkeep=upkeep,
         valuers=valuers,
         memory_share=ground.memory_share,
@@ -205,20 +218,14 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     supervisor = Supervisor(parts, rhythm, clock, alarm, ground.on_phase, ground.on_beat)
     wallets = {strategy.name: strategy.charter.cash for strategy in strategies}
     own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
-    return Daemon(
-        supervisor, guard, recorder, Cashier(recorder, own_valuers, wallets), venues, valuers, signals, transfers
-    )
+    cashier = Cashier(recorder, own_valuers, wallets)
+    return Daemon(supervisor, guard, recorder, cashier, venues, valuers, signals, transfers, risk)
 
 
-def _guard_watch(
-    core: _Core, strategies: list[BookStrategy], pictures: Sequence[PictureMaker], valuers: Sequence[Valuer]
-) -> GuardWatch:
+def _guard_watch(core: _Core, strategies: list[BookStrategy], risk: RiskWatch, valuers: Sequence[Valuer]) -> GuardWatch:
     """What the guard sees of all books."""
-
-    def exposures() -> list[Exposure]:
-        return [of_one.survey(own)[1] for own, of_one in zip(strategies, pictures, strict=True)]
-
-    sight, limits = Sight(exposures, lambda: book_drawdown(valuers)), watch_limits(core.settings, strategies)
+    sight = Sight(risk.exposures, lambda: book_drawdown(valuers), risk.loans)
+    limits = watch_limits(core.settings, strategies)
     return GuardWatch(core.guard, core.recorder, core.freshness, core.clock, core.alarm, sight, limits)
 
 

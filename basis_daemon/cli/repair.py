@@ -13,7 +13,7 @@ from rich.text import Text
 
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer
 from basis_daemon.cli.config import ConfigOption
-from basis_daemon.cli.tables import grid
+from basis_daemon.cli.figures import grid
 from basis_daemon.engine.repair import Repair, document
 from basis_daemon.settings import load_settings
 from basis_daemon.wiring_logs import logged

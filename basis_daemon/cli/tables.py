@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,56 +10,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from basis_daemon.cli.figures import BAD, GOOD, HEAD, SOFT, brief, clock, facts, grid, money, ratio, short_id
+from basis_daemon.cli.risk_tables import head as risk_head
+
 Json = dict[str, Any]
-GOOD, BAD, SOFT, HEAD = "green", "bold red", "dim", "bold"
 _GUARD_STYLE = {"ACTIVE": GOOD, "REDUCING": "yellow", "HALTED": BAD}
-
-
-def grid(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[int] = ()) -> Table:
-    """A plain table; columns named in ``right`` hold figures."""
-    drawn = Table(box=None, pad_edge=False, header_style=HEAD, padding=(0, 2, 0, 0))
-    for number, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if number in right else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    return drawn
-
-
-def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
-    """Names on the left, values on the right of them."""
-    drawn = Table.grid(padding=(0, 3, 0, 0))
-    drawn.add_column(style=SOFT)
-    drawn.add_column(overflow="fold")
-    for name, value in rows:
-        drawn.add_row(name, Text(value) if isinstance(value, str) else value)
-    return drawn
-
-
-def money(value: str | None, places: int = 2, *, signed: bool = False) -> str:
-    """Thousands apart; a dash for what is not known."""
-    if value is None:
-        return "-"
-    return f"{Decimal(value):+,.{places}f}" if signed else f"{Decimal(value):,.{places}f}"
-
-
-def brief(value: str) -> str:
-    """Eight significant digits; --json has all of them."""
-    return f"{Decimal(value):.8g}"
-
-
-def ratio(value: str | None, places: int = 2) -> str:
-    """A fraction as percent; a dash for what is not known."""
-    return f"{Decimal(value):.{places}%}" if value is not None else "-"
-
-
-def clock(value: str | None) -> str:
-    """An instant to the second, without its zone: everything is UTC."""
-    return value[:19].replace("T", " ") if value else "-"
-
-
-def short_id(value: str | None) -> str:
-    """The first letters of an order id; `why` takes them."""
-    return value[:12] if value else "-"
 
 
 def dead_man(accounts: Json) -> list[tuple[str, str]]:
@@ -81,6 +36,7 @@ def status(found: Json) -> RenderableType:
     rows += [
         ("guard", Text(f"{guard['state']} {guard['why']}".strip(), style=_GUARD_STYLE.get(guard["state"], BAD))),
         ("market time", clock(found["market_time"])),
+        *risk_head(found["risk"]),
         ("equity", f"{money(found['equity_usdt'])} {found['numeraire']}"),
         ("drawdown", ratio(found["drawdown"], 3)),
         ("net delta", ", ".join(f"{a} {Decimal(q):+.6f}" for a, q in found["net_delta"].items()) or "-"),

@@ -16,7 +16,7 @@ from basis_daemon.ports import RecordKind, StoredRecord
 
 _NAMED = frozenset({
     RecordKind.DECISION, RecordKind.MEMORY, RecordKind.PLAN, RecordKind.GROUP, RecordKind.VALUATION, RecordKind.INTENT,
-    RecordKind.WITHDRAWAL,
+    RecordKind.WITHDRAWAL, RecordKind.RISK,
 })  # fmt: skip
 _SHARED = frozenset({RecordKind.GENERATION, RecordKind.GUARD, RecordKind.OPERATOR})
 

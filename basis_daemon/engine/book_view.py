@@ -17,6 +17,7 @@ import orjson
 from basis_daemon.domain.decision import ReasonCode
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.plan import PlanState
+from basis_daemon.domain.risk_book import RiskBook
 from basis_daemon.engine.codec import (
     DecisionRow,
     GroupRow,
@@ -100,6 +101,8 @@ class BookView:
         self.last: StoredRecord | None = None
         self.latest_of: dict[str, Json] = {}
         """The newest valuation of each strategy."""
+        self.risks: dict[str, RiskBook] = {}
+        """What each strategy could be liquidated by, at its newest valuation."""
         self._cut: set[str] = set()
         """Strategies whose process ended within a plan, until the next life has ended one or finds nothing to do."""
         self._collect: Mapping[RecordKind, Callable[[StoredRecord], None]] = {
@@ -113,6 +116,7 @@ class BookView:
             RecordKind.OPERATOR: self.history.operator.append,
             RecordKind.GENERATION: self._generation,
             RecordKind.VALUATION: self._valuation,
+            RecordKind.RISK: self._risk,
             RecordKind.LIFE: self._life,
         }
 
@@ -215,6 +219,9 @@ class BookView:
         self.latest_of[strategy] = valuation
         if is_settled:
             self._note_delta(strategy, {asset: Decimal(q) for asset, q in valuation["net_delta"].items()})
+
+    def _risk(self, row: StoredRecord) -> None:
+        self.risks[row.record.correlation_id] = load(RiskBook, row.record.payload)
 
     def _is_settled(self, strategy: str) -> bool:
         """True while no plan of the strategy runs, and none was cut by the end of its process: no clip is half done."""

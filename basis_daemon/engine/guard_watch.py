@@ -13,6 +13,7 @@ from decimal import Decimal
 from basis_daemon.domain.decision import Exposure
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.margin import distance_of
+from basis_daemon.domain.threats import Threat
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.freshness import Freshness
 from basis_daemon.engine.guard import Guard
@@ -53,10 +54,14 @@ class WatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What is looked at: every strategy's book at the market as it is, and how far all lie below their highs."""
+    """What is looked at: every strategy's book at the market as it is, and how far all lie below their highs.
+
+    ``loans`` are the debts of those books that can be liquidated, asked for after them.
+    """
 
     exposures: Callable[[], Sequence[Exposure]]
     drawdown: Callable[[], Decimal]
+    loans: Callable[[], Sequence[Threat]] = tuple
 
 
 class GuardWatch:
@@ -93,7 +98,7 @@ class GuardWatch:
             self._look_at_fee_coins(exposure)
             for state, why in (*self._margin(exposure), *self._silence(exposure, now_ns)):
                 self._guard.tighten(state, why)
-        for state, why in (*self._drawdown(), *self._breaks(now_ns)):
+        for state, why in (*self._loans(), *self._drawdown(), *self._breaks(now_ns)):
             self._guard.tighten(state, why)
         self._look_at_peg(exposures, now_ns)
 
@@ -142,12 +147,21 @@ class GuardWatch:
             shock = limits.shocks.get(state.underlying)
             if shock is None or not state.notional:
                 continue
-            z = distance_of(state) / shock
-            found = f"{state.instrument} is {z:.4f} shocks from liquidation, expected at least"
-            if z < limits.z_halted:
-                yield GuardState.HALTED, f"{found} {limits.z_halted}"
-            elif z < limits.z_reducing:
-                yield GuardState.REDUCING, f"{found} {limits.z_reducing}"
+            yield from self._nearness(state.instrument, distance_of(state) / shock)
+
+    def _loans(self) -> Iterator[Tightening]:
+        """Every debt, by the fall of its driver; one that nobody can judge is the silence of what it is read from."""
+        for threat in self._sight.loans():
+            if threat.z is not None:
+                yield from self._nearness(f"{threat.position} at {threat.site}", threat.z)
+
+    def _nearness(self, what: str, z: Decimal) -> Iterator[Tightening]:
+        limits = self._limits
+        found = f"{what} is {z:.4f} shocks from liquidation, expected at least"
+        if z < limits.z_halted:
+            yield GuardState.HALTED, f"{found} {limits.z_halted}"
+        elif z < limits.z_reducing:
+            yield GuardState.REDUCING, f"{found} {limits.z_reducing}"
 
     def _drawdown(self) -> Iterator[Tightening]:
         limits, drawdown = self._limits, self._sight.drawdown()

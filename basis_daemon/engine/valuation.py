@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -114,6 +114,7 @@ class Valuer:
         self._strange: frozenset[PositionKey] = frozenset()
         self._differences: Mapping[PositionKey, Decimal] = {}
         self.due = asyncio.Event()
+        self.on_valued: Callable[[MarketSnapshot, Exposure], None] = _nothing_more
         text = recorder.state.last_valuations.get(mandate.strategy)
         self.last = load(ValuationRow, text) if text else None
         self.next_at = market_floor(self.last.time, step) + step if self.last else EPOCH
@@ -196,6 +197,7 @@ class Valuer:
             numeraire=self._mandate.numeraire,
         )
         self._journal(valuation, exposure, sites)
+        self.on_valued(market, exposure)
         self.next_at = market_floor(market.time, self._step) + self._step
         self.due.clear()
         return True
@@ -289,6 +291,10 @@ class Valuer:
         if drawdown < limit:
             return ""
         return f"drawdown {drawdown:.6f} reached {limit} of the highest unit value {shares.high:.6f}"
+
+
+def _nothing_more(_market: MarketSnapshot, _exposure: Exposure) -> None:
+    """Nobody else wants to know."""
 
 
 def book_drawdown(valuers: Iterable[Valuer]) -> Decimal:

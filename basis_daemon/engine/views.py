@@ -11,6 +11,7 @@ from basis_daemon.engine.attribution import courses_of, summed
 from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, Seen, plain, underlying
 from basis_daemon.engine.codec import TradeRow
 from basis_daemon.engine.order_life import OrderLife
+from basis_daemon.engine.risk_views import journal_risk
 
 GRAIN = Decimal("1e-10")
 """What ratios are cut to; money and quantities are never cut."""
@@ -33,6 +34,7 @@ def status(view: BookView) -> Json:
         "numeraire": latest.get("numeraire", QUOTE),
         "net_delta": latest.get("net_delta", {}),
         "margins": latest.get("margins", []),
+        "risk": journal_risk(view),
         "drawdown": max(
             (found for row in view.latest_of.values() if (found := _drawdown(row))), key=Decimal, default=None
         ),

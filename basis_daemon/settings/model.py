@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from basis_daemon.ports import KillPoint
 from basis_daemon.settings.chain import ChainSettings
 from basis_daemon.settings.replay import ReplaySettings
+from basis_daemon.settings.risk import RiskSettings
 from basis_daemon.settings.section import Name, Number, Section, count, given, number
 from basis_daemon.settings.signals import SignalSettings
 from basis_daemon.settings.transfers import TransferSettings
@@ -209,14 +210,6 @@ class StrategySettings(Section):
     )
     params: Mapping[str, Any] = Field(default_factory=dict)
     """The family's own parameters; what is absent has the default of strategies.md 1.4. `w` weighs the venues."""
-
-
-class RiskSettings(Section):
-    """Hard limits of the gate before every plan: all or none, whatever the strategy thinks."""
-
-    order_notional_max_usdt: Number = number("250000", "10", "50000000", "USDT", "one leg of a plan, before clips")
-    orders_per_minute_max: int = count(60, 1, 600, "orders", "a runaway loop is stopped within the minute")
-    price_band_bp: Number = number("150", "5", "1000", "bp", "limit price against mid; above slip_emergency")
 
 
 class GuardSettings(Section):

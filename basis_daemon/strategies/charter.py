@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.lending import HealthLadder
 from basis_daemon.domain.margin import Ladder
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.ports import Strategy
@@ -17,7 +18,8 @@ from basis_daemon.ports import Strategy
 class Charter:
     """Limits and needs of one strategy instance; what does not concern its family keeps its default.
 
-    ``shocks`` per underlying; ``exchange_of`` names the venue behind each account at an exchange, ``traded_at`` the
+    ``shocks`` per underlying, and of a staking token against ETH; ``health`` is the ladder of a debt in e-mode;
+    ``exchange_of`` names the venue behind each account at an exchange, ``traded_at`` the
     assets that are traded there; ``needed`` are (operation, order venue) without which it could not act; ``cash`` are
     the wallets that capital leaves from; ``is_on_chain``: it needs a chain; ``numeraire`` is its share class.
     """
@@ -27,6 +29,7 @@ class Charter:
     needed: frozenset[tuple[OrderOperation, str]]
     cash: tuple[PositionKey, ...]
     ladder: Ladder = field(default_factory=Ladder)
+    health: HealthLadder = field(default_factory=HealthLadder)
     shocks: Mapping[str, Decimal] = field(default_factory=dict)
     venue_cap: Decimal = Decimal(1)
     exchange_of: Mapping[str, str] = field(default_factory=dict)

@@ -79,6 +79,16 @@ class OnchainParameters(CheckedParameters):
         return super()._faults() + range_faults(self, RANGES) + rising_faults(rising)
 
     @property
+    def health_ladder(self) -> HealthLadder:
+        """Of a debt; the default where there is none."""
+        return HealthLadder()
+
+    @property
+    def shocks(self) -> Mapping[str, Decimal]:
+        """The adverse move of every driver of a debt."""
+        return {}
+
+    @property
     def slip_dex(self) -> Decimal:
         """Fraction of the rate that an ordinary sale may cost."""
         return self.slip_dex_bp * BP
@@ -164,3 +174,8 @@ class LeveragedParameters(StakingParameters):
     def health_ladder(self) -> HealthLadder:
         """By health factor."""
         return HealthLadder(self.hf_warn, self.hf_reduce, self.hf_emergency)
+
+    @property
+    def shocks(self) -> Mapping[str, Decimal]:
+        """Of the token against ETH; a debt in ether knows no other driver."""
+        return {self.lst.value: self.shock_lst}

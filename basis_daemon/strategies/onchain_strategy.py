@@ -62,6 +62,8 @@ class OnchainStrategy(RuledStrategy[PC, OnchainMemory, VC]):
             slip_emergency_bp=p.slip_emergency_bp,
             needed=family.routes,
             cash=(family.cash,),
+            health=p.health_ladder,
+            shocks=p.shocks,
             is_on_chain=True,
             numeraire="ETH" if family.cash == ETH else "USDT",
         )

@@ -87,7 +87,8 @@ class TwofoldStrategy(RuledStrategy[P2, TwofoldMemory, V2]):
         pairs = pair_charter(p)
         needed = pairs.needed | chain.routes | routes
         cash = pairs.cash if chain.cash is None else (chain.cash,)
-        return replace(pairs, needed=needed, cash=cash, is_on_chain=True, numeraire=chain.numeraire)
+        known = replace(pairs, health=p.health_ladder, shocks={**pairs.shocks, **p.shocks})
+        return replace(known, needed=needed, cash=cash, is_on_chain=True, numeraire=chain.numeraire)
 
     @property
     def decision_interval_s(self) -> Decimal:

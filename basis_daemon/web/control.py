@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -20,6 +20,7 @@ import orjson
 from aiohttp import web
 
 from basis_daemon.domain.errors import BasisError, ConfigError
+from basis_daemon.domain.risk_book import RiskBook
 from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 from basis_daemon.engine import views
 from basis_daemon.engine.attribution import NothingValuedError
@@ -27,6 +28,7 @@ from basis_daemon.engine.book_view import BookView, Json
 from basis_daemon.engine.capital import Withdrawal
 from basis_daemon.engine.codec import WithdrawalRow
 from basis_daemon.engine.profit import pnl
+from basis_daemon.engine.risk_views import risk
 from basis_daemon.engine.transfer_desk import Approval, Ending
 from basis_daemon.engine.transfer_view import approval_row, transfer_row, transfers
 from basis_daemon.engine.why import UnknownIdError, why
@@ -48,8 +50,8 @@ class Desk:
     ``rows`` gives journal rows above a sequence and is called from a thread; ``live`` is what only the process knows;
     ``halt`` and ``rearm`` move the guard's latch and raise a BasisError when it does not move; ``withdraw`` reserves
     capital or raises one, as ``approve`` lets a transfer leave and ``close`` ends one; ``audit`` journals the text of
-    an operator's command before it takes effect; ``begins_at`` is the sequence of the first row that
-    retention has left.
+    an operator's command before it takes effect; ``begins_at`` is the sequence of the first row that retention has
+    left; ``risk`` are the positions of every strategy now.
     """
 
     rows: Callable[[int], Iterable[StoredRecord]]
@@ -61,6 +63,7 @@ class Desk:
     close: Callable[[str, Ending, str], TransferRow]
     audit: Callable[[str], None]
     begins_at: Callable[[], int] = lambda: 1
+    risk: Callable[[], Sequence[RiskBook]] = tuple
 
 
 class ControlServer:
@@ -106,6 +109,7 @@ class ControlServer:
         app.router.add_get("/orders", self._orders)
         app.router.add_get("/trades", self._trades)
         app.router.add_get("/pnl", self._pnl)
+        app.router.add_get("/risk", self._risk)
         app.router.add_get("/why/{asked}", self._why)
         app.router.add_post("/halt", self._halt)
         app.router.add_post("/rearm", self._rearm)
@@ -120,7 +124,18 @@ class ControlServer:
         return _json(dict(self._desk.live()))
 
     async def _status(self, request: web.Request) -> web.Response:
-        return await self._show(lambda view: views.status(view) | {"live": dict(self._desk.live())})
+        books = self._desk.risk()
+
+        def status(view: BookView) -> Json:
+            found = views.status(view) | {"live": dict(self._desk.live())}
+            return found | {"risk": risk(books, view.state.market_time)} if books else found
+
+        return await self._show(status)
+
+    async def _risk(self, request: web.Request) -> web.Response:
+        """Of the market as it is, which the journal does not hold."""
+        books = self._desk.risk()
+        return await self._show(lambda view: risk(books, view.state.market_time))
 
     async def _positions(self, request: web.Request) -> web.Response:
         return await self._show(views.positions)

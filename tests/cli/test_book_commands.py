@@ -21,6 +21,7 @@ EVERY = (
     ("orders",),
     ("trades",),
     ("pnl",),
+    ("risk",),
     ("why", BOOK),
     ("why", PLAN),
     ("transfers", "list"),

@@ -14,6 +14,7 @@ from basis_daemon.domain.ledger import CashFlow, Cause, entry_of_opening
 from basis_daemon.domain.order import Order, OrderOperation, Side
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import AccountReport
+from basis_daemon.domain.risk_book import PerpRisk, RiskBook, RiskTerms
 from basis_daemon.domain.trade import Fee, OrderState, Trade, TradeStatus
 from basis_daemon.domain.valuation import Posted, Valuation, attribute
 from basis_daemon.engine.book_view import BookView
@@ -116,6 +117,7 @@ class Story:
         self.last = now
         self.recorder.see_time(at)
         self.recorder.note(RecordKind.VALUATION, dump(row), BOOK)
+        self.recorder.note(RecordKind.RISK, dump(risk_of(now)), BOOK)
 
     def halt(self, why: str) -> None:
         """The guard's latch."""
@@ -155,6 +157,19 @@ def _margin(now: Valuation) -> MarginRow:
     ratio = margin / notional
     distance = (1 + ratio) / D("1.01") - 1
     return MarginRow("binanceusdm", margin, notional, ratio, distance, distance / D("0.2"), 0)
+
+
+def risk_of(now: Valuation) -> RiskBook:
+    """The short that can be liquidated, as the daemon keeps it beside a valuation."""
+    row, quantity = _margin(now), now.holdings.get(PERP, D(0))
+    short = PerpRisk(
+        row.account, PERP, "BTC", quantity, now.marks[PERP], row.margin, D("0.01"), perp_instrument().tiers,
+        D("0.0001") / 8,
+    )  # fmt: skip
+    terms = RiskTerms(shocks={"BTC": D("0.20")}, exchange_of={"binance": "binance", "binanceusdm": "binance"})
+    held = {key: amount for key, amount in now.holdings.items() if amount}
+    prices = {"BTC": now.prices["BTC"], "USDT": D(1)}
+    return RiskBook(BOOK, terms, now.time, now.equity, (), (short,) if quantity else (), (), held, prices)
 
 
 def story_on(journal: Journal) -> Story:

@@ -10,10 +10,12 @@ import pytest
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import BookTick
 from basis_daemon.domain.order import Side
+from basis_daemon.domain.threats import threats_of
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.guard_watch import GuardWatch, Sight, WatchLimits
 from tests.builders import POOR, RICH
+from tests.domain.risk_books import book, loan
 from tests.engine.support import BNB, USDC, WATCH, Rig
 from tests.engine.turn_support import STREAMS, Room, idle_rig, living, opened, paired_rig
 from tests.venues.paper_support import CASH, COIN, FUTURES, MARGIN, PERP, SPOT_BTC, D, Stage, stamp, trade_order
@@ -55,6 +57,25 @@ async def test_an_account_near_liquidation_tightens_the_guard_behind_the_strateg
         room.watch.look()
         assert state(room.rig) is expected
         assert pages(room.rig) == ([] if expected is GuardState.ACTIVE else [expected.value])
+
+
+@pytest.mark.feature("K07", part="backstop")
+@pytest.mark.parametrize(
+    ("ltv", "expected"),
+    [("0.85", GuardState.ACTIVE), ("0.94", GuardState.ACTIVE), ("0.947", GuardState.REDUCING), ("0.949", "HALTED")],
+)
+async def test_a_debt_near_liquidation_tightens_the_guard_behind_the_strategys_own_ladder(
+    ltv: str, expected: GuardState
+) -> None:
+    """LT .95, shock .025: lambda .94 is z .42, past the strategy's emergency; .947 z .126; .949 z .042."""
+    room = Room(idle_rig())
+    async with opened(room):
+        sight = Sight(list, lambda: D(0), lambda: threats_of(book(loan(ltv))))
+        watch = GuardWatch(
+            room.rig.guard, room.rig.recorder, room.freshness, room.rig.clock, room.rig.alarm, sight, WATCH
+        )
+        watch.look()
+        assert state(room.rig) == expected
 
 
 async def test_a_flat_book_is_nowhere_near_liquidation() -> None:

@@ -227,7 +227,7 @@ async def test_every_kind_of_action_left_its_rows() -> None:
         await _move(rig, number, action)
     written = {row.record.kind for row in rig.journal.read()}
     upkeep = {RecordKind.LIFE, RecordKind.PRUNING, RecordKind.MIGRATION, RecordKind.RESTORE}
-    elsewhere = {RecordKind.OPERATOR, RecordKind.GROUP, RecordKind.TRANSACTION}
+    elsewhere = {RecordKind.OPERATOR, RecordKind.GROUP, RecordKind.RISK, RecordKind.TRANSACTION}
     assert written == set(RecordKind) - elsewhere - upkeep
 
 

@@ -1,0 +1,83 @@
+"""What `risk` answers, for people. Figures are rounded here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from basis_daemon.cli.figures import BAD, GOOD, clock, facts, grid, money, ratio
+
+Json = dict[str, Any]
+STYLES = {"ACTIVE": GOOD, "TOP-UP": "yellow", "REDUCE": "bold yellow", "EMERGENCY": BAD, "UNKNOWN": BAD}
+HOURS_IN_DAYS = Decimal(240)
+
+
+def risk(found: Json) -> RenderableType:
+    """The binding constraint, then every position, then the step of every strategy."""
+    return Group(facts(head(found)), Text(), _threats(found["threats"]), Text(), _strategies(found["strategies"]))
+
+
+def head(found: Json) -> list[tuple[str, str | Text]]:
+    """The one number, and what it belongs to."""
+    first = found["binding"]
+    state = Text(found["state"], style=STYLES[found["state"]])
+    if first is None:
+        return [("risk", state), ("nearest liquidation", "nothing that can be liquidated is held")]
+    drain, drift = span(found["hours_drain"]), span(found["hours_drift"])
+    return [
+        ("risk", state),
+        ("nearest liquidation", Text(first["said"], style=STYLES[first["state"]])),
+        ("time to liquidation", f"{drift} at the adverse drift, {drain} by funding and interest alone"),
+    ]
+
+
+def span(hours: str | None) -> str:
+    """Hours, days once they are many."""
+    if hours is None:
+        return "unknown"
+    if hours == "never":
+        return "never"
+    value = Decimal(hours)
+    return f"{value:,.1f} h" if value < HOURS_IN_DAYS else f"{value / 24:,.1f} d"
+
+
+def _threats(rows: Sequence[Json]) -> Table:
+    cells = [
+        (
+            Text(row["state"], style=STYLES[row["state"]]),
+            row["strategy"],
+            row["site"],
+            row["position"],
+            row["constraint"],
+            row["driver"],
+            "-" if row["distance"] is None else f"{'+' if row['direction'] == 'rise' else '-'}{ratio(row['distance'])}",
+            "-" if row["z"] is None else f"{Decimal(row['z']):.2f}",
+            span(row["hours_drift"]),
+            span(row["hours_drain"]),
+            ", ".join(row["missing"]),
+        )
+        for row in rows
+    ]
+    columns = ("state", "strategy", "site", "position", "constraint", "driver", "distance", "z", "drift", "drain",
+               "unknown for lack of")  # fmt: skip
+    return grid(columns, cells, right=(6, 7, 8, 9))
+
+
+def _strategies(rows: Sequence[Json]) -> Table:
+    cells = [
+        (
+            row["name"],
+            Text(row["state"], style=STYLES[row["state"]]),
+            row["nearest"] or "-",
+            money(row["equity_usdt"]),
+            clock(row["time"]),
+            ", ".join(row["unknown"]),
+        )
+        for row in rows
+    ]
+    return grid(("strategy", "ladder", "nearest at", "equity USDT", "as of", "without a price"), cells, right=(3,))

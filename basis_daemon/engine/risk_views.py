@@ -1,0 +1,80 @@
+"""What `basis-daemon risk` answers: the nearest liquidation and the step of the ladder. Pure, of positions as read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from basis_daemon.domain.risk_book import RiskBook
+from basis_daemon.domain.threats import NEVER, Threat, ladder_state, least_hours, nearest_threats, threats_of
+from basis_daemon.engine.book_view import BookView, Json, plain
+
+GRAIN = Decimal("1e-10")
+
+
+def journal_risk(view: BookView) -> Json:
+    """The newest positions that the journal holds, judged at its newest market time."""
+    return risk(list(view.risks.values()), view.state.market_time)
+
+
+def risk(books: Sequence[RiskBook], now: datetime) -> Json:
+    """One view over all strategies: the binding constraint first, then every other position that can be liquidated."""
+    each = {book.strategy: threats_of(book, now) for book in books}
+    threats = nearest_threats(threat for own in each.values() for threat in own)
+    first = threats[0] if threats else None
+    return {
+        "as_of": min((book.time for book in books), default=now).isoformat(),
+        "market_time": now.isoformat(),
+        "state": ladder_state(threats).value,
+        "binding": threat_row(first) if first is not None else None,
+        "z": figure(first.z) if first is not None else None,
+        "hours_drain": hours(least_hours(threat.hours_drain for threat in threats)),
+        "hours_drift": hours(least_hours(threat.hours_drift for threat in threats)),
+        "threats": [threat_row(threat) for threat in threats],
+        "strategies": [_strategy(book, each[book.strategy]) for book in books],
+    }
+
+
+def _strategy(book: RiskBook, threats: Iterable[Threat]) -> Json:
+    own = nearest_threats(threats)
+    return {
+        "name": book.strategy,
+        "time": book.time.isoformat(),
+        "state": ladder_state(own).value,
+        "nearest": own[0].site if own else None,
+        "equity_usdt": plain(book.equity_usdt) if book.equity_usdt is not None else None,
+        "unknown": list(book.unknown),
+        "drift_shocks_per_day": plain(book.terms.drift),
+    }
+
+
+def threat_row(threat: Threat) -> Json:
+    """One position: null where it is not known."""
+    return {
+        "strategy": threat.strategy,
+        "site": threat.site,
+        "position": threat.position,
+        "constraint": threat.constraint.value,
+        "driver": threat.driver,
+        "direction": "rise" if threat.is_rise else "fall",
+        "figure": figure(threat.figure),
+        "distance": figure(threat.distance),
+        "z": figure(threat.z),
+        "level": threat.level,
+        "state": threat.state.value,
+        "hours_drain": hours(threat.hours_drain),
+        "hours_drift": hours(threat.hours_drift),
+        "missing": list(threat.missing),
+        "said": str(threat),
+    }
+
+
+def figure(value: Decimal | None) -> str | None:
+    """A ratio, cut; null for what is not known."""
+    return None if value is None else plain(value.quantize(GRAIN))
+
+
+def hours(value: Decimal | None) -> str | None:
+    """Hours, ``never``, or null for what is not known."""
+    return "never" if value == NEVER else figure(value)
