@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from basis_daemon.cli.tables import GOOD, HEAD, SOFT, clock, facts, grid, money, ratio
+from basis_daemon.cli.figures import GOOD, HEAD, SOFT, clock, facts, grid, money, ratio
 
 Json = dict[str, Any]
 _BAD = "red"

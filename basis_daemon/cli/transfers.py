@@ -10,7 +10,7 @@ from rich.text import Text
 
 from basis_daemon.cli.answers import JsonOption, answer
 from basis_daemon.cli.book import ConfigFile, JournalOption, ReasonOption, SocketOption, source
-from basis_daemon.cli.tables import grid
+from basis_daemon.cli.figures import grid
 from basis_daemon.engine.transfer_desk import HOURS_MAX, Ending
 from basis_daemon.engine.transfer_view import transfers as view_of
 
