@@ -33,7 +33,7 @@ WIDTH_OF_A_LOG = 160
 def replay(
     *,
     strategy: Annotated[str, typer.Option(help="An instance of the configuration; the others rest.")],
-    history: Annotated[Path, typer.Option(help="A window (candles_1h.csv, funding.csv), or a folder of windows.")],
+    history: Annotated[Path, typer.Option(help="A window (candles_1h.csv and its like), or a folder of windows.")],
     start: Annotated[
         str | None, typer.Option("--from", help="First day or instant, UTC; else the window's own first day.")
     ] = None,
@@ -51,7 +51,7 @@ def replay(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Play recorded hours through the daemon's own engine, risk and ledger, against a simulated exchange.
+    """Play recorded hours through the daemon's own engine, risk and ledger, against simulated venues.
 
     What came before --from teaches the strategy and nothing is traded on it. No bar is seen before its time: the path
     through it is open, low, high, close when it closes up, else open, high, low, close. Equal inputs give an equal

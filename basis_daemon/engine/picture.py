@@ -185,10 +185,10 @@ def _with_chain(market: MarketSnapshot, reads: Sequence[ChainEvent]) -> MarketSn
 
 
 def _read(market: MarketSnapshot) -> Iterable[MarketEvent]:
-    """What was read of a chain, for a strategy to remember."""
+    """What was read of a chain, for a strategy to remember: what a token yields before what its debt costs."""
     if market.gas is not None:
         yield market.gas
-    yield from market.reserves.values()
-    yield from market.emodes.values()
     yield from market.lsts.values()
     yield from market.rewards.values()
+    yield from market.emodes.values()
+    yield from market.reserves.values()

@@ -71,14 +71,15 @@ def _chain_faults(settings: Settings, where: Where) -> list[Fault]:
     crossing = [name for name in settings.enabled_strategies if any(v.network for v in weighed(settings, name))]
     owners = list(dict.fromkeys([*on_chain, *crossing]))
     faults = []
-    if on_chain and settings.enabled_chain is None:
+    if on_chain and settings.enabled_chain is None and not settings.is_replay:
         why = f"a chain, because strategies.{on_chain[0]} lives there"
         faults.append(_fault("chain", "nothing", why, where))
     for name in owners[1:]:
         why = f"false: a wallet belongs to one strategy, and strategies.{owners[0]} has this one"
         faults.append(_fault(f"strategies.{name}.enabled", "true", why, where))
     for name in on_chain:
-        if (kind := settings.enabled_strategies[name].kind) in REHEARSED and settings.mode is not Mode.SANDBOX:
+        is_rehearsal = settings.mode is Mode.SANDBOX or settings.is_replay
+        if (kind := settings.enabled_strategies[name].kind) in REHEARSED and not is_rehearsal:
             why = f"sandbox: {kind} has been played on the sandbox chain only"
             faults.append(_fault("mode", str(settings.mode), why, where))
     if not settings.enabled_venues and not on_chain:
@@ -162,7 +163,7 @@ def _account_faults(settings: Settings, where: Where) -> list[Fault]:
 
 
 def _owner_faults(settings: Settings, where: Where) -> list[Fault]:
-    """Every venue that is connected belongs to exactly one strategy."""
+    """Every venue that is connected belongs to exactly one strategy; a replay connects those of the one it plays."""
     owners: dict[str, str] = {}
     faults: list[Fault] = []
     for name in settings.enabled_strategies:
@@ -172,7 +173,7 @@ def _owner_faults(settings: Settings, where: Where) -> list[Fault]:
                 found = f"{plain(venue.weight)} at {venue.name}, where strategies.{owner} trades"
                 why = "a venue of its own: an account belongs to one strategy; a sub-account is another venue"
                 faults.append(_fault(key, found, why, where))
-    idle = [name for name in settings.enabled_venues if name not in owners]
+    idle = [name for name in settings.enabled_venues if name not in owners and not settings.is_replay]
     why = "false, because no strategy weighs it"
     return faults + [_fault(f"venues.{name}.enabled", "true", why, where) for name in idle]
 

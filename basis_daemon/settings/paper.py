@@ -14,8 +14,8 @@ _COPY = "copy it from config/paper.yaml, or give every venue a key: then the exc
 
 
 def paper_faults(settings: Settings, where: Where) -> list[Fault]:
-    """Everything that paper mode lacks; nothing in any other mode."""
-    if settings.mode is not Mode.PAPER:
+    """Everything that paper mode lacks; nothing in any other mode, nor where a replay has no exchange."""
+    if settings.mode is not Mode.PAPER or (settings.is_replay and not settings.enabled_venues):
         return []
     if settings.paper is None:
         expected = "a section with starting balances, fees and margin tiers, because mode is paper"
@@ -27,7 +27,8 @@ def _balances(settings: Settings, paper: PaperSettings, where: Where) -> Iterato
     accounts = [
         account for v in settings.enabled_venues.values() for account in (v.accounts.spot, v.accounts.derivatives)
     ]
-    wanted = f"a balance such as {accounts[0]}:spot:USDT, in one of the accounts {', '.join(dict.fromkeys(accounts))}"
+    known = ", ".join(dict.fromkeys(accounts)) or "none, for no venue is enabled"
+    wanted = f"a balance such as {next(iter(accounts), 'binance')}:spot:USDT, in one of the accounts {known}"
     for name, amount in paper.balances.items():
         key = f"paper.balances.{name}"
         try:

@@ -37,6 +37,17 @@ class ReplaySettings(Section):
     """Entry, exit and excess at bar opens only, because the path inside a bar is assumed; or at every point of it."""
     is_open: bool = False
     """True begins with the pair at m_star, as if it had always stood, instead of money alone."""
+    balances: Mapping[str, Mapping[str, Annotated[Number, Field(ge=0, description="units of the asset")]]] = Field(
+        default_factory=dict
+    )
+    """What one instance begins with, by its name and position key; paper.balances for one that is not named."""
+    queue_d: Number = number("7", "0", "60", "d", "until an issuer pays what was handed back; no file holds it")
+    restaked_d: Number = number("14", "0", "60", "d", "before that, for what was restaked")
+    dex_size: Number = number("1000", "1", "1000000", "tokens", "of a staking token that its market takes at once")
+    flash_fee_bp: Number = number("0", "0", "100", "bp", "of a flash loan that is paid back")
+    collateral_earns: bool = True
+    """A staking token at Aave earns what its reserve pays, beside the growth of its rate; false leaves that out."""
+    transfer_h: Number = number("1", "0", "48", "h", "between the wallet and an exchange, either way")
     stress_factor: Number = number("1", "0.1", "10", "x", "all prices are multiplied by this from stress_from on")
     stress_from: AwareDatetime | None = Field(
         default=None, strict=False, json_schema_extra={"expects": 'an instant with its zone, "2025-05-07T00:00:00Z"'}

@@ -18,10 +18,10 @@ def transfer_faults(settings: Settings, where: Where) -> list[Fault]:
     if transfers is None:
         return []
     faults = []
-    if settings.mode is not Mode.SANDBOX:
+    if settings.mode is not Mode.SANDBOX and not settings.is_replay:
         why = "false: transfers over a chain have been played against the sandbox only"
         faults.append(Fault("transfers.enabled", f"true in mode {settings.mode}", why, _ONE, where("transfers")))
-    if settings.enabled_chain is None:
+    if settings.enabled_chain is None and not settings.is_replay:
         faults.append(Fault("chain", "nothing", "a chain, because transfers cross it", _ONE, where("chain")))
     for name, venue in transfers.venues.items():
         faults += _of_venue(settings, name, venue, where)

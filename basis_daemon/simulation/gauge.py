@@ -1,8 +1,8 @@
-"""What the venue itself sees of a book at every point and after every fill; with an arithmetic of its own."""
+"""What the venues themselves see of a book at every point and after every fill; with an arithmetic of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,25 +14,47 @@ from basis_daemon.simulation.virtual import VirtualClock
 from basis_daemon.venues.paper.exchange import PaperExchange
 
 ZERO, ONE = Decimal(0), Decimal(1)
+ETHER, DOLLAR = "ETH", "USDT"
+
+
+@dataclass(frozen=True, slots=True)
+class Aboard:
+    """What of a book is not at an exchange: ``ether`` and ``dollars`` of it, what it holds, and its health factor.
+
+    ``price`` is USDT per ETH, where the chain knows it; ``shock`` the fall of its collateral that is feared.
+    """
+
+    held: Mapping[PositionKey, Decimal]
+    ether: Decimal
+    dollars: Decimal
+    price: Decimal | None
+    health: Decimal | None
+    shock: Decimal
+
+
+NOTHING = Aboard({}, ZERO, ZERO, None, None, ONE)
 
 
 @dataclass(slots=True)
 class Gauge:
-    """Watches the accounts of one venue. ``shocks`` and ``delta_hard`` are the strategy's, ``prices`` the point's.
+    """Watches accounts. ``shocks`` and ``delta_hard`` are the strategy's, ``prices`` the point's.
 
     ``breach_s`` are virtual seconds during which |delta| stood beyond ``delta_hard``, market time between points
     included: within a clip fractions of a second, and a standing breach in full. ``slippage`` is what fills cost
-    against the price of the point (USDT).
+    against the price of the point (USDT). In a class of ether the book's own worth of it is no delta.
     """
 
-    exchange: PaperExchange
+    exchange: PaperExchange | None
     instruments: Mapping[PositionKey, Instrument]
     shocks: Mapping[str, Decimal]
     delta_hard: Decimal
     clock: VirtualClock
+    aboard: Callable[[], Aboard] = lambda: NOTHING
+    numeraire: str = DOLLAR
     prices: dict[PositionKey, Decimal] = field(default_factory=dict)
     distance_min: Decimal | None = None
     z_min: Decimal | None = None
+    health_min: Decimal | None = None
     delta_max: Decimal = ZERO
     settled_delta_max: Decimal = ZERO
     slippage: Decimal = ZERO
@@ -45,6 +67,11 @@ class Gauge:
         """So far."""
         running = self.clock.wall() - self._beyond_since if self._beyond_since is not None else timedelta(0)
         return Decimal(str((self._beyond + running).total_seconds()))
+
+    def holdings(self) -> Mapping[PositionKey, Decimal]:
+        """What the venues have, by key."""
+        at_exchange = self.exchange.wallets.balances if self.exchange is not None else {}
+        return {**at_exchange, **self.aboard().held}
 
     def hear(self, event: FeedEvent) -> None:
         """What the venue said: a fill is held against the price of the point, and moves delta at once."""
@@ -60,8 +87,10 @@ class Gauge:
 
     def look(self) -> Decimal:
         """Measure now; |net delta| as a share of equity."""
-        self._measure_distance()
-        share = self._delta_share()
+        aboard = self.aboard()
+        self._measure_accounts()
+        self._measure_loan(aboard)
+        share = self._delta_share(aboard)
         self.delta_max = max(self.delta_max, share)
         is_beyond = share > self.delta_hard
         if is_beyond and self._beyond_since is None:
@@ -71,7 +100,9 @@ class Gauge:
             self._beyond_since = None
         return share
 
-    def _measure_distance(self) -> None:
+    def _measure_accounts(self) -> None:
+        if self.exchange is None:
+            return
         for key, instrument in self.instruments.items():
             held, mark = self.exchange.wallets.holding(key), self.exchange.market.mark(key)
             if key.kind is not Kind.PERP or not held or mark is None:
@@ -81,26 +112,44 @@ class Gauge:
             equity = wallet + held * mark - self.exchange.wallets.cost(key)
             tier = instrument.tier(notional)
             maintenance = (notional * tier.maintenance_rate - tier.maintenance_deduction) / notional
-            distance = (ONE + equity / notional) / (ONE + maintenance) - ONE
-            z = distance / self.shocks[instrument.base]
-            self.distance_min = distance if self.distance_min is None else min(self.distance_min, distance)
-            self.z_min = z if self.z_min is None else min(self.z_min, z)
+            self._near((ONE + equity / notional) / (ONE + maintenance) - ONE, self.shocks[instrument.base])
 
-    def _delta_share(self) -> Decimal:
+    def _measure_loan(self, aboard: Aboard) -> None:
+        if aboard.health is not None:
+            self.health_min = aboard.health if self.health_min is None else min(self.health_min, aboard.health)
+            self._near(ONE - ONE / aboard.health, aboard.shock)
+
+    def _near(self, distance: Decimal, shock: Decimal) -> None:
+        z = distance / shock
+        self.distance_min = distance if self.distance_min is None else min(self.distance_min, distance)
+        self.z_min = z if self.z_min is None else min(self.z_min, z)
+
+    def _delta_share(self, aboard: Aboard) -> Decimal:
         """Largest |net delta| of any asset over equity, both in USDT; zero while nothing is priced."""
-        wallets, net, equity = self.exchange.wallets, dict[str, Decimal](), ZERO
-        for key, instrument in self.instruments.items():
-            held, price = wallets.holding(key), self.exchange.market.mark(key)
-            if price is None:
-                return ZERO
-            net[instrument.base] = net.get(instrument.base, ZERO) + held * self._spot(instrument.base, price)
-            equity += held * price - (wallets.cost(key) if key.kind is Kind.PERP else ZERO)
-        equity += sum((wallets.holding(key) for key in {i.quote_key: None for i in self.instruments.values()}), ZERO)
-        return max((abs(amount) for amount in net.values()), default=ZERO) / equity if equity > 0 else ZERO
+        net, equity = {ETHER: aboard.ether} if aboard.ether else dict[str, Decimal](), aboard.dollars
+        prices = {ETHER: self._spot(ETHER, aboard.price or ZERO)}
+        if self.exchange is not None:
+            wallets = self.exchange.wallets
+            for key, instrument in self.instruments.items():
+                held, price = wallets.holding(key), self.exchange.market.mark(key)
+                if price is None:
+                    return ZERO
+                base = instrument.base
+                prices[base] = self._spot(base, price)
+                net[base] = net.get(base, ZERO) + held
+                equity += held * price - (wallets.cost(key) if key.kind is Kind.PERP else ZERO)
+            coins = {instrument.quote_key: None for instrument in self.instruments.values()}
+            equity += sum((wallets.holding(key) for key in coins), ZERO)
+        equity += aboard.ether * prices[ETHER]
+        if equity <= 0:
+            return ZERO
+        if self.numeraire != DOLLAR and prices[self.numeraire]:
+            net[self.numeraire] = net.get(self.numeraire, ZERO) - equity / prices[self.numeraire]
+        return max((abs(amount * prices[base]) for base, amount in net.items()), default=ZERO) / equity
 
     def _spot(self, asset: str, otherwise: Decimal) -> Decimal:
         """One price for both legs of an asset: the spot's, which its quantities are hedged by."""
         for key, instrument in self.instruments.items():
-            if key.kind is Kind.SPOT and instrument.base == asset:
+            if self.exchange is not None and key.kind is Kind.SPOT and instrument.base == asset:
                 return self.exchange.market.mark(key) or otherwise
         return otherwise

@@ -5,14 +5,13 @@ Holes stay holes. Only the rows of the venue and symbols asked for are read as n
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
-from basis_daemon.domain.errors import ConfigError
+from basis_daemon.simulation.rows import Row, rows_of
 
 CANDLES, FUNDING = "candles_1h.csv", "funding.csv"
 SPOT, PERP = "spot", "perp"
@@ -21,10 +20,6 @@ FUNDING_COLUMNS = ("timestamp", "venue", "symbol", "funding_rate", "interval_hou
 INTERVALS_H = frozenset({1, 2, 4, 8})
 RATE_MAX = Decimal("0.05")
 HOUR = timedelta(hours=1)
-
-
-class HistoryError(ConfigError):
-    """A file of recorded history cannot be used; the message names file, line, column, value and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +84,14 @@ def with_stand_in(history: History, wanted: Sequence[SeriesName], venue: str) ->
 def read_history(directory: Path, wanted: Sequence[SeriesName]) -> History:
     """The bars of these series, and the settlements of the perps among them. Raises HistoryError."""
     bars: dict[SeriesName, list[Bar]] = {name: [] for name in wanted}
-    for row in _rows(directory / CANDLES, CANDLE_COLUMNS):
+    for row in rows_of(directory / CANDLES, CANDLE_COLUMNS):
         name = SeriesName(row["venue"], row["market"], row["symbol"])
         if name.market not in {SPOT, PERP}:
             raise row.fault("market", "spot or perp", "correct the word")
         if name in bars:
             _append(bars[name], _bar(row), row)
     settled: dict[SeriesName, list[Settlement]] = {name: [] for name in wanted if name.market == PERP}
-    for row in _rows(directory / FUNDING, FUNDING_COLUMNS):
+    for row in rows_of(directory / FUNDING, FUNDING_COLUMNS):
         name = SeriesName(row["venue"], PERP, row["symbol"])
         if name in settled:
             _append(settled[name], _settlement(row), row)
@@ -107,49 +102,7 @@ def read_history(directory: Path, wanted: Sequence[SeriesName]) -> History:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One line with its place."""
-
-    file: Path
-    line: int
-    values: Mapping[str, str]
-
-    def __getitem__(self, column: str) -> str:
-        return self.values[column]
-
-    def fault(self, column: str, expected: str, remedy: str) -> HistoryError:
-        found = self.values.get(column)
-        return HistoryError(
-            f"{self.file}, line {self.line}, column {column}: found {found!r}; expected {expected}; {remedy}"
-        )
-
-    def stamp(self) -> datetime:
-        try:
-            at = datetime.fromisoformat(self["timestamp"])
-        except ValueError:
-            raise self.fault("timestamp", "an instant such as 2024-03-01T00:00:00Z", "write it like that") from None
-        if at.utcoffset() != timedelta(0):
-            raise self.fault("timestamp", "UTC, with a Z behind it", "convert the stamps")
-        return at
-
-    def number(self, column: str) -> Decimal:
-        try:
-            value = Decimal(self[column])
-        except InvalidOperation:
-            raise self.fault(column, "a plain decimal number with a point", "correct the number") from None
-        if not value.is_finite():
-            raise self.fault(column, "a finite number", "leave the row away: a hole is held through, never filled")
-        return value
-
-    def price(self, column: str) -> Decimal:
-        value = self.number(column)
-        if value <= 0:
-            raise self.fault(column, "a price above zero", "leave the row away: a hole is held through, never filled")
-        return value
-
-
-def _append(known: list[Bar] | list[Settlement], new: Bar | Settlement, row: _Row) -> None:
+def _append(known: list[Bar] | list[Settlement], new: Bar | Settlement, row: Row) -> None:
     at = new.opened if isinstance(new, Bar) else new.at
     if known:
         last = known[-1]
@@ -161,29 +114,7 @@ def _append(known: list[Bar] | list[Settlement], new: Bar | Settlement, row: _Ro
     known.append(new)  # type: ignore[arg-type]  # the caller hands a list of the same kind
 
 
-def _rows(file: Path, columns: Sequence[str]) -> Iterator[_Row]:
-    try:
-        handle = file.open(newline="", encoding="utf-8")
-    except OSError as error:
-        remedy = f"a window is a directory that holds {CANDLES} and {FUNDING}"
-        raise HistoryError(f"{file}: {error.strerror}; {remedy}") from error
-    with handle:
-        reader = csv.reader(handle)
-        header = next(reader, [])
-        absent = [column for column in columns if column not in header]
-        if absent:
-            expected = f"the columns {', '.join(columns)}"
-            raise HistoryError(f"{file}, line 1: found no column {', '.join(absent)}; expected {expected}; add it")
-        for values in reader:
-            if len(values) != len(header):
-                raise HistoryError(
-                    f"{file}, line {reader.line_num}: found {len(values)} values; expected {len(header)}, one for each "
-                    "column; complete the line"
-                )
-            yield _Row(file, reader.line_num, dict(zip(header, values, strict=True)))
-
-
-def _bar(row: _Row) -> Bar:
+def _bar(row: Row) -> Bar:
     at = row.stamp()
     if at.minute or at.second or at.microsecond:
         raise row.fault("timestamp", "a full hour: the stamp of a bar is its open", "give hourly bars")
@@ -195,7 +126,7 @@ def _bar(row: _Row) -> Bar:
     return Bar(at, first, high, low, last)
 
 
-def _settlement(row: _Row) -> Settlement:
+def _settlement(row: Row) -> Settlement:
     hours, rate = row.number("interval_hours"), row.number("funding_rate")
     if hours not in INTERVALS_H:
         raise row.fault("interval_hours", "1, 2, 4 or 8 hours", "give the interval of this settlement")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 
 from basis_daemon.domain.decision import Assessment, Exposure, RiskView
-from basis_daemon.domain.errors import ConfigError
+from basis_daemon.domain.instrument import Kind
 from basis_daemon.domain.market import DecisionIds, MarketSnapshot
 from basis_daemon.engine.codec import dump
 from basis_daemon.engine.judgement import Outcome
 from basis_daemon.settings import Settings, strategy_parameters
+from basis_daemon.simulation.chain.record import AAVE, GAS, LST, ChainRecord
 from basis_daemon.simulation.history import HOUR
 from basis_daemon.simulation.outcome import held
 from basis_daemon.simulation.run import Span
@@ -23,13 +22,7 @@ from basis_daemon.simulation.windows import Window
 from basis_daemon.strategies import STRATEGIES
 from basis_daemon.strategies.charter import BookStrategy
 
-AAVE, LST, GAS = "aave_daily.csv", "lst_market.csv", "gas.csv"
 _ONE = Decimal(1)
-
-
-def is_simulated(settings: Settings, name: str) -> bool:
-    """True for an instance that trades at exchanges; those that live on the chain have no simulated chain yet."""
-    return not instance_of(settings, name).charter.is_on_chain
 
 
 def instance_of(settings: Settings, name: str) -> BookStrategy:
@@ -37,13 +30,15 @@ def instance_of(settings: Settings, name: str) -> BookStrategy:
     return STRATEGIES[settings.strategies[name].kind](strategy_parameters(settings, name), name)
 
 
-def lacking(settings: Settings, name: str, directory: Path) -> list[str]:
-    """Series on chain that the instance needs and this directory does not hold."""
-    lst = getattr(strategy_parameters(settings, name), "lst", None)
-    wanted = [(AAVE, "WETH")]
-    wanted += [(AAVE, "USDT")] if lst is None else [(LST, str(lst)), (AAVE, str(lst))]
-    found = [f"{file} {asset}" for file, asset in wanted if not _has(directory / file, asset)]
-    return found if (directory / GAS).is_file() else [*found, GAS]
+def lacking(strategy: BookStrategy, record: ChainRecord) -> list[str]:
+    """Series on chain that the instance needs and this record does not hold; none for one that needs no chain."""
+    if not strategy.charter.is_on_chain:
+        return []
+    tokens = sorted(key.symbol for key in strategy.instruments if key.kind is Kind.LST)
+    reserves = sorted(key.symbol for key in strategy.instruments if key.kind is Kind.ATOKEN)
+    found = [f"{LST} {symbol}" for symbol in tokens if not record.tokens.get(symbol)]
+    found += [f"{AAVE} {symbol}" for symbol in dict.fromkeys(tokens + reserves) if not record.reserves.get(symbol)]
+    return found if record.gas else [*found, GAS]
 
 
 def hold(strategy: BookStrategy, window: Window, span: Span, missing: Sequence[str]) -> Outcome:
@@ -59,22 +54,6 @@ def hold(strategy: BookStrategy, window: Window, span: Span, missing: Sequence[s
     return held(strategy.name, window.name, span, dict(reasons), missing, note, digest.hexdigest())
 
 
-def refuse(name: str, kind: str, window: Window) -> ConfigError:
-    """For a strategy on chain in a window that has its series."""
-    return ConfigError(
-        f"strategies.{name}.kind: found {kind}, and {window.directory} has its series; expected btc_basis or eth_basis"
-        ": a replay simulates exchanges and no chain yet; play it on the sandbox chain with `basis-daemon demo`"
-    )
-
-
 def _asked(strategy: BookStrategy, at: datetime) -> Assessment:
     market = MarketSnapshot(at, DecisionIds("", 0, 0), {}, {}, {}, {}, strategy.initial_memory())
     return strategy.assess(at, "market", market, Exposure(at, None, {}, {}, {}, ()), RiskView((), _ONE, _ONE))
-
-
-def _has(file: Path, asset: str) -> bool:
-    try:
-        with file.open(newline="", encoding="utf-8") as handle:
-            return any(row.get("asset") == asset for row in csv.DictReader(handle))
-    except OSError:
-        return False

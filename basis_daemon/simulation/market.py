@@ -3,29 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.market import BookTick, FundingSettled, Level, MarketEvent, MarkTick
 from basis_daemon.ports import FeedEvent
-from basis_daemon.simulation.history import PERP, SeriesName
+from basis_daemon.simulation.history import PERP, SPOT, SeriesName
 from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.virtual import VirtualClock
 
 BP = Decimal("0.0001")
 ZERO = Decimal(0)
 FUNDING_HOURS = 8
-STEP_S, BOOKED_S, PATIENCE_S, VALUED_S = 1.0, 0.25, 600.0, 3.0
-"""Process seconds: at every point at least; for a settlement to be booked; at most, for plans to end and for a
-valuation before time goes on. A stream with a hole lets no valuation through, and nobody waits for it."""
+STEP_S, BOOKED_S, PATIENCE_S, ARRIVED_S, VALUED_S = 1.0, 0.25, 600.0, 20.0, 3.0
+"""Process seconds: at every point at least; for a settlement to be booked; at most, for plans to end, for what arrives
+to be noticed, and for a valuation before time goes on. A stream with a hole lets no valuation through."""
 
 HEARTBEATS = timedelta(seconds=12), timedelta(seconds=16)
 """Where a series has a hole the engine waits for it no longer than its grace: then it looks with the first stream of
 a point, before the others have spoken. So the others speak again, near enough to each other to be fresh together, and
 late enough for another decision."""
+
+
+ETHER = "ETHUSDT"
+"""Whose spot price is that of the chain's own coin."""
+BLOCK = timedelta(seconds=12)
+
+
+class Blocks(Protocol):
+    """A chain beside the market: it is told when, and tells by itself what it has to tell."""
+
+    @property
+    def is_partial(self) -> bool:
+        """True while something that it told before is not known any more."""
+        ...
+
+    def reach(self, at: datetime, ether: Decimal | None) -> None:
+        """A block then; ``ether`` is USDT per ETH, None where nobody knows."""
+        ...
+
+    def tell(self) -> None:
+        """The newest block once more."""
+        ...
+
+
+def ether_at(point: Point) -> Decimal | None:
+    """USDT per ETH at an exchange; None where the point has no such price."""
+    found = (price for name, price in point.prices.items() if (name.market, name.symbol) == (SPOT, ETHER))
+    return next(found, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +80,7 @@ class Stage:
     is_busy: Callable[[], bool] = bool
     is_due: Callable[[], bool] = bool
     on_point: Callable[[Point], None] = lambda _: None
+    is_arriving: Callable[[], bool] = bool
     on_settled: Callable[[], None] = lambda: None
 
 
@@ -64,7 +94,10 @@ class _Funding:
 
 @dataclass(slots=True)
 class ReplayMarket:
-    """Honours ``ports.Feed``. ``keys`` names the instrument of each series; ``ended`` is set behind the last point."""
+    """Honours ``ports.Feed``. ``keys`` names the instrument of each series; ``ended`` is set behind the last point.
+
+    ``chain`` is played along with it, its past being ``read``: both have one time.
+    """
 
     instruments: Mapping[PositionKey, Instrument]
     keys: Mapping[SeriesName, PositionKey]
@@ -73,16 +106,20 @@ class ReplayMarket:
     shape: BookShape
     clock: VirtualClock
     stage: Stage
+    chain: Blocks | None = None
+    read: Iterable[MarketEvent] = ()
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     newest: datetime | None = None
     played: int = 0
     _funding: dict[SeriesName, _Funding] = field(default_factory=dict)
+    _block_at: datetime | None = None
 
     async def start(self) -> Mapping[PositionKey, Instrument]:
         return self.instruments
 
     async def history(self) -> Sequence[MarketEvent]:
-        return [event for point in self.before for event in self._past(point)]
+        found = [event for point in self.before for event in self._past(point)]
+        return sorted([*found, *self.read], key=lambda event: event.venue_time) if self.chain is not None else found
 
     async def run(self, sink: Callable[[FeedEvent], None]) -> None:
         for point in self.path:
@@ -105,32 +142,49 @@ class ReplayMarket:
         await self.clock.sleep(STEP_S)
 
     async def _play(self, point: Point, sink: Callable[[FeedEvent], None]) -> None:
-        """Perps first, then what was settled on them, then spot: with the last of them the picture is whole."""
+        """Perps first, then what was settled on them, the chain, then spot: with the last the picture is whole."""
+        if self.chain is not None and self._block_at is not None and point.at < self._block_at:
+            point = replace(point, at=self._block_at)  # a plan went on until now
         for event in (*self._of_perps(point), *self._of_settlements(point)):
             sink(event)
         if point.settled:
             await self.clock.sleep(BOOKED_S)
+        self._reach(point)
         for event in self._of_spot(point):
             sink(event)
         self.stage.on_point(point)
-        if len(point.prices) < len(self.keys):
+        if len(point.prices) < len(self.keys) or (self.chain is not None and self.chain.is_partial):
             for gap in HEARTBEATS:
                 self._show(replace(point, at=point.at + gap), sink)
         waited_s = 0.0
         while not waited_s or self._must_wait(waited_s):
             await self.clock.sleep(STEP_S)
             waited_s += STEP_S
-            if self.stage.is_busy():  # the same prices, shown anew: a plan may take longer than a quote is young
-                self._show(point, sink)
+            if self.stage.is_busy() or self.stage.is_arriving():
+                self._show(point if self.chain is None else replace(point, at=self.clock.wall()), sink)
         self.stage.on_settled()
 
     def _show(self, point: Point, sink: Callable[[FeedEvent], None]) -> None:
-        for event in (*self._of_perps(point), *self._of_spot(point)):
+        """The same prices anew: a plan may take longer than a quote is young. Beside a chain time goes on with it."""
+        for event in self._of_perps(point):
+            sink(event)
+        if self.chain is not None and (self._block_at is None or point.at - self._block_at >= BLOCK):
+            self._reach(point)
+        elif self.chain is not None:
+            self.chain.tell()
+        for event in self._of_spot(point):
             sink(event)
 
+    def _reach(self, point: Point) -> None:
+        if self.chain is not None:
+            self.chain.reach(point.at, ether_at(point))
+            self._block_at = point.at
+
     def _must_wait(self, waited_s: float) -> bool:
-        """True while a plan runs or a valuation is due, each as long as it may take."""
-        return (self.stage.is_busy() and waited_s < PATIENCE_S) or (self.stage.is_due() and waited_s < VALUED_S)
+        """True while a plan runs, something arrives or a valuation is due, each as long as it may take."""
+        if self.stage.is_busy():
+            return waited_s < PATIENCE_S
+        return (self.stage.is_arriving() and waited_s < ARRIVED_S) or (self.stage.is_due() and waited_s < VALUED_S)
 
     def _past(self, point: Point) -> Iterator[MarketEvent]:
         yield from self._of_settlements(point)

@@ -62,7 +62,7 @@ def held(
         "days": plain(days.quantize(_SHARE)),
         **nothing,
         **none,
-        **dict.fromkeys(("equity_start", "equity_end", "min_distance", "min_z")),
+        **dict.fromkeys(("equity_start", "equity_end", "min_distance", "min_z", "min_health_factor")),
         **{name: {} for name in ("pnl", "actions", "alarms", "positions", "venue_positions")},
         "acts": [],
         "first_alarms": [],
@@ -175,6 +175,7 @@ def _risk(played: Played, view: BookView) -> Json:
         "breaks": view.state.breaks_opened,
         "min_distance": None if distance is None else plain(distance.quantize(_RATIO)),
         "min_z": None if z is None else plain(z.quantize(_RATIO)),
+        "min_health_factor": None if gauge.health_min is None else plain(gauge.health_min.quantize(_RATIO)),
         "max_abs_delta": plain(gauge.delta_max.quantize(_RATIO)),
         "max_abs_delta_settled": plain(gauge.settled_delta_max.quantize(_RATIO)),
         "delta_breach_seconds": plain(gauge.breach_s),
@@ -186,7 +187,7 @@ def _deeds(played: Played, view: BookView, strategy: str) -> Json:
     seen = list(view.history.acted.values())
     done = [one.row for one in seen if not one.row.denied]
     positions = sorted(view.state.ledger.holdings().items())
-    theirs = sorted(played.gauge.exchange.wallets.balances.items())
+    theirs = sorted(played.gauge.holdings().items())
     return {
         "actions": dict(sorted(Counter(row.assessment.reason.value for row in done).items())),
         "acts": [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from basis_daemon.simulation.history import PERP, Bar, History, SeriesName, Settlement
+from basis_daemon.simulation.history import HOUR, PERP, Bar, History, SeriesName, Settlement
 
 MINUTES = (0, 20, 40, 59)
 ONE = Decimal(1)
@@ -65,6 +65,14 @@ def points(history: History, start: datetime, end: datetime, stress: Stress) -> 
                 known += 1
             prices = {name: walk[opened][place] for name, walk in walks.items() if opened in walk}
             yield Point(at, prices, tuple(pending[first:known]))
+
+
+def hours(start: datetime, end: datetime) -> Iterator[Point]:
+    """Every full hour from ``start`` to before ``end``: for books that nothing is priced for at an exchange."""
+    at = start + (-(start - datetime.min.replace(tzinfo=start.tzinfo)) % HOUR)
+    while at < end:
+        yield Point(at, {})
+        at += HOUR
 
 
 def lead_in(history: History, start: datetime, stress: Stress) -> Sequence[Point]:

@@ -11,15 +11,15 @@ from typing import Protocol
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.engine.judgement import Outcome
-from basis_daemon.settings import Settings, load_settings, make_strategies
+from basis_daemon.settings import Settings, load_settings
 from basis_daemon.settings.document import read_document
 from basis_daemon.settings.environment import PREFIX
-from basis_daemon.settings.families import FAMILIES
+from basis_daemon.simulation.chain.record import read_record
 from basis_daemon.simulation.history import SPOT, History, SeriesName, read_history, with_stand_in
-from basis_daemon.simulation.hold import hold, instance_of, is_simulated, lacking, refuse
+from basis_daemon.simulation.hold import hold, instance_of, lacking
 from basis_daemon.simulation.outcome import judge, together
 from basis_daemon.simulation.path import Point
-from basis_daemon.simulation.run import Played, Span, play
+from basis_daemon.simulation.run import Played, Recorded, Span, play
 from basis_daemon.simulation.venue import listing
 from basis_daemon.simulation.windows import Window, span_of, windows_of
 
@@ -71,28 +71,19 @@ def replay(asked: Asked, environ: Mapping[str, str], spectator: Spectator, on_to
 
 
 def _played(settings: Settings, asked: Asked, window: Window, spectator: Spectator) -> Told:
-    if not is_simulated(settings, asked.strategy):
-        return _held_on_chain(settings, asked, window, spectator)
-    wanted = list(listing(settings, make_strategies(settings)).keys)
-    history = _read(settings, window, wanted)
-    span = span_of(window, history, asked.start, asked.end)
+    strategy = instance_of(settings, asked.strategy)
+    wanted = list(listing(settings, [strategy]).keys)
+    history = _read(settings, window, wanted) if wanted else History(window.directory)
+    record = read_record(window.directory) if strategy.charter.is_on_chain else None
+    span = span_of(window, history, asked.start, asked.end, record.stamps if record is not None else None)
     spectator.begin(window.name, span)
-    if not history.bars:
-        missing = [str(name) for name in wanted]
-        return Told(window, hold(instance_of(settings, asked.strategy), window, span, missing))
-    played = play(settings, history, span, spectator.see)
+    missing = lacking(strategy, record) if record is not None else []
+    if missing or (wanted and not history.bars):
+        absent = [str(name) for name in wanted if name not in history.bars]
+        return Told(window, hold(strategy, window, span, [*absent, *missing]))
+    played = play(settings, Recorded(history, record), span, spectator.see)
     view = BookView().fold(played.rows)
     return Told(window, judge(played, view, asked.strategy, window.name), (played, view))
-
-
-def _held_on_chain(settings: Settings, asked: Asked, window: Window, spectator: Spectator) -> Told:
-    """What lives on the chain holds where its series are not; where they are, nothing simulates them yet."""
-    missing = lacking(settings, asked.strategy, window.directory)
-    if not missing:
-        raise refuse(asked.strategy, settings.strategies[asked.strategy].kind, window)
-    span = span_of(window, History(window.directory), asked.start, asked.end)
-    spectator.begin(window.name, span)
-    return Told(window, hold(instance_of(settings, asked.strategy), window, span, missing))
 
 
 def _read(settings: Settings, window: Window, wanted: Sequence[SeriesName]) -> History:
@@ -114,20 +105,17 @@ def settings_for(asked: Asked, environ: Mapping[str, str]) -> Settings:
             f"--strategy {asked.strategy}: found no such instance in {asked.config}; expected one of {known}; "
             "name one of them, or add a section under strategies"
         )
-    if not names[asked.strategy]:
-        return load_settings(asked.config, environ, with_secrets=False).settings
     chosen = {
         f"{PREFIX}STRATEGIES__{name.upper()}__ENABLED": "true" if name == asked.strategy else "false" for name in names
     }
     return load_settings(asked.config, {**environ, **chosen}, with_secrets=False).settings
 
 
-def _instances(file: Path) -> Mapping[str, bool]:
-    """Every instance of the file; True for those that trade at exchanges, which are the ones to enable."""
+def _instances(file: Path) -> list[str]:
+    """Every instance of the file."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--config {file}: {error.strerror}; name a file such as config/replay.yaml") from error
     strategies = read_document(text, str(file)).tree.get("strategies")
-    kinds = {name: s.get("kind") for name, s in strategies.items() if isinstance(s, dict)} if strategies else {}
-    return {name: kind not in FAMILIES or FAMILIES[str(kind)].weighs for name, kind in kinds.items()}
+    return [name for name, section in strategies.items() if isinstance(section, dict)] if strategies else []

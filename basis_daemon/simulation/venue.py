@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from basis_daemon.domain.errors import ConfigError
-from basis_daemon.domain.instrument import Instrument, Kind, PositionKey, round_down
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.market import MarketEvent
 from basis_daemon.ports import Feed, FeedEvent
-from basis_daemon.settings import Settings, VenueSettings, strategy_parameters
+from basis_daemon.settings import Settings, VenueSettings
 from basis_daemon.settings.model import PaperSettings
 from basis_daemon.settings.replay import ReplaySettings
 from basis_daemon.simulation.history import PERP, SPOT, SeriesName
 from basis_daemon.simulation.market import ReplayMarket
-from basis_daemon.simulation.path import Point
+from basis_daemon.simulation.opening import Opening
 from basis_daemon.simulation.virtual import VirtualClock
 from basis_daemon.strategies.charter import BookStrategy
-from basis_daemon.strategies.parameters import QUOTE, BasisParameters
+from basis_daemon.strategies.parameters import QUOTE
 from basis_daemon.venues.paper.feed import PaperFeed
 from basis_daemon.venues.paper.venue import PaperAccountSpec, PaperTerms, PaperVenue
 from basis_daemon.wiring_book import Venue
@@ -26,7 +26,6 @@ from basis_daemon.wiring_limits import tiers_of
 
 TICK, QUANTITY_MAX, NOTIONAL_MIN = Decimal("0.01"), Decimal(1_000_000_000), Decimal(5)
 STEP = Decimal("0.001")
-ONE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,15 @@ class Listing:
 
 def listing(settings: Settings, strategies: Sequence[BookStrategy]) -> Listing:
     """Spot and perp of every asset at every venue; a venue plays the rows that bear its own name."""
-    paper, replay = paper_of(settings), settings.replay or ReplaySettings()
+    replay = settings.replay or ReplaySettings()
     instruments: dict[PositionKey, Instrument] = {}
     keys: dict[SeriesName, PositionKey] = {}
     for name, venue in settings.enabled_venues.items():
         for asset in sorted({asset for s in strategies for asset in s.charter.traded_at.get(name, ())}):
             symbol = f"{asset}{QUOTE}"
             for market, made in (
-                (SPOT, _spot(asset, venue, paper, replay)),
-                (PERP, _perp(asset, venue, paper, replay)),
+                (SPOT, _spot(asset, venue, paper_of(settings), replay)),
+                (PERP, _perp(asset, venue, paper_of(settings), replay)),
             ):
                 instruments[made.key] = made
                 keys[SeriesName(name, market, symbol)] = made.key
@@ -79,10 +78,8 @@ def _perp(asset: str, venue: VenueSettings, paper: PaperSettings, replay: Replay
     return Instrument(key, asset, QUOTE, step, TICK, step, QUANTITY_MAX, NOTIONAL_MIN, fees.taker, fees.maker, tiers)
 
 
-def paper_venue(
-    settings: Settings, strategies: Sequence[BookStrategy], clock: VirtualClock, listed: Listing, first: Point | None
-) -> PaperVenue:
-    """All accounts of all venues; ``first`` prices a pair that is open from the start, None is money alone."""
+def paper_venue(settings: Settings, clock: VirtualClock, listed: Listing, opening: Opening) -> PaperVenue:
+    """All accounts of all venues, with what of the opening lies there."""
     paper, accounts = paper_of(settings), list[PaperAccountSpec]()
     for venue in settings.enabled_venues.values():
         spot, perps = venue.accounts.spot, venue.accounts.derivatives
@@ -93,40 +90,10 @@ def paper_venue(
     latency_s = float(paper.latency_s)
     leverage = Decimal(max(venue.leverage for venue in settings.enabled_venues.values()))
     terms = PaperTerms(latency_s, latency_s, liquidation_fee=paper.liquidation_fee, leverage=leverage)
-    held = {PositionKey(name): amount for name, amount in paper.balances.items()}
-    costs: dict[PositionKey, Decimal] = {}
-    if first is not None:
-        for strategy in strategies:
-            _open_pairs(settings, strategy.name, listed, first, held, costs)
-    made = PaperVenue(accounts, clock, held, open_notional=costs, terms=terms)
+    held = {key: amount for key, amount in opening.held.items() if key.kind in {Kind.SPOT, Kind.PERP}}
+    made = PaperVenue(accounts, clock, held, open_notional=opening.costs, terms=terms)
     made.list_instruments(listed.instruments.values())
     return made
-
-
-def _open_pairs(
-    settings: Settings,
-    strategy: str,
-    listed: Listing,
-    first: Point,
-    held: dict[PositionKey, Decimal],
-    costs: dict[PositionKey, Decimal],
-) -> None:
-    """The money of each venue becomes a pair at m_star there, as if it had always stood: without fee or slippage."""
-    parameters = strategy_parameters(settings, strategy)
-    if not isinstance(parameters, BasisParameters):
-        return
-    for venue in parameters.venues:
-        spot, perp = venue.spot_key(parameters.asset), venue.perp_key(parameters.asset)
-        price = {key: first.prices[name] for name, key in listed.keys.items() if name in first.prices}
-        money = held.get(venue.cash_key, Decimal(0))
-        if spot not in price or perp not in price or not money:
-            continue
-        quantity = round_down(money / (ONE + parameters.m_star) / price[spot], listed.instruments[perp].quantity_step)
-        margin = parameters.m_star * quantity * price[perp]
-        held[venue.cash_key] = money - quantity * price[spot] - margin
-        held[venue.margin_key] = held.get(venue.margin_key, Decimal(0)) + margin
-        held[spot], held[perp] = quantity, -quantity
-        costs[perp] = -quantity * price[perp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +120,11 @@ class _Heard:
         await self.feed.close()
 
 
-def as_venue(paper: PaperVenue, market: ReplayMarket, hear: Callable[[FeedEvent], None]) -> Venue:
-    """The accounts and their market, as the engine needs them."""
+def as_venue(paper: PaperVenue | None, market: ReplayMarket, hear: Callable[[FeedEvent], None]) -> Venue:
+    """The accounts and their market, as the engine needs them; the market alone where nobody trades at an exchange."""
     return Venue(
-        sources=list(paper.accounts.values()),
-        routes=lambda _: list(paper.accounts.items()),
-        feed=lambda _: _Heard(PaperFeed(paper, market), hear),
+        sources=[] if paper is None else list(paper.accounts.values()),
+        routes=lambda _: [] if paper is None else list(paper.accounts.items()),
+        feed=lambda _: _Heard(market if paper is None else PaperFeed(paper, market), hear),
         dead_men=dict,
     )

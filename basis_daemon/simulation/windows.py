@@ -9,7 +9,8 @@ from pathlib import Path
 
 import orjson
 
-from basis_daemon.simulation.history import CANDLES, HOUR, History, HistoryError
+from basis_daemon.simulation.history import CANDLES, HOUR, History
+from basis_daemon.simulation.rows import HistoryError
 from basis_daemon.simulation.run import Span
 
 INDEX = "windows.json"
@@ -44,9 +45,17 @@ def windows_of(directory: Path) -> list[Window]:
     return [Window(each.name, each, known.get(each.name)) for each in found]
 
 
-def span_of(window: Window, history: History, start: datetime | None, end: datetime | None) -> Span:
-    """The instants to play: as told, else the window's own, else all that there is. Raises HistoryError for none."""
-    stamps = history.stamps
+Stamps = tuple[datetime, datetime]
+
+
+def span_of(
+    window: Window, history: History, start: datetime | None, end: datetime | None, chain: Stamps | None = None
+) -> Span:
+    """The instants to play: as told, else the window's own, else all that there is. Raises HistoryError for none.
+
+    ``chain`` are the first and last rows of a chain, for books without a bar.
+    """
+    stamps = history.stamps or chain
     own = window.dates or (Span(stamps[0], stamps[1] + HOUR) if stamps is not None else None)
     if own is None:
         raise HistoryError(

@@ -10,7 +10,7 @@ import pytest
 
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.simulation.replay import Asked
-from tests.replay.support import BOOM, CRASH, DATA, START, D, answered, commanded, needs_data, whole, written
+from tests.replay.support import START, D, answered, commanded, whole, written
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -54,19 +54,6 @@ def test_a_window_of_other_symbols_is_held_through_as_well(tmp_path: Path) -> No
     said = whole(asked).document
     assert said["missing"] == ["bybit spot ETHUSDT", "bybit perp ETHUSDT"]
     assert said["decisions"] == {"STALE": 24}
-
-
-@needs_data
-@pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["eth_staking_only", "eth_leveraged"])
-def test_a_strategy_of_the_chain_holds_where_its_series_are_not_and_is_refused_where_they_are(strategy: str) -> None:
-    said = answered("--strategy", strategy, "--history", str(DATA / BOOM))
-    assert said["missing"] == ["lst_market.csv weETH", "aave_daily.csv weETH"]
-    assert said["decisions"] == {"STALE": 31 * 24}
-    assert (said["liquidations"], said["unexplained"], said["breaks"], said["actions"]) == (0, "0", 0, {})
-    run = commanded("--strategy", strategy, "--history", str(DATA / CRASH))
-    assert run.returncode == 1
-    assert "simulates exchanges and no chain yet" in " ".join(run.stderr.replace("│", " ").split())
 
 
 def test_an_instance_that_nobody_configured_is_refused_with_those_that_are(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from basis_daemon.simulation.history import HistoryError
 from basis_daemon.simulation.path import MINUTES, Stress, lead_in, points
 from basis_daemon.simulation.replay import Asked
+from basis_daemon.simulation.rows import HistoryError
 from basis_daemon.simulation.windows import read_instant
 from tests.replay.support import START, commanded, history_of, whole, written
 
