@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from basis_daemon.cli.answers import JsonOption, answer, table
+from basis_daemon.cli.exports import Format, export_rows, export_tables
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError
-from basis_daemon.engine.export import posting_rows, trade_rows, write_csv, write_lines
 from basis_daemon.journal.backup import back_up
 from basis_daemon.journal.backup import restore as restore_file
 from basis_daemon.journal.reader import JournalReader
@@ -39,7 +39,12 @@ class What(StrEnum):
 
     ROWS = "rows"
     TRADES = "trades"
+    FILLS = "fills"
+    LOTS = "lots"
     POSTINGS = "postings"
+    VALUATIONS = "valuations"
+    ATTRIBUTION = "attribution"
+    ALL = "all"
 
 
 app = typer.Typer(
@@ -78,30 +83,49 @@ def verify(*, journal: JournalOption = None, config: ConfigFile = None, as_json:
     _say(document, as_json=as_json)
 
 
-@app.command(epilog="`basis-daemon journal export -c config/live.yaml --what trades --to trades.csv`")
+@app.command(
+    epilog="`basis-daemon journal export -c config/live.yaml --what fills --to fills.parquet`, "
+    "`--what postings --to book.beancount` for accountants, `--what all --format parquet --to 2024-07` every table."
+)
 def export(
-    to: Annotated[Path, typer.Option("--to", help="The file to write; it must not exist.")],
+    to: Annotated[Path, typer.Option("--to", help="The file (of `all`: the directory) to write; it must not exist.")],
     *,
-    what: Annotated[What, typer.Option("--what", help="rows: JSON lines; trades, postings: CSV.")] = What.ROWS,
-    after: Annotated[int, typer.Option("--after", min=0, help="Only rows behind this sequence.")] = 0,
+    what: Annotated[What, typer.Option("--what", help="Which table.")] = What.ROWS,
+    as_: Annotated[
+        Format | None, typer.Option("--format", help="Else by the file's ending: .csv, .parquet, .beancount, .jsonl.")
+    ] = None,
+    after: Annotated[int, typer.Option("--after", min=0, help="Of `rows`: only those behind this sequence.")] = 0,
     journal: JournalOption = None,
     config: ConfigFile = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the journal out: every row as one JSON line, or trades or ledger postings as CSV."""
+    """Read the journal out, also while a daemon writes it: numbers exact, instants UTC.
+
+    rows: every row as one JSON line. trades: all that moved by orders. fills: executions with price, arrival mid and
+    slippage. lots: first in first out with realised gains, one pool for each coin and perp of a strategy. postings: the
+    double-entry ledger, which sums to zero per event and asset; as beancount it is a file that accounting programs
+    check. valuations: equity and share price. attribution: each interval's change of equity by source.
+
+    CSV writes decimals in full and instants as ISO 8601. Parquet keeps decimals as text and says so in its schema. An
+    empty cell is unknown, never zero.
+    """
     path = _path(journal, config)
+    with JournalReader.open(path) as reader, _telling_errors(to):
+        if what is What.ROWS:
+            written: int | dict[str, int] = export_rows(reader, to, after, as_)
+        else:
+            written = export_tables(reader, path, what.value, to, as_)
+    _say({"journal": str(path), "what": what.value, "to": str(to), "written": written}, as_json=as_json)
+
+
+@contextmanager
+def _telling_errors(to: Path) -> Iterator[None]:
     try:
-        with JournalReader.open(path) as reader, to.open("x", encoding="utf-8", newline="") as sink:
-            rows = reader.rows(after)
-            if what is What.ROWS:
-                count = write_lines(rows, sink)
-            else:
-                count = write_csv(trade_rows(rows) if what is What.TRADES else posting_rows(rows), sink)
+        yield
     except FileExistsError as error:
         raise ConfigError(f"{to} exists and is not overwritten; name another file") from error
     except OSError as error:
         raise ConfigError(f"{to}: {error.strerror}; name a file that can be written") from error
-    _say({"journal": str(path), "what": what.value, "to": str(to), "written": count}, as_json=as_json)
 
 
 @app.command(epilog="`basis-daemon journal backup -c config/live.yaml --to /backup/btc_basis-$(date +%F).sqlite`")

@@ -262,6 +262,14 @@ class Ledger:
             if not account.startswith("nominal:") and not asset.startswith("cost:")
         }
 
+    def lines(self) -> list[tuple[str, str, Decimal]]:
+        """(account, asset, balance) of every real account that holds something, the cost of perps too."""
+        return [
+            (account, asset, amount)
+            for (account, asset), amount in self._balances.items()
+            if amount and not account.startswith("nominal:")
+        ]
+
     def open_notionals(self) -> dict[PositionKey, Decimal]:
         """Signed cost per perp key."""
         return {

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Trade
-from basis_daemon.engine.export import posting_rows
+from basis_daemon.engine.export import entries_of
 from basis_daemon.engine.repair import LOOK_BACK, apply, propose
 from basis_daemon.ports import AccountSource
 from tests.engine.support import Rig
@@ -80,5 +80,6 @@ async def test_the_postings_of_a_correction_are_exported_with_all_others() -> No
     rig = Rig.adopted()
     rig.stage.venue.exchange.wallets.pay(CASH, D(-50))
     apply(await propose(rig.state, [rig.stage.venue.accounts[WALLET]]), rig.recorder, "{}")
-    lines = [line for line in posting_rows(rig.journal.read()) if line["cause"] == "correction"]
-    assert [(line["account"], line["amount"]) for line in lines] == [(CASH, "-50"), ("nominal:correction", "50")]
+    lines = [line for entry in entries_of(rig.journal.read()) for line in entry.postings]
+    corrections = [(line.account, line.amount) for line in lines if line.cause is Cause.CORRECTION]
+    assert corrections == [(CASH, D(-50)), ("nominal:correction", D(50))]
