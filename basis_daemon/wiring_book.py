@@ -194,10 +194,7 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     engines = [_engine(core, *each) for each in zip(strategies, desks, pictures, strict=True)]
     handler.on_fill.extend(engine.on_fill for engine in engines)
     signals = ground.signals(engines, mailbox)
-    surveys = [partial(each.survey, own) for own, each in zip(strategies, pictures, strict=True)]
-    risk = risk_watch(settings, strategies, surveys, recorder)
-    for own, valuer in zip(strategies, valuers, strict=True):
-        valuer.on_valued = partial(risk.keep, own.name)
+    risk = risk_watch(settings, strategies, pictures, desks, valuers, recorder)
     upkeep = Upkeep(recorder, alarm, settings.journal.snapshot_rows, ground.kept(venues), ground.disk(guard), probe)
     parts = Parts(
         feeds=[*(venue.feed(ground.scope) for venue in venues), *signals],

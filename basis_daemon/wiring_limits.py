@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from basis_daemon.domain.caps import Caps
 from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.risk import RiskLimits
@@ -37,7 +38,16 @@ def risk_limits(
         shocks=charter.shocks,
         exchange_of=charter.exchange_of,
         recipients=frozenset(operations) & accounts_of(strategy),
+        caps=caps_of(settings),
     )
+
+
+def caps_of(settings: Settings) -> Caps:
+    """Of the book as a whole, with whose each account is."""
+    venues = settings.enabled_venues
+    accounts = {a: name for name, venue in venues.items() for a in (venue.accounts.spot, venue.accounts.derivatives)}
+    operators = {name: venue.exchange for name, venue in venues.items()}
+    return Caps(settings.risk.caps.shares(), accounts, operators)
 
 
 def fee_coins(settings: Settings) -> list[PositionKey]:

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 
 from basis_daemon.domain.risk_book import RiskTerms
 from basis_daemon.domain.threats import NEVER, LadderState, Threat, ladder_state, least_hours
-from basis_daemon.engine.picture import Survey
+from basis_daemon.engine.gate import RiskDesk
+from basis_daemon.engine.picture import PictureMaker
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.risk_watch import RiskWatch, Watched
+from basis_daemon.engine.valuation import Valuer
 from basis_daemon.settings import Settings
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.telemetry import Metrics
+from basis_daemon.wiring_limits import caps_of
 
 UNKNOWN = Decimal("NaN")
 
 
 def risk_watch(
-    settings: Settings, strategies: Sequence[BookStrategy], surveys: Sequence[Survey], recorder: Recorder
+    settings: Settings,
+    strategies: Sequence[BookStrategy],
+    pictures: Sequence[PictureMaker],
+    desks: Sequence[RiskDesk],
+    valuers: Sequence[Valuer],
+    recorder: Recorder,
 ) -> RiskWatch:
-    """Over these strategies, each surveyed by its own."""
-    watched = {
-        own.name: Watched(survey, risk_terms(settings, own)) for own, survey in zip(strategies, surveys, strict=True)
-    }
-    return RiskWatch(watched, recorder)
+    """Over these strategies, each by its own picture; every valuation keeps it, every gate sees all other books."""
+    books = list(zip(strategies, pictures, strict=True))
+    watched = {own.name: Watched(partial(each.survey, own), risk_terms(settings, own)) for own, each in books}
+    watch = RiskWatch(watched, recorder)
+    for own, desk, valuer in zip(strategies, desks, valuers, strict=True):
+        valuer.on_valued, desk.peers = partial(watch.keep, own.name), partial(watch.others, own.name)
+    return watch
 
 
 def risk_terms(settings: Settings, strategy: BookStrategy) -> RiskTerms:
@@ -34,8 +45,8 @@ def risk_terms(settings: Settings, strategy: BookStrategy) -> RiskTerms:
         ladder=charter.ladder,
         health=charter.health,
         shocks=charter.shocks,
-        exchange_of=charter.exchange_of,
         drift=settings.risk.drift_shocks_per_day,
+        caps=caps_of(settings),
     )
 
 

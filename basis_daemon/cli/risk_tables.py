@@ -19,7 +19,8 @@ HOURS_IN_DAYS = Decimal(240)
 
 def risk(found: Json) -> RenderableType:
     """The binding constraint, then every position, then the step of every strategy."""
-    return Group(facts(head(found)), Text(), _threats(found["threats"]), Text(), _strategies(found["strategies"]))
+    tables = (_threats(found["threats"]), _strategies(found["strategies"]), _caps(found["caps"]))
+    return Group(facts(head(found)), *(part for each in tables for part in (Text(), each)))
 
 
 def head(found: Json) -> list[tuple[str, str | Text]]:
@@ -81,3 +82,17 @@ def _strategies(rows: Sequence[Json]) -> Table:
         for row in rows
     ]
     return grid(("strategy", "ladder", "nearest at", "equity USDT", "as of", "without a price"), cells, right=(3,))
+
+
+def _caps(rows: Sequence[Json]) -> Table:
+    cells = [
+        (
+            row["dimension"],
+            row["name"],
+            "unknown" if row["exposure_usdt"] is None else money(row["exposure_usdt"]),
+            Text("unknown" if row["share"] is None else ratio(row["share"]), style=BAD if row["is_at_cap"] else ""),
+            ratio(row["cap"]),
+        )
+        for row in rows
+    ]
+    return grid(("lost with", "name", "USDT", "of equity", "cap"), cells, right=(2, 3, 4))

@@ -46,6 +46,14 @@ class DenyReason(StrEnum):
     )
     NOTIONAL_CAP = "notional_cap", "The notional of one order exceeds its cap."
     VENUE_CAP = "venue_cap", "The share of equity at one exchange would exceed its cap."
+    CAP_VENUE = "cap_venue", "More money than its cap would stand at one venue, counted over all strategies."
+    CAP_COUNTERPARTY = (
+        "cap_counterparty",
+        "More money than its cap would be lost with one exchange, issuer or protocol, looking through what is held.",
+    )
+    CAP_CHAIN = "cap_chain", "More money than its cap would stand on one chain."
+    CAP_PROTOCOL = "cap_protocol", "More money than its cap would stand with one protocol, staking tokens included."
+    CAP_STABLECOIN = "cap_stablecoin", "More money than its cap would stand in one stablecoin, wherever it lies."
     BALANCE = "balance", "A balance would run below zero if every order filled at its bound."
     MARGIN_AFTER = "margin_after", "The account would stand nearer to liquidation than z_open allows for new risk."
     ORDER_RATE = "order_rate", "More orders within a minute than the limit."

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from basis_daemon.domain.caps import Caps
 from basis_daemon.domain.decision import Exposure, RiskView
 from basis_daemon.domain.deny import Denial
 from basis_daemon.domain.instrument import Kind, PositionKey
@@ -23,6 +24,7 @@ from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation, Side
 
 O = OrderOperation  # noqa: E741 - the tables below are read by operation
 ZERO = Decimal(0)
+NO_CAPS = Caps()
 NOTHING_RESERVED: Mapping[PositionKey, Decimal] = MappingProxyType({})
 
 
@@ -30,7 +32,7 @@ NOTHING_RESERVED: Mapping[PositionKey, Decimal] = MappingProxyType({})
 class RiskLimits:
     """Bounds of the gate. ``shocks`` per underlying; ``exchange_of`` names the exchange behind each account.
 
-    ``recipients`` are the accounts and addresses that money may be sent to.
+    ``recipients`` are the accounts and addresses that money may be sent to, ``caps`` how much may stand with whom.
     """
 
     order_notional_max_usdt: Decimal
@@ -42,12 +44,14 @@ class RiskLimits:
     shocks: Mapping[str, Decimal]
     exchange_of: Mapping[str, str]
     recipients: frozenset[str]
+    caps: Caps = NO_CAPS
 
 
 class GateInput(Struct, frozen=True):
     """What the gate looks at. ``level`` is the urgency of the assessment; ``reserved`` is promised to live orders.
 
-    ``caution`` is the guard's reason to add no risk for now, empty when it has none.
+    ``caution`` is the guard's reason to add no risk for now, empty when it has none. ``peers`` are the books of all
+    other strategies, which stand with the same names.
     """
 
     market: MarketSnapshot
@@ -65,6 +69,7 @@ class GateInput(Struct, frozen=True):
     known_ids: Container[str] = frozenset()
     sent_last_minute: int = 0
     reserved: Mapping[PositionKey, Decimal] = NOTHING_RESERVED
+    peers: Sequence[Exposure] = ()
 
 
 class Approved(Struct, frozen=True):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from basis_daemon.domain.caps import Caps, Held, gains_of
 from basis_daemon.domain.chain import EModeTick, ReserveTick
 from basis_daemon.domain.decision import Exposure, MarginState
 from basis_daemon.domain.exposure import AS_ETHER
@@ -32,15 +33,15 @@ SHORTEST_INTERVAL_H = 1
 class RiskTerms:
     """By what a strategy's positions are judged: its ladders, and the shock of every driver.
 
-    ``shocks`` is the adverse move by underlying (``BTC``) or staking token (``weETH``, against ETH), ``exchange_of``
-    the exchange behind an account, ``drift`` the shocks a day against which the hours are counted.
+    ``shocks`` is the adverse move by underlying (``BTC``) or staking token (``weETH``, against ETH), ``drift`` the
+    shocks a day against which the hours are counted, ``caps`` what may stand with whom.
     """
 
     ladder: Ladder = field(default_factory=Ladder)
     health: HealthLadder = field(default_factory=HealthLadder)
     shocks: Mapping[str, Decimal] = field(default_factory=dict)
-    exchange_of: Mapping[str, str] = field(default_factory=dict)
     drift: Decimal = Decimal(1)
+    caps: Caps = field(default_factory=Caps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,15 @@ class RiskBook:
     holdings: Mapping[PositionKey, Decimal]
     prices: Mapping[str, Decimal]
     staked: frozenset[str] = frozenset()
+
+    @property
+    def held(self) -> Held:
+        """As caps count it."""
+        margins: dict[str, Decimal] = {}
+        for perp in self.perps:
+            margins[perp.account] = max(perp.margin, margins.get(perp.account, perp.margin))
+        blind = [perp.account for perp in self.perps if perp.mark is None]
+        return Held(self.holdings, self.prices, gains_of(self.holdings, margins) | dict.fromkeys(blind))
 
 
 def read_risk(strategy: str, market: MarketSnapshot, exposure: Exposure, terms: RiskTerms) -> RiskBook:

@@ -11,6 +11,7 @@ from basis_daemon.domain.deny import Denial, DenyReason
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import CEX_TRADES, Order, OrderOperation
 from basis_daemon.domain.risk import ZERO, Approved, Effect, GateInput, Refused, RiskLimits, effect_of
+from basis_daemon.domain.risk_caps import cap_denials
 from basis_daemon.domain.risk_money import BP, balance_denials, margin_denials, price_bound, venue_cap_denials
 
 DEFENCE_LEVEL_IN_DOUBT = 2
@@ -190,5 +191,6 @@ CHECKS: tuple[Callable[[Sequence[Order], RiskLimits, GateInput], Iterator[Denial
     balance_denials,
     margin_denials,
     venue_cap_denials,
+    cap_denials,
 )
 """Every check looks at the whole plan; the list of denials is complete, not the first found."""

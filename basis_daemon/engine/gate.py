@@ -61,6 +61,7 @@ class RiskDesk:
         self._accounts = frozenset(key.venue for key in permissions.declared_keys)
         self._approved_ns: deque[int] = deque(maxlen=limits.orders_per_minute_max + 1)
         self.valuer: Valuer | None = None
+        self.peers: Callable[[], Sequence[Exposure]] = tuple
 
     def is_armed(self) -> bool:
         """True while orders may leave."""
@@ -112,6 +113,7 @@ class RiskDesk:
             level=assessment.urgency,
             known_ids=self._recorder.state.orders,
             sent_last_minute=len(self._approved_ns),
+            peers=self.peers() if self._limits.caps.shares else (),
         )
         verdict = review(orders, self._limits, seen)
         if isinstance(verdict, Refused):

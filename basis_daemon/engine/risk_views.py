@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from basis_daemon.domain.caps import exposures
 from basis_daemon.domain.risk_book import RiskBook
 from basis_daemon.domain.threats import NEVER, Threat, ladder_state, least_hours, nearest_threats, threats_of
 from basis_daemon.engine.book_view import BookView, Json, plain
@@ -32,8 +33,36 @@ def risk(books: Sequence[RiskBook], now: datetime) -> Json:
         "hours_drain": hours(least_hours(threat.hours_drain for threat in threats)),
         "hours_drift": hours(least_hours(threat.hours_drift for threat in threats)),
         "threats": [threat_row(threat) for threat in threats],
+        "caps": caps(books),
         "strategies": [_strategy(book, each[book.strategy]) for book in books],
     }
+
+
+def caps(books: Sequence[RiskBook]) -> list[Json]:
+    """Every name that money stands with, over all strategies, the nearest to its cap first; null is unknown."""
+    if not books:
+        return []
+    terms = books[0].terms.caps
+    known = [book.equity_usdt for book in books if book.equity_usdt is not None]
+    equity = sum(known, Decimal(0)) if len(known) == len(books) else None
+    rows = []
+    for bucket, found in exposures((book.held for book in books), terms).items():
+        cap = terms.share(bucket)
+        share = found / equity if found is not None and equity is not None and equity > 0 else None
+        used = Decimal(0) if cap is None else Decimal("Infinity") if share is None or not cap else share / cap
+        rows.append((used, bucket, found, share, cap))
+    rows.sort(key=lambda row: (-row[0], row[1]))
+    return [
+        {
+            "dimension": bucket[0].value,
+            "name": bucket[1],
+            "exposure_usdt": figure(found),
+            "share": figure(share),
+            "cap": figure(cap),
+            "is_at_cap": cap is not None and (share is None or share >= cap),
+        }
+        for _, bucket, found, share, cap in rows
+    ]
 
 
 def _strategy(book: RiskBook, threats: Iterable[Threat]) -> Json:

@@ -41,6 +41,10 @@ class RiskWatch:
         self.exposures()
         return tuple(self._book(name) for name in self._seen)
 
+    def others(self, strategy: str) -> list[Exposure]:
+        """Accounts of every strategy but this one, now."""
+        return [one.survey()[1] for name, one in self._watched.items() if name != strategy]
+
     def exposures(self) -> list[Exposure]:
         """Every strategy's accounts, for the guard; what it asks for afterwards is of the same instant."""
         self._seen = {name: one.survey()[:2] for name, one in self._watched.items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from basis_daemon.domain.caps import Caps, Dimension
 from basis_daemon.domain.instrument import Kind
 from basis_daemon.domain.ledger import CashFlow, Cause, entry_of_opening
 from basis_daemon.domain.order import Order, OrderOperation, Side
@@ -166,7 +167,8 @@ def risk_of(now: Valuation) -> RiskBook:
         row.account, PERP, "BTC", quantity, now.marks[PERP], row.margin, D("0.01"), perp_instrument().tiers,
         D("0.0001") / 8,
     )  # fmt: skip
-    terms = RiskTerms(shocks={"BTC": D("0.20")}, exchange_of={"binance": "binance", "binanceusdm": "binance"})
+    caps = Caps({Dimension.VENUE: {"binance": D(1)}}, {"binance": "binance", "binanceusdm": "binance"})
+    terms = RiskTerms(shocks={"BTC": D("0.20")}, caps=caps)
     held = {key: amount for key, amount in now.holdings.items() if amount}
     prices = {"BTC": now.prices["BTC"], "USDT": D(1)}
     return RiskBook(BOOK, terms, now.time, now.equity, (), (short,) if quantity else (), (), held, prices)
