@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from basis_daemon.domain.caps import Caps
 from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.risk import RiskLimits
+from basis_daemon.domain.transfer import WALLET, Route
 from basis_daemon.engine.guard import Guard
 from basis_daemon.engine.guard_watch import WatchLimits
 from basis_daemon.engine.last_hop import Collars
@@ -18,6 +19,7 @@ from basis_daemon.engine.picture import accounts_of
 from basis_daemon.engine.upkeep import DiskWatch
 from basis_daemon.settings import Settings
 from basis_daemon.settings.model import TierSettings
+from basis_daemon.settings.transfers import TransferSettings
 from basis_daemon.strategies.charter import BookStrategy
 
 _MB = 1_000_000
@@ -120,3 +122,13 @@ def tiers_of(rows: Sequence[TierSettings]) -> tuple[MarginTier, ...]:
         tiers.append(MarginTier(floor, row.notional_max, row.maintenance, deduction, row.leverage_max))
         floor, rate = row.notional_max, row.maintenance
     return tuple(tiers)
+
+
+def transfer_routes(settings: Settings, transfers: TransferSettings, wallet: str) -> Iterator[Route]:
+    """Where money may go between exchanges and the wallet at that address: both ways for every coin of the file."""
+    for name, venue in transfers.venues.items():
+        account = settings.venues[name].accounts.spot
+        for coin, bounds in venue.coins.items():
+            most = bounds.once_max, bounds.day_max, bounds.first_max, bounds.approve_above
+            yield Route(account, WALLET, coin.upper(), wallet, *most)
+            yield Route(WALLET, account, coin.upper(), venue.deposit_address, *most)

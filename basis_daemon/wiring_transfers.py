@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError
-from basis_daemon.domain.transfer import WALLET, Route, RouteBook
+from basis_daemon.domain.transfer import RouteBook
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.transfer_log import TransferLog
@@ -17,6 +17,7 @@ from basis_daemon.settings.transfers import NETWORK, TransferSettings
 from basis_daemon.venues.transfers.bridge import Bridge, is_own_deposit
 from basis_daemon.venues.transfers.crossing import Surroundings, Terms
 from basis_daemon.wiring_book import Venue
+from basis_daemon.wiring_limits import transfer_routes
 from basis_daemon.wiring_venues import note_to
 
 SANDBOX_CONFIRMATIONS = 2
@@ -38,7 +39,7 @@ def make_bridge(
     if transfers is None or wallet is None:
         return None
     log = TransferLog(recorder)
-    book = RouteBook(NETWORK, tuple(_routes(settings, transfers, wallet.address)))
+    book = RouteBook(NETWORK, tuple(transfer_routes(settings, transfers, wallet.address)))
     exchanges = {}
     for name in transfers.venues:
         account = settings.venues[name].accounts.spot
@@ -48,16 +49,6 @@ def make_bridge(
         exchanges[account] = owner.custody(partial(is_own_deposit, log, account))
     around = Surroundings(log, clock, note_to(alarm), probe)
     return Bridge(book, wallet, exchanges, _terms(settings, transfers), around)
-
-
-def _routes(settings: Settings, transfers: TransferSettings, wallet: str) -> Iterator[Route]:
-    """Both ways for every coin."""
-    for name, venue in transfers.venues.items():
-        account = settings.venues[name].accounts.spot
-        for coin, bounds in venue.coins.items():
-            most = bounds.once_max, bounds.day_max, bounds.first_max, bounds.approve_above
-            yield Route(account, WALLET, coin.upper(), wallet, *most)
-            yield Route(WALLET, account, coin.upper(), venue.deposit_address, *most)
 
 
 def _terms(settings: Settings, transfers: TransferSettings) -> Terms:

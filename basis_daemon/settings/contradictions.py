@@ -11,7 +11,7 @@ from basis_daemon.settings.families import strategy_parameters, trades_at_exchan
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.listening import signal_faults
 from basis_daemon.settings.model import JournalSettings, Mode, Settings
-from basis_daemon.settings.paper import paper_faults
+from basis_daemon.settings.paper import is_replay, paper_faults
 from basis_daemon.settings.transfer_faults import transfer_faults
 from basis_daemon.strategies.onchain_parameters import OnchainParameters
 from basis_daemon.strategies.parameters import BasisParameters, ExchangeParameters
@@ -73,14 +73,14 @@ def _chain_faults(settings: Settings, where: Where) -> list[Fault]:
     crossing = [name for name in settings.enabled_strategies if any(v.network for v in weighed(settings, name))]
     owners = list(dict.fromkeys([*on_chain, *crossing]))
     faults = []
-    if on_chain and settings.enabled_chain is None and not settings.is_replay:
+    if on_chain and settings.enabled_chain is None and not is_replay(settings):
         why = f"a chain, because strategies.{on_chain[0]} lives there"
         faults.append(_fault("chain", "nothing", why, where))
     for name in owners[1:]:
         why = f"false: a wallet belongs to one strategy, and strategies.{owners[0]} has this one"
         faults.append(_fault(f"strategies.{name}.enabled", "true", why, where))
     for name in on_chain:
-        is_rehearsal = settings.mode is Mode.SANDBOX or settings.is_replay
+        is_rehearsal = settings.mode is Mode.SANDBOX or is_replay(settings)
         if (kind := settings.enabled_strategies[name].kind) in REHEARSED and not is_rehearsal:
             why = f"sandbox: {kind} has been played on the sandbox chain only"
             faults.append(_fault("mode", str(settings.mode), why, where))
@@ -175,7 +175,7 @@ def _owner_faults(settings: Settings, where: Where) -> list[Fault]:
                 found = f"{plain(venue.weight)} at {venue.name}, where strategies.{owner} trades"
                 why = "a venue of its own: an account belongs to one strategy; a sub-account is another venue"
                 faults.append(_fault(key, found, why, where))
-    idle = [name for name in settings.enabled_venues if name not in owners and not settings.is_replay]
+    idle = [name for name in settings.enabled_venues if name not in owners and not is_replay(settings)]
     why = "false, because no strategy weighs it"
     return faults + [_fault(f"venues.{name}.enabled", "true", why, where) for name in idle]
 

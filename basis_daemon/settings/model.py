@@ -381,11 +381,6 @@ class Settings(BaseSettings):
         return {name: strategy for name, strategy in self.strategies.items() if strategy.enabled}
 
     @property
-    def is_replay(self) -> bool:
-        """True where exchanges and chain are those of recorded history: a daemon cannot live on such a file."""
-        return self.mode is Mode.PAPER and self.replay is not None
-
-    @property
     def secrets(self) -> tuple[SecretStr, ...]:
         """Every secret, for the redactor."""
         found = [secret for venue in self.venues.values() for secret in (venue.key, venue.secret)]

@@ -13,9 +13,14 @@ from basis_daemon.settings.model import Mode, PaperSettings, Settings
 _COPY = "copy it from config/paper.yaml, or give every venue a key: then the exchange is asked"
 
 
+def is_replay(settings: Settings) -> bool:
+    """True where exchanges and chain are those of recorded history: a daemon cannot live on such a file."""
+    return settings.mode is Mode.PAPER and settings.replay is not None
+
+
 def paper_faults(settings: Settings, where: Where) -> list[Fault]:
     """Everything that paper mode lacks; nothing in any other mode, nor where a replay has no exchange."""
-    if settings.mode is not Mode.PAPER or (settings.is_replay and not settings.enabled_venues):
+    if settings.mode is not Mode.PAPER or (is_replay(settings) and not settings.enabled_venues):
         return []
     if settings.paper is None:
         expected = "a section with starting balances, fees and margin tiers, because mode is paper"

@@ -19,6 +19,13 @@ class OrdinaryAt(StrEnum):
     EVERY_POINT = "every_point"
 
 
+class TokenRates(StrEnum):
+    """Whose rate of a staking token is believed."""
+
+    MIDNIGHT = "midnight"
+    HOURLY = "hourly"
+
+
 class ReplaySettings(Section):
     """The conventions of a replay; a daemon never reads them."""
 
@@ -45,6 +52,8 @@ class ReplaySettings(Section):
     restaked_d: Number = number("14", "0", "60", "d", "before that, for what was restaked")
     dex_size: Number = number("1000", "1", "1000000", "tokens", "of a staking token that its market takes at once")
     flash_fee_bp: Number = number("0", "0", "100", "bp", "of a flash loan that is paid back")
+    token_rates: TokenRates = Field(default=TokenRates.MIDNIGHT, strict=False)
+    """Of the lender's last midnight, which was known; or the record's hourly ones, drawn between two midnights."""
     collateral_earns: bool = True
     """A staking token at Aave earns what its reserve pays, beside the growth of its rate; false leaves that out."""
     transfer_h: Number = number("1", "0", "48", "h", "between the wallet and an exchange, either way")

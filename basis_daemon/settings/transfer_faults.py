@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from basis_daemon.settings.explain import Where, plain
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Mode, Right, Settings
+from basis_daemon.settings.paper import is_replay
 from basis_daemon.settings.transfers import TransferVenueSettings
 
 _ONE = "change one of the two"
@@ -18,10 +19,10 @@ def transfer_faults(settings: Settings, where: Where) -> list[Fault]:
     if transfers is None:
         return []
     faults = []
-    if settings.mode is not Mode.SANDBOX and not settings.is_replay:
+    if settings.mode is not Mode.SANDBOX and not is_replay(settings):
         why = "false: transfers over a chain have been played against the sandbox only"
         faults.append(Fault("transfers.enabled", f"true in mode {settings.mode}", why, _ONE, where("transfers")))
-    if settings.enabled_chain is None and not settings.is_replay:
+    if settings.enabled_chain is None and not is_replay(settings):
         faults.append(Fault("chain", "nothing", "a chain, because transfers cross it", _ONE, where("chain")))
     for name, venue in transfers.venues.items():
         faults += _of_venue(settings, name, venue, where)

@@ -40,8 +40,9 @@ class Gauge:
     """Watches accounts. ``shocks`` and ``delta_hard`` are the strategy's, ``prices`` the point's.
 
     ``breach_s`` are virtual seconds during which |delta| stood beyond ``delta_hard``, market time between points
-    included: within a clip fractions of a second, and a standing breach in full. ``slippage`` is what fills cost
-    against the price of the point (USDT). In a class of ether the book's own worth of it is no delta.
+    included: within a clip fractions of a second, and a standing breach in full. ``slippage`` is what fills, sales on
+    chain among them, cost against the prices of their point (numeraire); ``fills`` counts transactions too. In a class
+    of ether the book's own worth of it is no delta.
     """
 
     exchange: PaperExchange | None
@@ -78,8 +79,18 @@ class Gauge:
         if isinstance(event, Trade) and event.is_fill and event.price is not None and event.qty_base:
             self.fills += 1
             if (path := self.prices.get(event.instrument)) is not None:
-                self.slippage += event.qty_base * abs(event.price - path)
+                self._count(event.qty_base * abs(event.price - path))
             self.look()
+
+    def moved(self, lost: Decimal) -> None:
+        """A transaction was included, and what it exchanged is worth so much less (USDT)."""
+        self.fills += 1
+        self._count(lost)
+        self.look()
+
+    def _count(self, lost: Decimal) -> None:
+        price = self._spot(ETHER, self.aboard().price or ZERO) if self.numeraire == ETHER else ONE
+        self.slippage += lost / price if price else ZERO
 
     def settle(self) -> None:
         """Measure while no plan runs: what delta is now, no clip excuses."""

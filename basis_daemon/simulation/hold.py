@@ -21,6 +21,7 @@ from basis_daemon.simulation.run import Span
 from basis_daemon.simulation.windows import Window
 from basis_daemon.strategies import STRATEGIES
 from basis_daemon.strategies.charter import BookStrategy
+from basis_daemon.venues.chain.tokens import WALLET
 
 _ONE = Decimal(1)
 
@@ -30,10 +31,13 @@ def instance_of(settings: Settings, name: str) -> BookStrategy:
     return STRATEGIES[settings.strategies[name].kind](strategy_parameters(settings, name), name)
 
 
+def needs_chain(strategy: BookStrategy) -> bool:
+    """True for an instance that has a wallet: it lives there, or its money goes that way."""
+    return any(key.venue == WALLET for key in strategy.declared_keys)
+
+
 def lacking(strategy: BookStrategy, record: ChainRecord) -> list[str]:
-    """Series on chain that the instance needs and this record does not hold; none for one that needs no chain."""
-    if not strategy.charter.is_on_chain:
-        return []
+    """Series on chain that the instance needs and this record does not hold."""
     tokens = sorted(key.symbol for key in strategy.instruments if key.kind is Kind.LST)
     reserves = sorted(key.symbol for key in strategy.instruments if key.kind is Kind.ATOKEN)
     found = [f"{LST} {symbol}" for symbol in tokens if not record.tokens.get(symbol)]

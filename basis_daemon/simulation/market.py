@@ -80,7 +80,7 @@ class Stage:
     is_busy: Callable[[], bool] = bool
     is_due: Callable[[], bool] = bool
     on_point: Callable[[Point], None] = lambda _: None
-    is_arriving: Callable[[], bool] = bool
+    next_arrival: Callable[[], datetime | None] = lambda: None
     on_settled: Callable[[], None] = lambda: None
 
 
@@ -113,6 +113,7 @@ class ReplayMarket:
     played: int = 0
     _funding: dict[SeriesName, _Funding] = field(default_factory=dict)
     _block_at: datetime | None = None
+    _last: Point | None = None
 
     async def start(self) -> Mapping[PositionKey, Instrument]:
         return self.instruments
@@ -123,6 +124,7 @@ class ReplayMarket:
 
     async def run(self, sink: Callable[[FeedEvent], None]) -> None:
         for point in self.path:
+            await self._arrivals(point.at, sink)
             self.clock.reach(point.at)
             self.newest = point.at
             if not self.played:
@@ -156,13 +158,32 @@ class ReplayMarket:
         if len(point.prices) < len(self.keys) or (self.chain is not None and self.chain.is_partial):
             for gap in HEARTBEATS:
                 self._show(replace(point, at=point.at + gap), sink)
+        await self._wait(point, sink)
+
+    async def _wait(self, point: Point, sink: Callable[[FeedEvent], None]) -> None:
+        """Until what this point began has ended; time goes on with it, prices stand."""
+        self._last = replace(point, settled=())
         waited_s = 0.0
         while not waited_s or self._must_wait(waited_s):
             await self.clock.sleep(STEP_S)
             waited_s += STEP_S
-            if self.stage.is_busy() or self.stage.is_arriving():
+            if self.stage.is_busy() or self._is_arriving():
                 self._show(point if self.chain is None else replace(point, at=self.clock.wall()), sink)
         self.stage.on_settled()
+
+    async def _arrivals(self, until: datetime, sink: Callable[[FeedEvent], None]) -> None:
+        """What is due between two points arrives at its instant, at the prices of the one before."""
+        while (due := self.stage.next_arrival()) is not None and self._last is not None and due < until:
+            self.clock.reach(due)
+            point = replace(self._last, at=max(due, self.clock.wall()))
+            self._show(point, sink)
+            await self._wait(point, sink)
+            if self.stage.next_arrival() == due:  # nobody asks about it any more
+                return
+
+    def _is_arriving(self) -> bool:
+        due = self.stage.next_arrival()
+        return due is not None and due <= self.clock.wall()
 
     def _show(self, point: Point, sink: Callable[[FeedEvent], None]) -> None:
         """The same prices anew: a plan may take longer than a quote is young. Beside a chain time goes on with it."""
@@ -184,7 +205,7 @@ class ReplayMarket:
         """True while a plan runs, something arrives or a valuation is due, each as long as it may take."""
         if self.stage.is_busy():
             return waited_s < PATIENCE_S
-        return (self.stage.is_arriving() and waited_s < ARRIVED_S) or (self.stage.is_due() and waited_s < VALUED_S)
+        return (self._is_arriving() and waited_s < ARRIVED_S) or (self.stage.is_due() and waited_s < VALUED_S)
 
     def _past(self, point: Point) -> Iterator[MarketEvent]:
         yield from self._of_settlements(point)

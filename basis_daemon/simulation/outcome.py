@@ -50,8 +50,8 @@ def held(
     """One window in which there was nothing to see: nothing was owned, risked or earned in it."""
     days = Decimal((span.end - span.start) // timedelta(minutes=1)) / 1440
     nothing = dict.fromkeys(
-        ("result_bp", "net_apr", "funding", "funding_bp", "fees", "slippage", "cost_bp", "max_drawdown", "unexplained",
-         "max_abs_delta", "max_abs_delta_settled", "delta_breach_seconds"), "0",
+        ("result_bp", "net_apr", "funding", "funding_bp", "fees", "slippage", "cost_bp", "gas", "gas_bp",
+         "max_drawdown", "unexplained", "max_abs_delta", "max_abs_delta_settled", "delta_breach_seconds"), "0",
     )  # fmt: skip
     none = dict.fromkeys(("liquidations", "breaks", "denied", "fills", "in_doubt", "frozen"), 0)
     document: Json = {
@@ -135,7 +135,7 @@ def _money(played: Played, view: BookView) -> Json:
     causes = totals_by_cause(rows)
     change = (end - start) / start if start else ZERO
     funding, fees = causes.get("funding", ZERO), -causes.get("fees", ZERO)
-    cost = fees + played.gauge.slippage
+    cost, gas = fees + played.gauge.slippage, -causes.get("gas", ZERO)
     gone = played.last - played.span.start
     days = Decimal(gone // timedelta(minutes=1)) / 1440
     unexplained = sum((abs(Decimal(row["components"].get("unexplained", 0))) for row in rows), ZERO)
@@ -155,6 +155,8 @@ def _money(played: Played, view: BookView) -> Json:
         "fees": plain(fees),
         "slippage": plain(played.gauge.slippage),
         "cost_bp": bp(cost),
+        "gas": plain(gas),
+        "gas_bp": bp(gas),
         "max_drawdown": plain(peak.quantize(_RATIO)),
         "unexplained": plain(unexplained),
         "pnl": {cause: plain(amount) for cause, amount in causes.items() if amount},

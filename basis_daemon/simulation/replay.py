@@ -16,7 +16,7 @@ from basis_daemon.settings.document import read_document
 from basis_daemon.settings.environment import PREFIX
 from basis_daemon.simulation.chain.record import read_record
 from basis_daemon.simulation.history import SPOT, History, SeriesName, read_history, with_stand_in
-from basis_daemon.simulation.hold import hold, instance_of, lacking
+from basis_daemon.simulation.hold import hold, instance_of, lacking, needs_chain
 from basis_daemon.simulation.outcome import judge, together
 from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.run import Played, Recorded, Span, play
@@ -74,7 +74,7 @@ def _played(settings: Settings, asked: Asked, window: Window, spectator: Spectat
     strategy = instance_of(settings, asked.strategy)
     wanted = list(listing(settings, [strategy]).keys)
     history = _read(settings, window, wanted) if wanted else History(window.directory)
-    record = read_record(window.directory) if strategy.charter.is_on_chain else None
+    record = read_record(window.directory) if needs_chain(strategy) else None
     span = span_of(window, history, asked.start, asked.end, record.stamps if record is not None else None)
     spectator.begin(window.name, span)
     missing = lacking(strategy, record) if record is not None else []

@@ -13,14 +13,16 @@ from functools import partial
 
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.market import MarketEvent
+from basis_daemon.engine.recorder import Recorder
 from basis_daemon.journal.memory import MemoryJournal
 from basis_daemon.ports import StoredRecord
 from basis_daemon.settings import Settings, make_strategies, strategy_parameters
 from basis_daemon.settings.replay import OrdinaryAt, ReplaySettings
-from basis_daemon.simulation.chain.assembly import aboard, as_chain_venue, read_before, simulated_chain
+from basis_daemon.simulation.chain.assembly import aboard, as_chain_venue, lost, read_before, simulated_chain
 from basis_daemon.simulation.chain.record import ChainRecord
 from basis_daemon.simulation.chain.venue import SimulatedChain
 from basis_daemon.simulation.convention import AtBarOpen
+from basis_daemon.simulation.crossing import Road, bridge_of, road_of
 from basis_daemon.simulation.gauge import Gauge
 from basis_daemon.simulation.history import History, SeriesName
 from basis_daemon.simulation.market import BookShape, ReplayMarket, Stage, ether_at
@@ -32,6 +34,7 @@ from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.strategies.parameters import SHOCKS, BasisParameters
 from basis_daemon.supervisor import Phase
 from basis_daemon.tasks import TaskTree
+from basis_daemon.venues.transfers.bridge import Bridge
 from basis_daemon.wiring_book import Daemon, Ground, Venue, assemble
 
 ONE, DELTA_HARD = Decimal(1), Decimal("0.03")
@@ -110,6 +113,7 @@ async def _play(
             kept=lambda _: None,
             disk=lambda _: None,
             memory_share=float,
+            bridge=partial(_bridge, settings, set_.road, alarms),
         )
         daemon = assemble(settings, strategies, ground)
         stage.is_armed = lambda: daemon.supervisor.phase is Phase.ARMED
@@ -129,6 +133,7 @@ class _Set:
     gauge: Gauge
     listed: Listing
     venues: list[Venue]
+    road: Road | None
 
 
 async def _set(
@@ -157,14 +162,24 @@ async def _set(
         listed.instruments, listed.keys, lead_in(history, span.start, stress), itertools.chain([first], path), shape,
         clock, stage, chain, _read(settings, recorded, strategies, span),
     )  # fmt: skip
-    exchange = paper.exchange if paper is not None else None
+    exchange, road = paper.exchange if paper is not None else None, None
     gauge = Gauge(exchange, listed.instruments, SHOCKS, _delta_hard(settings), clock)
     gauge.numeraire = strategies[0].charter.numeraire
     venues = [as_venue(paper, market, gauge.hear)]
     if chain is not None:
-        gauge.aboard = partial(aboard, chain)
+        road = road_of(settings, exchange, chain, clock) if exchange is not None else None
+        gauge.aboard = partial(aboard, chain, road.under_way if road is not None else tuple)
+        chain.on_moved = lambda deltas: gauge.moved(lost(chain, deltas))
         venues.insert(0, as_chain_venue(chain))  # it listens before the market begins to speak
-    return _Set(market, gauge, listed, venues)
+        if road is not None:
+            stage.next_arrival = road.next_arrival
+    return _Set(market, gauge, listed, venues, road)
+
+
+def _bridge(
+    settings: Settings, road: Road | None, alarms: Alarms, _venues: Sequence[Venue], recorder: Recorder
+) -> Bridge | None:
+    return None if road is None else bridge_of(settings, road, recorder, alarms)
 
 
 def _chain(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.market import MarketEvent
-from basis_daemon.ports import Feed, FeedEvent
+from basis_daemon.domain.order import Order, OrderOperation
+from basis_daemon.domain.trade import Trade
+from basis_daemon.ports import Evidence, ExecutionInterface, Feed, FeedEvent
 from basis_daemon.settings import Settings, VenueSettings
 from basis_daemon.settings.model import PaperSettings
 from basis_daemon.settings.replay import ReplaySettings
@@ -120,11 +123,38 @@ class _Heard:
         await self.feed.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Some of what an account executes: its money has a door of its own. Honours ``ports.ExecutionInterface``."""
+
+    inner: ExecutionInterface
+    operations: frozenset[OrderOperation]
+
+    @property
+    def account(self) -> str:
+        return self.inner.account
+
+    async def execute_order(self, order: Order, timestamp: datetime) -> Trade:
+        return await self.inner.execute_order(order, timestamp)
+
+    async def find_order(self, order: Order, sent_at: datetime) -> Evidence:
+        return await self.inner.find_order(order, sent_at)
+
+    async def cancel_order(self, order: Order) -> Evidence:
+        return await self.inner.cancel_order(order)
+
+
+def _doors(account: ExecutionInterface) -> Iterator[tuple[str, ExecutionInterface]]:
+    transfers = frozenset({OrderOperation.TRANSFER})
+    yield account.account, _Door(account, account.operations - transfers)
+    yield account.account, _Door(account, account.operations & transfers)
+
+
 def as_venue(paper: PaperVenue | None, market: ReplayMarket, hear: Callable[[FeedEvent], None]) -> Venue:
     """The accounts and their market, as the engine needs them; the market alone where nobody trades at an exchange."""
     return Venue(
         sources=[] if paper is None else list(paper.accounts.values()),
-        routes=lambda _: [] if paper is None else list(paper.accounts.items()),
+        routes=lambda _: [] if paper is None else [door for one in paper.accounts.values() for door in _doors(one)],
         feed=lambda _: _Heard(market if paper is None else PaperFeed(paper, market), hear),
         dead_men=dict,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,9 +14,9 @@ from basis_daemon.domain.market import MarketEvent
 from basis_daemon.ports import FeedEvent, TradeSink
 from basis_daemon.settings import Settings
 from basis_daemon.settings.chain import ChainSettings
-from basis_daemon.settings.replay import ReplaySettings
+from basis_daemon.settings.replay import ReplaySettings, TokenRates
 from basis_daemon.simulation.chain.books import BARE, Books
-from basis_daemon.simulation.chain.ledger import ChainLedger
+from basis_daemon.simulation.chain.ledger import Amounts, ChainLedger
 from basis_daemon.simulation.chain.record import HOUR, ChainRecord
 from basis_daemon.simulation.chain.scene import Delays
 from basis_daemon.simulation.chain.venue import GWEI, NETWORK, ChainGroups, GasCaps, SimulatedChain, chain_accounts
@@ -105,16 +105,33 @@ def as_chain_venue(chain: SimulatedChain) -> Venue:
     )
 
 
-def aboard(chain: SimulatedChain) -> Aboard:
-    """What the gauge sees of it: a staking token counts at its rate, whatever a market pays."""
+def aboard(chain: SimulatedChain, under_way: Callable[[], Iterable[tuple[str, Decimal]]]) -> Aboard:
+    """What the gauge sees of it, with coins on their way: a token counts at its rate, whatever a market pays."""
     world = chain.ledger.world
     held, report = world.held, world.report()
-    dollars = sum((key.sign * amount for key, amount in held.items() if key.asset == DOLLAR), ZERO)
-    rates = {symbol: world.rate(symbol) or ZERO for symbol in BARE} | dict.fromkeys(AS_ETHER, Decimal(1))
-    ether = sum((key.sign * amount * rates.get(key.asset, ZERO) for key, amount in held.items()), ZERO)
+    coming = dict[str, Decimal]()
+    for coin, amount in under_way():
+        coming[coin] = coming.get(coin, ZERO) + amount
+    ether, dollars = _summed(world, held)
     shock = LST_SHOCK if world.books.emode else SHOCKS[ETHER]
     health = report.health_factor if report is not None else None
+    ether, dollars = ether + coming.get(ETHER, ZERO), dollars + coming.get(DOLLAR, ZERO)
     return Aboard(held, ether, dollars, world.quotes.ether, health, shock)
+
+
+def lost(chain: SimulatedChain, deltas: Amounts) -> Decimal:
+    """USDT that an exchange of these cost against their own worth; 0 for a payment, and while ether has no price."""
+    world = chain.ledger.world
+    ether, dollars = _summed(world, deltas)
+    price = world.quotes.ether
+    return max(-ether * price - dollars, ZERO) if price and len(deltas) > 1 else ZERO
+
+
+def _summed(world: World, amounts: Amounts) -> tuple[Decimal, Decimal]:
+    """Ether and dollars in it, debts against them."""
+    rates = {symbol: world.rate(symbol) or ZERO for symbol in BARE} | dict.fromkeys(AS_ETHER, Decimal(1))
+    ether = sum((key.sign * amount * rates.get(key.asset, ZERO) for key, amount in amounts.items()), ZERO)
+    return ether, sum((key.sign * amount for key, amount in amounts.items() if key.asset == DOLLAR), ZERO)
 
 
 def _world(
@@ -122,7 +139,8 @@ def _world(
 ) -> World:
     replay = settings.replay or ReplaySettings()
     delays = Delays(_days(replay.queue_d), _days(replay.restaked_d))
-    nature = Nature(delays, replay.dex_size, replay.flash_fee_bp * BP, replay.collateral_earns)
+    is_drawn = replay.token_rates is TokenRates.HOURLY
+    nature = Nature(delays, replay.dex_size, replay.flash_fee_bp * BP, replay.collateral_earns, is_drawn)
     world = World(record, nature, lsts, Books(), first_block(at))
     world.reach(at, ether)
     return world

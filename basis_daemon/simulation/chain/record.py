@@ -50,10 +50,14 @@ class ReserveRow:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """What a market paid for a staking token beside its rate, as a fraction: negative below it."""
+    """What a market paid for a staking token beside its rate, as a fraction: negative below it.
+
+    ``drawn`` is the hour's rate on a line between two midnights, ETH per token: it looks up to a day ahead.
+    """
 
     at: datetime
     premium: Decimal
+    drawn: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def read_record(directory: Path) -> ChainRecord:
     return ChainRecord(
         directory,
         _by(directory / AAVE, _AAVE_COLUMNS, "asset", _reserve),
-        _by(directory / LST, ("timestamp", "asset", "discount_pct"), "asset", _token),
+        _by(directory / LST, ("timestamp", "asset", "discount_pct", "rate_interpolated"), "asset", _token),
         _by(directory / GAS, ("timestamp", "base_fee_gwei", "gas_price_gwei"), None, _gas).get("", []),
         _by(directory / REWARDS, ("timestamp", "symbol", "close"), "symbol", _price),
         _by(directory / WEEKS, ("period_end", "eigen_per_eeth_published", "eigen_per_eeth_computed"), None, _week).get(
@@ -180,7 +184,7 @@ def _token(row: Row) -> TokenRow:
     premium = row.number("discount_pct") / 100
     if abs(premium) > DISCOUNT_MAX:
         raise row.fault("discount_pct", "percent of the rate, negative below it", "half of the rate is 50")
-    return TokenRow(row.stamp(), premium)
+    return TokenRow(row.stamp(), premium, row.price("rate_interpolated"))
 
 
 def _gas(row: Row) -> GasRow:

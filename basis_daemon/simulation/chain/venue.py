@@ -17,13 +17,14 @@ from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.position import AccountFigures, AccountReport
 from basis_daemon.domain.trade import Trade
 from basis_daemon.ports import AccountChanged, Clock, Evidence, FeedEvent, Finding, TradeSink
-from basis_daemon.simulation.chain.ledger import ChainLedger
+from basis_daemon.simulation.chain.books import decimals_of
+from basis_daemon.simulation.chain.ledger import Amounts, ChainLedger
 from basis_daemon.simulation.chain.liquidation import liquidated
 from basis_daemon.simulation.chain.operations import TABLE
 from basis_daemon.simulation.chain.scene import refuse, symbol_in, units_asked
 from basis_daemon.simulation.chain.trades import forced, trade_of, trades_of
 from basis_daemon.simulation.chain.world import BLOCK_S
-from basis_daemon.venues.chain.tokens import AAVE, WALLET
+from basis_daemon.venues.chain.tokens import AAVE, WALLET, amount_of
 
 COVERED = {
     WALLET: frozenset({Kind.TOKEN, Kind.LST}),
@@ -47,9 +48,21 @@ class GasCaps:
     emergency_wei: int
 
 
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What the wallet paid to an account of ours elsewhere, and when."""
+
+    coin: str
+    amount: Decimal
+    at: datetime
+
+
 @dataclass(slots=True)
 class SimulatedChain:
-    """One wallet. ``accounts`` are those that somebody declared; trades and figures go to ``sink`` as they happen."""
+    """One wallet. ``accounts`` are those that somebody declared; trades and figures go to ``sink`` as they happen.
+
+    ``payments`` are those to the ``recipients``, by transaction.
+    """
 
     ledger: ChainLedger
     accounts: Sequence[str]
@@ -58,7 +71,9 @@ class SimulatedChain:
     recipients: frozenset[str] = frozenset()
     sink: Callable[[FeedEvent], None] | None = None
     on_trade: TradeSink | None = None
+    on_moved: Callable[[Amounts], None] = lambda _: None
     trades: dict[str, Trade] = field(default_factory=dict)
+    payments: dict[str, Payment] = field(default_factory=dict)
     _liquidations: int = 0
     _last_told: int = 0
     _most_told: int = 0
@@ -134,7 +149,9 @@ class SimulatedChain:
             known = ", ".join(sorted(self.recipients)) or "nobody"
             refuse(order, f"recipient {order.recipient}, expected one of {known}", "recipient", ErrorClass.AUTH)
         symbol = symbol_in(order)
-        receipt = self.ledger.pay(order, symbol, units_asked(order, symbol))
+        units = units_asked(order, symbol)
+        receipt = self.ledger.pay(order, symbol, units)
+        self.payments[receipt.tx_hash] = Payment(symbol, amount_of(units, decimals_of(symbol)), receipt.block.time)
         return trade_of(order, receipt, self.clock.wall())
 
     def _check_price(self, orders: Sequence[Order]) -> None:
@@ -149,6 +166,7 @@ class SimulatedChain:
         """The booking first, then what the block of it tells: what was said before says nothing any more."""
         if self.on_trade is not None:
             self.on_trade(trade)
+        self.on_moved(self.ledger.receipts[trade.order_id].deltas)
         if self.sink is not None:
             for account in self.accounts:
                 self.sink(AccountChanged(account, self.clock.wall(), "our transaction"))

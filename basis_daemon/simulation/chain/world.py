@@ -28,13 +28,15 @@ ZERO, ONE = Decimal(0), Decimal(1)
 class Nature:
     """What no file holds: how long requests wait, what a market takes at once, what a flash loan costs.
 
-    Without ``collateral_earns`` a staking token that is supplied earns what its rate grows, and nothing beside.
+    Without ``collateral_earns`` a staking token that is supplied earns what its rate grows, and nothing beside; rates
+    that are ``drawn`` go from hour to hour.
     """
 
     delays: Delays
     size: Decimal
     flash_fee: Decimal
     collateral_earns: bool = True
+    is_drawn: bool = False
 
 
 @dataclass(slots=True)
@@ -96,7 +98,8 @@ class World:
     def rate(self, symbol: str) -> Decimal | None:
         """ETH per staking token at its issuer; None before the first row."""
         reserve = self.reserves.get(symbol)
-        return None if reserve is None else reserve.row.rate
+        row = self.record.token(symbol, self.block.time) if self.nature.is_drawn else None
+        return row.drawn if row is not None else None if reserve is None else reserve.row.rate
 
     def price(self, symbol: str) -> Decimal:
         """Dollars at the lender's oracle: ether follows its exchange price where there is one, tokens their rate."""
@@ -104,7 +107,7 @@ class World:
         if symbol == "WETH" or reserve.row.rate is not None:
             dollar = self.reserves["USDT"].row.price if "USDT" in self.reserves else ONE
             ether = self.reserves["WETH"].row.price if self.ether is None else self.ether * dollar
-            return ether * (reserve.row.rate or ONE)
+            return ether * (self.rate(symbol) or ONE)
         return reserve.row.price
 
     @property
@@ -153,8 +156,8 @@ class World:
                 yield reserve.tick(self.block, received_ns, self.price(symbol), self.nature.flash_fee)
 
     def _token(self, symbol: str, received_ns: int) -> Iterator[ChainEvent]:
-        reserve, quotes = self.reserves.get(symbol), self.quotes
-        if reserve is None or reserve.row.rate is None or symbol not in quotes.sale:
+        reserve, rate, quotes = self.reserves.get(symbol), self.rate(symbol), self.quotes
+        if reserve is None or rate is None or symbol not in quotes.sale:
             return
         if not is_current(reserve.row, self.block.time):
             return
@@ -162,7 +165,7 @@ class World:
             instrument=held_at(symbol),
             block=self.block,
             received_ns=received_ns,
-            rate=reserve.row.rate,
+            rate=rate,
             pool_price=quotes.sale[symbol],
             pool_price_buy=quotes.purchase[symbol],
             quoted_size=self.nature.size,
@@ -171,7 +174,7 @@ class World:
             deposits_open=True,
             deposit_room=None,
             queue_wait_s=int(self.nature.delays.queue.total_seconds()),
-            oracle_price_eth=reserve.row.rate,
+            oracle_price_eth=rate,
         )
         yield emode_tick(symbol, self.block, received_ns)
 
