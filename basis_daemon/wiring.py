@@ -83,6 +83,7 @@ async def _live(
             approve=daemon.transfers.approve,
             close=daemon.transfers.close,
             risk=daemon.risk.books,
+            grid=settings.risk.stress.grid(),
             audit=lambda text: daemon.recorder.note(RecordKind.OPERATOR, text, "operator"),
         )
         await stack.enter_async_context(ControlServer(desk, settings.control_socket))

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from basis_daemon.cli import risk_tables
+from basis_daemon.cli import risk_tables, stress_tables
 from basis_daemon.cli.answers import JsonOption, answer
 from basis_daemon.cli.book import ConfigFile, JournalOption, SocketOption, source
+from basis_daemon.domain.stress import Grid
 from basis_daemon.engine.risk_views import journal_risk
+from basis_daemon.engine.stress_view import journal_stress
+from basis_daemon.settings import load_settings
+from basis_daemon.settings.risk import StressSettings
 
 app = typer.Typer()
 
 
-@app.command(epilog="`basis-daemon risk -c config/live.yaml --json` for a script")
+@app.command(epilog="`basis-daemon risk -c config/live.yaml`, `basis-daemon risk --stress --journal FILE --json`")
 def risk(
     *,
+    stress: Annotated[
+        bool, typer.Option("--stress", help="Every cell of risk.stress: what is left, who survives, who falls first.")
+    ] = False,
     journal: JournalOption = None,
     socket: SocketOption = None,
     config: ConfigFile = None,
@@ -26,5 +37,18 @@ def risk(
     are, by funding and interest alone; `drift` with a price that moves against the position in a straight line by
     risk.drift_shocks_per_day. What a position earns is never counted; what is not known is unknown, never safe.
     """
-    found = source(journal, socket, config).ask("/risk", journal_risk)
-    answer(found, as_json=as_json, shown=risk_tables.risk(found))
+    asked = source(journal, socket, config)
+    if stress:
+        grid = _grid(config)
+        found = asked.ask("/risk/stress", lambda view: journal_stress(view, grid))
+        answer(found, as_json=as_json, shown=stress_tables.stress(found))
+    else:
+        found = asked.ask("/risk", journal_risk)
+        answer(found, as_json=as_json, shown=risk_tables.risk(found))
+
+
+def _grid(config: Path | None) -> Grid:
+    """Of the file that is named, for a journal; a daemon has its own."""
+    if config is None:
+        return StressSettings().grid()
+    return load_settings(config, os.environ, with_secrets=False).settings.risk.stress.grid()

@@ -109,7 +109,7 @@ def threats_of(book: RiskBook, now: datetime | None = None) -> tuple[Threat, ...
 
     A picture that lags ``now`` too far is unknown as a whole.
     """
-    found = (*(_of_perp(book, perp) for perp in book.perps), *(_of_loan(book, loan) for loan in book.loans))
+    found = (*(_of_perp(book, perp) for perp in book.perps), *(loan_threat(book, loan) for loan in book.loans))
     if now is None or now - book.time <= PICTURE_AGE_MAX:
         return found
     return tuple(_unknown(each, f"picture of {book.time.isoformat()}") for each in found)
@@ -178,7 +178,8 @@ class _Way:
         return self.distance / self.shock if self.shock else ZERO
 
 
-def _of_loan(book: RiskBook, loan: LoanRisk) -> Threat:
+def loan_threat(book: RiskBook, loan: LoanRisk) -> Threat:
+    """One loan of a book, as it stands or as it would."""
     terms = book.terms
     names = "+".join(i.symbol for i in loan.collateral), "+".join(i.symbol for i in loan.debt)
     blank = Threat(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from basis_daemon.settings.cap_faults import cap_faults
+from basis_daemon.settings.cap_faults import cap_faults, stress_faults
 from basis_daemon.settings.explain import Where, plain
 from basis_daemon.settings.families import strategy_parameters, trades_at_exchanges, weighed
 from basis_daemon.settings.faults import Fault
@@ -31,7 +31,7 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
         given, missing = ("ca_file", "port") if settings.sandbox.port is None else ("port", "ca_file")
         why = f"a value, because sandbox.{given} is given: the two go together"
         faults.append(_fault(f"sandbox.{missing}", "nothing", why, where))
-    faults += cap_faults(settings, where)
+    faults += [*cap_faults(settings, where), *stress_faults(settings, where)]
     faults += _journal_faults(settings.journal, where) + _chain_faults(settings, where)
     faults += _account_faults(settings, where) + _owner_faults(settings, where) + transfer_faults(settings, where)
     faults += signal_faults(settings, where)

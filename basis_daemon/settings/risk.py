@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from basis_daemon.domain.caps import Dimension
+from basis_daemon.domain.stress import Grid
 from basis_daemon.settings.section import Number, Section, count, number
 
 Share = Annotated[
@@ -45,6 +46,46 @@ class CapSettings(Section):
         return {each: names for each in Dimension if (names := getattr(self, each.value))}
 
 
+def _shock(low: str, high: str) -> Any:  # noqa: ANN401 - as pydantic's Field
+    expects = f"a number from {low} to {high}"
+    return Field(ge=Decimal(low), le=Decimal(high), json_schema_extra={"expects": expects})
+
+
+def _axis(*shocks: str, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field
+    default, said = tuple(Decimal(shock) for shock in shocks), "a list of 1 to 20 numbers"
+    return Field(
+        default, min_length=1, max_length=20, description=why, json_schema_extra={"unit": unit, "expects": said}
+    )
+
+
+Move = Annotated[Number, _shock("-0.95", "5")]
+Gap = Annotated[Number, _shock("-0.5", "0.5")]
+Rate = Annotated[Number, _shock("-1", "5")]
+Settlement = Annotated[Number, _shock("-0.05", "0.05")]
+
+
+class StressSettings(Section):
+    """What `basis-daemon risk --stress` crosses with what; nobody is assumed to act while it happens."""
+
+    price: Sequence[Move] = _axis("-0.5", "-0.3", "-0.15", "0", "0.15", "0.3", "0.5", unit="move", why="of every coin")
+    basis: Sequence[Gap] = _axis("-0.01", "0", "0.01", unit="move", why="of every perp against its coin")
+    peg: Sequence[Gap] = _axis("0", "-0.025", "-0.05", unit="move", why="of every staking token's rate against ETH")
+    borrow: Sequence[Rate] = _axis("0", "0.2", unit="per year", why="beyond today's rate of every debt")
+    funding: Sequence[Settlement] = _axis("0", "-0.0005", unit="per 8 h", why="that shorts earn; negative: pay")
+    horizon_days: Number = number("3", "0", "365", "days", "over which both rates hold")
+    outages: Sequence[str] | None = Field(
+        default=None, max_length=20, description="who fails, one at a time; null: every exchange; []: nobody"
+    )
+
+    def grid(self) -> Grid:
+        """As it is played."""
+        outages = None if self.outages is None else tuple(self.outages)
+        return Grid(
+            tuple(self.price), tuple(self.basis), tuple(self.peg), tuple(self.borrow), tuple(self.funding),
+            outages, self.horizon_days,
+        )  # fmt: skip
+
+
 class RiskSettings(Section):
     """Hard limits of the gate before every plan: all or none, whatever the strategy thinks."""
 
@@ -56,3 +97,5 @@ class RiskSettings(Section):
     )
     caps: CapSettings = CapSettings()
     """What may stand with one venue, counterparty, chain, protocol or stablecoin; nothing: not capped."""
+    stress: StressSettings = StressSettings()
+    """The grid of shocks that the book is held against."""

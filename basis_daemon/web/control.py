@@ -21,6 +21,7 @@ from aiohttp import web
 
 from basis_daemon.domain.errors import BasisError, ConfigError
 from basis_daemon.domain.risk_book import RiskBook
+from basis_daemon.domain.stress import Grid
 from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 from basis_daemon.engine import views
 from basis_daemon.engine.attribution import NothingValuedError
@@ -29,6 +30,7 @@ from basis_daemon.engine.capital import Withdrawal
 from basis_daemon.engine.codec import WithdrawalRow
 from basis_daemon.engine.profit import pnl
 from basis_daemon.engine.risk_views import risk
+from basis_daemon.engine.stress_view import stress_view
 from basis_daemon.engine.transfer_desk import Approval, Ending
 from basis_daemon.engine.transfer_view import approval_row, transfer_row, transfers
 from basis_daemon.engine.why import UnknownIdError, why
@@ -38,6 +40,7 @@ from basis_daemon.web.requests import approval_of, asked_of, ending_of, reason_o
 SOCKET_PATH_BYTES_MAX = 107
 """What the kernel takes."""
 
+NO_GRID = Grid()
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _PEER = struct.Struct("3i")
 _UMASK_OWNER_ONLY = 0o177
@@ -64,6 +67,7 @@ class Desk:
     audit: Callable[[str], None]
     begins_at: Callable[[], int] = lambda: 1
     risk: Callable[[], Sequence[RiskBook]] = tuple
+    grid: Grid = NO_GRID
 
 
 class ControlServer:
@@ -110,6 +114,7 @@ class ControlServer:
         app.router.add_get("/trades", self._trades)
         app.router.add_get("/pnl", self._pnl)
         app.router.add_get("/risk", self._risk)
+        app.router.add_get("/risk/stress", self._stress)
         app.router.add_get("/why/{asked}", self._why)
         app.router.add_post("/halt", self._halt)
         app.router.add_post("/rearm", self._rearm)
@@ -136,6 +141,10 @@ class ControlServer:
         """Of the market as it is, which the journal does not hold."""
         books = self._desk.risk()
         return await self._show(lambda view: risk(books, view.state.market_time))
+
+    async def _stress(self, request: web.Request) -> web.Response:
+        books, grid = self._desk.risk(), self._desk.grid
+        return await self._show(lambda _: stress_view(books, grid))
 
     async def _positions(self, request: web.Request) -> web.Response:
         return await self._show(views.positions)

@@ -22,6 +22,7 @@ EVERY = (
     ("trades",),
     ("pnl",),
     ("risk",),
+    ("risk", "--stress"),
     ("why", BOOK),
     ("why", PLAN),
     ("transfers", "list"),

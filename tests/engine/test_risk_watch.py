@@ -6,15 +6,18 @@ from functools import partial
 
 import pytest
 
+from basis_daemon.domain.caps import Caps
 from basis_daemon.domain.risk_book import RiskTerms
+from basis_daemon.domain.stress import Grid
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.engine.risk_views import journal_risk, risk
 from basis_daemon.engine.risk_watch import RiskWatch, Watched
+from basis_daemon.engine.stress_view import journal_stress, stress_view
 from tests.builders import POOR
 from tests.engine.turn_support import Room, opened, paired_rig
-from tests.venues.paper_support import FUTURES, PERP, D
+from tests.venues.paper_support import FUTURES, PERP, WALLET, D
 
-TERMS = RiskTerms(shocks={"BTC": D("0.20")})
+TERMS = RiskTerms(shocks={"BTC": D("0.20")}, caps=Caps(exchange_of={WALLET: "binance", FUTURES: "binance"}))
 
 
 def watching(room: Room) -> RiskWatch:
@@ -47,3 +50,21 @@ async def test_an_account_that_no_longer_answers_is_unknown_and_not_as_safe_as_i
         found = risk(watch.books(), room.rig.state.market_time)
         assert (found["state"], found["z"], found["hours_drift"]) == ("UNKNOWN", None, None)
         assert found["binding"]["missing"] == [f"account:{FUTURES}"]
+
+
+@pytest.mark.feature("K11", part="daemon")
+async def test_the_grid_over_a_living_book_names_its_short_as_the_first_to_fall() -> None:
+    """M .4 with mm .005: +39.3 % liquidates; the hedged pair keeps its equity until then."""
+    grid = Grid(price=(D(0), D("0.33"), D("0.5")), outages=None)
+    async with opened(Room(paired_rig(cash=10_000), rate=POOR)) as room:
+        watch = watching(room)
+        assert await room.valuer.value_now()
+        live, kept = stress_view(watch.books(), grid), journal_stress(BookView().fold(room.rig.journal.read()), grid)
+        assert live == kept
+        alone = [cell for cell in live["cells"] if cell["outage"] is None]
+        assert [cell["equity_usdt"] for cell in alone[:2]] == ["94000", "94000"]
+        assert [cell["first_casualty"] and cell["first_casualty"]["how"] for cell in alone] == [
+            None, "EMERGENCY", "liquidated"
+        ]  # fmt: skip
+        assert live["first_casualties"][FUTURES] > 0
+        assert live["equity_usdt"] == "94000"

@@ -10,6 +10,7 @@ import pytest
 
 from basis_daemon.domain.caps import Dimension
 from basis_daemon.settings import load_settings
+from basis_daemon.settings.risk import StressSettings
 from tests.settings.files import CONFIG, edited, fault, load
 
 WITH_CAPS = "risk:\n  caps:\n    {}\n"
@@ -59,3 +60,27 @@ def test_caps_are_told_to_the_gate_by_dimension_and_name(tmp_path: Path) -> None
     assert load(tmp_path, text).settings.risk.caps.shares() == {
         Dimension.STABLECOIN: {"usdt": Decimal("0.5"), "other": Decimal("0.1")}
     }
+
+
+# -------------------------------------------------------------------------------------------------------- stress grid
+@pytest.mark.feature("K11", part="settings")
+def test_the_shipped_grid_is_the_default_one() -> None:
+    shipped = load_settings(CONFIG / "live.yaml", {}, with_secrets=False).settings.risk.stress
+    assert shipped.grid() == StressSettings().grid()
+    assert shipped.grid().outages is None
+
+
+@pytest.mark.feature("K11", part="settings")
+@pytest.mark.parametrize(
+    ("said", "key", "expected"),
+    [
+        ("price: [-1]", "risk.stress.price.0", "a number from -0.95 to 5"),
+        ("outages: [binanse]", "risk.stress.outages.binanse", "one of aave_v3, binance"),
+        ("price: []", "risk.stress.price", "a list of 1 to 20 numbers"),
+        (f"basis: [{', '.join(['0'] * 20)}]\n    peg: [{', '.join(['0'] * 20)}]", "risk.stress", "at most 5000"),
+    ],
+)
+def test_a_grid_that_cannot_be_played_is_refused(tmp_path: Path, said: str, key: str, expected: str) -> None:
+    found = fault(tmp_path, edited(("risk:\n", f"risk:\n  stress:\n    {said}\n")))
+    assert found.key == key
+    assert found.expected.startswith(expected)
