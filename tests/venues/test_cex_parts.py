@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, getcontext
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError, ErrorClass, InvalidOrderError, OrderRejectedError
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.order import AmountUnit, Order, OrderOperation, OrderType, Side, TimeInForce
@@ -18,11 +19,13 @@ from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.cex.binance import BINANCE
+from basis_daemon.venues.cex.ccxt_client import ExchangeClient
 from basis_daemon.venues.cex.depth import impact
 from basis_daemon.venues.cex.desk import MarketTime
 from basis_daemon.venues.cex.fills import FillBook
 from basis_daemon.venues.cex.frames import Fill, OrderView
 from basis_daemon.venues.cex.funding import settlements
+from basis_daemon.venues.cex.limiter import WeightLimiter
 from basis_daemon.venues.cex.paging import Page, every_page
 from basis_daemon.venues.cex.quantise import bound, quantised
 from basis_daemon.venues.cex.ticks import REFUSALS_MAX, TickGate
@@ -276,3 +279,18 @@ def test_options_that_contradict_each_other_are_refused(fields: dict[str, Any]) 
 
 def test_options_do_not_show_their_secret() -> None:
     assert SECRET not in repr(QUIET)
+
+
+async def test_ccxt_rounds_its_numbers_without_changing_how_ours_are_rounded() -> None:
+    before = getcontext().copy()
+    client = ExchangeClient(BINANCE.accounts[0], {}, WeightLimiter(BINANCE.pools, SystemClock()), None)
+    try:
+        assert client._exchange.decimal_to_precision("0.125", 1, 2, 2) == "0.13"
+    finally:
+        await client.close()
+    assert (getcontext().rounding, getcontext().prec, getcontext().traps) == (
+        before.rounding,
+        before.prec,
+        before.traps,
+    )
+    assert D("0.125").quantize(D("0.01")) == D("0.12")

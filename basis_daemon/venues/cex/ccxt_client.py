@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import localcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,16 @@ KEEP_ALIVE_MS = 5_000
 CACHED_ORDERS = 10_000
 _MUTED = logging.getLogger("basis_daemon.muted")
 _MUTED.disabled = True  # ccxt logs headers and signed bodies at DEBUG
+
+
+def _rounding_alone(work: Callable[..., Foreign]) -> Callable[..., Foreign]:
+    """The same, without what ccxt does to the decimal context of whoever calls it: our sums round half to even."""
+
+    def alone(*args: Foreign, **named: Foreign) -> Foreign:
+        with localcontext():
+            return work(*args, **named)
+
+    return alone
 
 
 class ExchangeClient:
@@ -81,6 +92,7 @@ class ExchangeClient:
             return timers[method.__name__]
 
         exchange.request, exchange.on_rest_response, exchange.delay = budgeted, observed, single_timer
+        exchange.decimal_to_precision = _rounding_alone(exchange.decimal_to_precision)
 
     async def ask(self, method: str, *args: object, request: Request | None = None) -> Any:
         """The answer of one ccxt method. Raises whatever ccxt raises: call it inside ``outcome_of``."""
