@@ -20,7 +20,7 @@ from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.ports import RecordKind, StoredRecord
 from basis_daemon.preflight import clear_to_start
-from basis_daemon.settings import Settings, config_hash, make_strategies
+from basis_daemon.settings import Settings, config_hash, kept_text, make_strategies
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.supervisor import Phase, phase_teller
 from basis_daemon.tasks import TaskTree
@@ -161,6 +161,7 @@ def _machine(
         probe=probe,
         bridge=lambda found, recorder: make_bridge(settings, found, recorder, clock, alarm, probe),
         signals=lambda engines, mailbox: signal_feeds(settings, engines, mailbox, clock, alarm, metrics),
+        terms=kept_text(settings),
     )
 
 

@@ -126,7 +126,8 @@ class Ground:
     """What a book stands on: a machine with its clocks, disk and venues, or a replay. Nothing behind it knows which.
 
     ``journal_name`` is what order ids are made of; ``kept`` gives what may be pruned, ``disk`` who watches its room,
-    ``bridge`` who carries money between the venues, ``signals`` the models that speak to strategies.
+    ``bridge`` who carries money between the venues, ``signals`` the models that speak to strategies. ``terms`` is the
+    configuration as decisions keep it.
     """
 
     clock: Clock
@@ -143,6 +144,7 @@ class Ground:
     probe: Probe = pass_by
     bridge: Callable[[Sequence[Venue], Recorder], Bridge | None] = no_bridge
     signals: Callable[[Sequence[EventDrivenStrategyEngine], Mailbox], Sequence[SignalFeed]] = no_signals
+    terms: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class _Core:
 
     settings: Settings
     journal_name: str
+    terms: str
     clock: Clock
     alarm: Alarm
     recorder: Recorder
@@ -182,7 +185,9 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     handler.on_foreign = fence.meet
     if settings.reconcile.foreign == "halt":
         handler.on_foreign_fill.append(lambda trade: _halt_for(trade, guard))
-    core = _Core(settings, name, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner)
+    core = _Core(
+        settings, name, ground.terms, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner
+    )
     sources = [source for venue in venues for source in venue.sources]
     reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm, probe) for source in sources]
     desks = [_risk_desk(core, strategy, lambda: supervisor.phase is Phase.ARMED) for strategy in strategies]
@@ -302,6 +307,7 @@ def _engine(core: _Core, strategy: BookStrategy, desk: RiskDesk, pictures: Pictu
         clock=core.clock,
         alarm=core.alarm,
         book=core.journal_name,
+        terms=core.terms,
     )
 
 

@@ -1,4 +1,4 @@
-"""``basis-daemon journal verify|export|backup|restore``: the book of record as a file."""
+"""``basis-daemon journal verify|export|replay|backup|restore``: the book of record as a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from basis_daemon.cli.answers import JsonOption, answer, table
+from basis_daemon.cli.answers import ExitCode, JsonOption, answer, table
 from basis_daemon.cli.exports import Format, export_rows, export_tables
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError
@@ -49,8 +49,8 @@ class What(StrEnum):
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The book of record as a file: verify it, read it out, back it up, restore it.\n\n"
-    "Verifying, exporting and backing up read only, and disturb no daemon that writes meanwhile.",
+    help="The book of record as a file: verify it, read it out, decide it again, back it up, restore it.\n\n"
+    "Verifying, exporting, replaying and backing up read only, and disturb no daemon that writes meanwhile.",
 )
 
 
@@ -174,6 +174,44 @@ def restore(
                 "next_generation": copy.generation, "refetched_since": since,
                 "result": "whole; the next start fetches fills and funding since then from the venues"}  # fmt: skip
     _say(document, as_json=as_json)
+
+
+@app.command(
+    epilog="`basis-daemon journal replay data/journal.sqlite` has the code changed a decision? "
+    "`-c config/other.yaml` would other thresholds have?"
+)
+def replay(
+    journal: Annotated[Path, typer.Argument(metavar="FILE", help="The journal; a daemon may be writing it.")],
+    *,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Decide as this file says; else as each process was told.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take every decision again with the code of today, on what it was taken on, and name the first that differs.
+
+    Exit code 0 when the stream of decisions is identical, 1 when it is not or nothing can be taken again. The market,
+    the book and the risk gate's verdicts stand as journalled; memories, exposure and reasons are worked out anew. Where
+    retention emptied decisions, or a version before sights wrote them, it starts behind them and says where.
+    """
+    from basis_daemon.cli.incident import show  # noqa: PLC0415 - the strategies, for this command alone
+    from basis_daemon.simulation.incident import IDENTICAL, by_terms, replay_incident  # noqa: PLC0415 - the same
+
+    with JournalReader.open(journal) as reader, _telling("deciding") as tell:
+        extent = reader.extent()
+        last = extent.last.sequence if extent.last else 0
+        after = max(reader.seal.through, reader.seal.decisions_through)
+        subjects = by_terms(_settings(config) if config is not None else None, str(journal))
+        incident = replay_incident(reader.rows(after), subjects, lambda sequence: tell(sequence, last))
+    document = {
+        "journal": str(journal),
+        "config": str(config) if config is not None else None,
+        "starts_behind": after,
+        **incident.document(),
+    }
+    answer(document, as_json=as_json, shown=show(document))
+    if incident.result != IDENTICAL:
+        raise typer.Exit(ExitCode.FAILED_CHECK)
 
 
 def _path(journal: Path | None, config: Path | None) -> Path:

@@ -12,17 +12,23 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from basis_daemon.domain.decision import Assessment, ReasonCode
+from basis_daemon.domain.bracket import BracketFired
+from basis_daemon.domain.decision import Assessment, PlanEnded, ReasonCode
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import Entry
+from basis_daemon.domain.market import FundingSettled
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
+from basis_daemon.domain.prediction import PredictionTick
 from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 
 T = TypeVar("T")
+
+Heard = FundingSettled | Trade | PlanEnded | PredictionTick | BracketFired
+"""What teaches a strategy and is in no picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,11 @@ class DecisionRow:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRow:
-    """What a strategy remembers, as its own text."""
+    """What a strategy remembers, as its own text, and what taught it that; None for what a picture showed."""
 
     strategy: str
     text: str
+    heard: Heard | None = None
 
 
 @dataclass(frozen=True, slots=True)

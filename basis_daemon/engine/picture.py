@@ -43,18 +43,23 @@ def _venues(keys: frozenset[PositionKey]) -> frozenset[str]:
 
 
 class Picture(Struct, frozen=True):
-    """What a strategy is shown, and the latest market events for it to remember first."""
+    """What a strategy is shown, and the part of the book that its exposure is made of."""
 
     market: MarketSnapshot
     exposure: Exposure
     risk: RiskView
-    events: tuple[MarketEvent, ...]
+    book: PositionBook
+
+    @property
+    def events(self) -> tuple[MarketEvent, ...]:
+        """The latest market events, for the strategy to remember first."""
+        return events_of(self.market)
 
     def with_memory(self, memory: object) -> Picture:
         """The same picture with a newer memory."""
         if memory is self.market.memory:
             return self
-        return Picture(replace(self.market, memory=memory), self.exposure, self.risk, self.events)
+        return Picture(replace(self.market, memory=memory), self.exposure, self.risk, self.book)
 
 
 class _Own(Struct, frozen=True):
@@ -112,9 +117,7 @@ class PictureMaker:
         coins = frozenset(coin for coin in self._coins if coin.venue in accounts) if self._coins else self._coins
         market = self.market(strategy.instruments, accounts, ids, memory, coins)
         book, exposure = self._own(strategy, market)
-        read = _read(market) if self._mailbox.chain else ()
-        events: tuple[MarketEvent, ...] = (*market.books.values(), *market.marks.values(), *read)
-        return Picture(market, exposure, self._risk_of(exposure, book, running), events)
+        return Picture(market, exposure, self._risk_of(exposure, book, running), book)
 
     def survey(self, strategy: Strategy) -> tuple[MarketSnapshot, Exposure, Sequence[LiquidationSite]]:
         """Everything at the strategy's accounts at the market as it is, for valuation."""
@@ -161,7 +164,7 @@ class PictureMaker:
             ages=MappingProxyType(ages),
             memory=memory,
         )
-        return _with_chain(market, reads) if reads else market
+        return with_reads(market, reads) if reads else market
 
     def _reads(self, wanted: frozenset[PositionKey], accounts: frozenset[str]) -> Sequence[ChainEvent]:
         """What was read of the chain, for whoever looks at it at all: the reserves with it, which price everything."""
@@ -172,7 +175,7 @@ class PictureMaker:
         return [*own, *(read for read in reads if isinstance(read, ReserveTick))]
 
 
-def _with_chain(market: MarketSnapshot, reads: Sequence[ChainEvent]) -> MarketSnapshot:
+def with_reads(market: MarketSnapshot, reads: Sequence[ChainEvent]) -> MarketSnapshot:
     """The picture, with what was read of a chain."""
     return replace(
         market,
@@ -184,8 +187,13 @@ def _with_chain(market: MarketSnapshot, reads: Sequence[ChainEvent]) -> MarketSn
     )
 
 
-def _read(market: MarketSnapshot) -> Iterable[MarketEvent]:
-    """What was read of a chain, for a strategy to remember: what a token yields before what its debt costs."""
+def events_of(market: MarketSnapshot) -> tuple[MarketEvent, ...]:
+    """Everything that a picture shows of the markets, as events."""
+    return (*market.books.values(), *market.marks.values(), *reads_of(market))
+
+
+def reads_of(market: MarketSnapshot) -> Iterable[ChainEvent]:
+    """What a picture shows of a chain: what a token yields before what its debt costs."""
     if market.gas is not None:
         yield market.gas
     yield from market.lsts.values()

@@ -66,6 +66,8 @@ class Recorder:
         self._journal = journal
         self._unspent: dict[str, Order] = {}
         self.rows_since_snapshot = 0
+        self.snapshots = 0
+        """Taken by this process."""
         self.epoch = journal.generation
         """The journal's generation, part of every order id."""
 
@@ -73,14 +75,14 @@ class Recorder:
         """Market time only goes forward; every row is stamped with it."""
         self.state.market_time = max(self.state.market_time, market_time)
 
-    def record(self, row: Row, correlation: str, causation: str = "") -> None:
-        """Fold one row and queue it; durable within the next group commit."""
+    def record(self, row: Row, correlation: str, causation: str = "", text: Text | None = None) -> None:
+        """Fold one row and queue it; durable within the next group commit. ``text`` says more than the row alone."""
         state = self.state
         state.fold(row)
         state.sequence += 1
         self.rows_since_snapshot += 1
         kind = _KINDS[type(row)]
-        self._journal.append(Record(kind, state.market_time, str(correlation), str(causation), later(row)))
+        self._journal.append(Record(kind, state.market_time, str(correlation), str(causation), text or later(row)))
 
     def note(self, kind: RecordKind, payload: str, correlation: str) -> None:
         """Queue a row that changes no book: a valuation, correlated by its strategy; an operator's command."""
@@ -156,6 +158,7 @@ class Recorder:
         """Queue the whole state; recovery starts behind it."""
         self._append(RecordKind.SNAPSHOT, self.state.dump(), "snapshot", "")
         self.rows_since_snapshot = 0
+        self.snapshots += 1
 
     async def flush(self) -> None:
         """Return once everything recorded is on disk."""

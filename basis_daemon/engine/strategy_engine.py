@@ -15,11 +15,12 @@ from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.prediction import PredictionTick
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.bracket_orders import half_of
-from basis_daemon.engine.codec import DecisionRow, MemoryRow, PlanRow
+from basis_daemon.engine.codec import DecisionRow, Heard, MemoryRow, PlanRow
 from basis_daemon.engine.forced import ForcedWatch
 from basis_daemon.engine.picture import Picture, PictureMaker
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.sight import Sight, Sketcher, decided
 from basis_daemon.engine.state import EPOCH
 from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.ports import Clock, Strategy, TaskScope
@@ -39,9 +40,14 @@ STRIKE_S, STRIKE_MAX_S = 2, 3600
 every attempt may cost a round trip, and what the venue refuses now it will refuse in a millisecond too."""
 DENIAL_ALARM_NS = 60 * 1_000_000_000
 
-_IDLE = frozenset({ReasonCode.HOLD, ReasonCode.STALE, ReasonCode.IN_FLIGHT})
+IDLE = frozenset({ReasonCode.HOLD, ReasonCode.STALE, ReasonCode.IN_FLIGHT})
+"""A strategy that says one of these is not asked for orders."""
 
+_PRICES = frozenset({BookTick, MarkTick})
 _ID_OF = attrgetter("order_id")
+
+PICTURE, HISTORY = "Picture", "History"
+"""What a memory row says that its teacher was, where that was no single event."""
 
 Gate = Callable[[Sequence[Order], Picture, Assessment], tuple[str, ...]]
 """Pre-trade risk: the reasons to refuse the whole list, empty to approve."""
@@ -61,7 +67,9 @@ class EventDrivenStrategyEngine:
         clock: Clock,
         alarm: Alarm,
         book: str,
+        terms: str = "",
     ) -> None:
+        """``terms`` is the configuration as text, kept with what decisions are taken on."""
         self.strategy = strategy
         self._name = strategy.name
         self._pictures = pictures
@@ -80,6 +88,7 @@ class EventDrivenStrategyEngine:
         self._waiting_since_ns = 0
         self._plans: dict[str, Assessment] = {}
         self._last_reason = ""
+        self._sketcher = Sketcher(terms, strategy.dump_memory)
         self._strikes = 0
         self._no_risk_until_ns = 0
         self._denial_told_ns: int | None = None
@@ -102,9 +111,17 @@ class EventDrivenStrategyEngine:
         text = self._recorder.state.memories.get(self._name)
         if text is not None:
             self._memory = self.strategy.load_memory(text)
-        for event in history:
-            self._fold(event)
+        self._study(history)
         self._scope = scope
+
+    def _study(self, history: Sequence[MarketEvent]) -> None:
+        """Remember what was before: settlements one by one, as if heard; with prices between them all of it at once."""
+        settled = [event for event in history if isinstance(event, FundingSettled)]
+        if len(settled) == len(history):
+            for event in settled:
+                self._fold(event)
+        elif sum(map(self._learns, history)):
+            self._remember(HISTORY, None)
 
     def on_market(self, event: MarketEvent) -> None:
         """Stop 2: woken by an instrument it subscribed to. Cheap unless a decision is due."""
@@ -198,8 +215,7 @@ class EventDrivenStrategyEngine:
         picture = self._pictures.take(self.strategy, self._memory, ids, running=tuple(self._plans.values()))
         recorder.see_time(picture.market.time)
         self._due_at = picture.market.time + self._interval
-        for event in picture.events:
-            self._fold(event)
+        self._watch(picture)
         return picture.with_memory(self._memory)
 
     def _decide(self, trigger: str, picture: Picture) -> tuple[PlanRow, list[Order], Assessment] | None:
@@ -207,11 +223,12 @@ class EventDrivenStrategyEngine:
         assessment = self.strategy.assess(*question)
         if (repaired := self._forced.close(picture.exposure, assessment, self._clock.monotonic_ns())) is not None:
             self._recorder.record(repaired, repaired.group_id, trigger)
-        orders = [] if assessment.reason in _IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
+        orders = [] if assessment.reason in IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
         denied = (self._struck(assessment, orders) or self._gate(orders, picture, assessment)) if orders else ()
         ids = picture.market.ids
         plan_id, order_ids = f"{self._name}:{ids.epoch}:{ids.decision}", tuple(map(_ID_OF, orders))
-        self._store(DecisionRow(self._name, ids.decision, assessment, order_ids, denied), plan_id)
+        sight = self._sketcher.draw(picture, orders, self._recorder.snapshots)
+        self._store(DecisionRow(self._name, ids.decision, assessment, order_ids, denied), sight, plan_id)
         if not orders or denied:
             return None
         row = PlanRow(plan_id, self._name, ids.decision, assessment.reason, PlanState.RUNNING, order_ids)
@@ -221,9 +238,9 @@ class EventDrivenStrategyEngine:
         self._plans[plan_id] = assessment
         return row, orders, assessment
 
-    def _store(self, row: DecisionRow, plan_id: str) -> None:
+    def _store(self, row: DecisionRow, sight: Sight, plan_id: str) -> None:
         assessment = row.assessment
-        self._recorder.record(row, plan_id, assessment.trigger)
+        self._recorder.record(row, plan_id, assessment.trigger, decided(row, sight))
         if row.denied:
             self._tell_denial(row.denied)
         elif assessment.page:
@@ -288,19 +305,32 @@ class EventDrivenStrategyEngine:
         )
         self.turn("plan_ended")
 
-    def _fold(self, event: object) -> None:
+    def _fold(self, event: Heard) -> None:
+        """Remember what was heard outside a picture, and journal it with the memory: nothing else keeps it."""
+        if self._learns(event):
+            self._remember(type(event).__name__, event)
+
+    def _watch(self, picture: Picture) -> None:
+        """Remember what the picture shows; journalled once for all of it, at once what was read of a chain."""
+        taught = [event for event in picture.events if self._learns(event)]
+        if any(type(e) not in _PRICES or e.venue_time >= self._remember_at for e in taught):
+            self._remember(PICTURE, None)
+
+    def _learns(self, event: object) -> bool:
+        """True when the strategy remembers something else after the event."""
         try:
             memory = self.strategy.fold(self._memory, event)
         except STRATEGY_FAULTS as error:
             self._freeze(error)
-            return
-        if memory is self._memory:
-            return
+            return False
+        is_new = memory is not self._memory
         self._memory = memory
-        if not isinstance(event, (BookTick, MarkTick)) or event.venue_time >= self._remember_at:
-            self._remember_at = self._recorder.state.market_time + REMEMBER_EVERY
-            row = MemoryRow(self._name, self.strategy.dump_memory(memory))
-            self._recorder.record(row, self._name, type(event).__name__)
+        return is_new
+
+    def _remember(self, what: str, heard: Heard | None) -> None:
+        self._remember_at = self._recorder.state.market_time + REMEMBER_EVERY
+        row = MemoryRow(self._name, self.strategy.dump_memory(self._memory), heard)
+        self._recorder.record(row, self._name, what)
 
     def _freeze(self, error: BaseException) -> None:
         self.is_frozen = True

@@ -2,6 +2,7 @@
 
 from basis_daemon.settings.families import make_strategies, strategy_parameters, trades_at_exchanges, weighed
 from basis_daemon.settings.faults import Fault, LiveTradingRefusedError, SettingsError
+from basis_daemon.settings.kept import kept_text, read_kept
 from basis_daemon.settings.load import LoadedSettings, load_settings, may_arm
 from basis_daemon.settings.model import Mode, Settings, VenueSettings
 from basis_daemon.settings.report import KnownKey, Row, config_hash, effective, json_schema, known_keys
@@ -19,10 +20,12 @@ __all__ = [
     "config_hash",
     "effective",
     "json_schema",
+    "kept_text",
     "known_keys",
     "load_settings",
     "make_strategies",
     "may_arm",
+    "read_kept",
     "strategy_parameters",
     "trades_at_exchanges",
     "weighed",

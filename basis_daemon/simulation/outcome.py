@@ -12,9 +12,9 @@ from typing import Any
 from basis_daemon.domain.trade import Origin
 from basis_daemon.engine.book_view import ZERO, BookView, plain
 from basis_daemon.engine.judgement import Check, Outcome, judged
+from basis_daemon.engine.sight import stream_digest
 from basis_daemon.engine.views import equity_between, totals_by_cause
 from basis_daemon.engine.why import blocking_sentence
-from basis_daemon.ports import RecordKind, StoredRecord
 from basis_daemon.simulation.run import Played, Span
 
 Json = dict[str, Any]
@@ -33,7 +33,7 @@ def judge(played: Played, view: BookView, strategy: str, window: str) -> Outcome
         **_money(played, view),
         **_risk(played, view),
         **_deeds(played, view, strategy),
-        "decision_stream_sha256": digest(played.rows),
+        "decision_stream_sha256": stream_digest(played.rows),
     }
     return judged(document, _checks(document))
 
@@ -73,15 +73,6 @@ def held(
         "decision_stream_sha256": decision_stream_sha256,
     }
     return judged(document, _checks(document))
-
-
-def digest(rows: Iterable[StoredRecord]) -> str:
-    """SHA-256 over every decision in order: its market time and all that it says."""
-    found = hashlib.sha256()
-    for row in rows:
-        if row.record.kind is RecordKind.DECISION:
-            found.update(f"{row.record.market_time.isoformat()}\n{row.record.payload}\n".encode())
-    return found.hexdigest()
 
 
 def together(strategy: str, outcomes: Sequence[Outcome]) -> Outcome:

@@ -16,7 +16,7 @@ from basis_daemon.domain.market import MarketEvent
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.journal.memory import MemoryJournal
 from basis_daemon.ports import StoredRecord
-from basis_daemon.settings import Settings, make_strategies, strategy_parameters
+from basis_daemon.settings import Settings, kept_text, make_strategies, strategy_parameters
 from basis_daemon.settings.replay import OrdinaryAt, ReplaySettings
 from basis_daemon.simulation.chain.assembly import aboard, as_chain_venue, lost, read_before, simulated_chain
 from basis_daemon.simulation.chain.record import ChainRecord
@@ -94,7 +94,7 @@ async def _play(
     settings: Settings, recorded: Recorded, span: Span, on_point: Callable[[Point], None], loop: VirtualLoop
 ) -> Played:
     replay = settings.replay or ReplaySettings()
-    strategies = _strategies(settings, replay)
+    strategies = [as_played(strategy, replay) for strategy in make_strategies(settings)]
     clock, alarms, stage = VirtualClock(loop, span.start), Alarms(), Stage()
     set_ = await _set(settings, recorded, span, strategies, clock, stage)
     market, gauge, listed = set_.market, set_.gauge, set_.listed
@@ -114,6 +114,7 @@ async def _play(
             disk=lambda _: None,
             memory_share=float,
             bridge=partial(_bridge, settings, set_.road, alarms),
+            terms=kept_text(settings, replay),
         )
         daemon = assemble(settings, strategies, ground)
         stage.is_armed = lambda: daemon.supervisor.phase is Phase.ARMED
@@ -218,9 +219,9 @@ def _is_busy(daemon: Daemon) -> bool:
     return any(plan.plan_id not in travelling for plan in state.running_plans())
 
 
-def _strategies(settings: Settings, replay: ReplaySettings) -> list[BookStrategy]:
-    made = make_strategies(settings)
-    return made if replay.ordinary is OrdinaryAt.EVERY_POINT else [AtBarOpen(strategy) for strategy in made]
+def as_played(strategy: BookStrategy, replay: ReplaySettings) -> BookStrategy:
+    """A strategy under the conventions of a replay."""
+    return strategy if replay.ordinary is OrdinaryAt.EVERY_POINT else AtBarOpen(strategy)
 
 
 def _delta_hard(settings: Settings) -> Decimal:

@@ -61,6 +61,10 @@ def _is_explained(journal: Path) -> None:
         ("withdraw", "MAX", "FILLED"),
     ]
     assert all(row["reason"] for row in found["orders"])
+    words = [sys.executable, "-m", "basis_daemon", "journal", "replay", str(journal), "--json"]
+    again = json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=200).stdout)
+    assert (again["result"], again["without_sight"]) == ("identical", 0)
+    assert again["decisions"] > 0
 
 
 @pytest.mark.feature("R07", part="chain")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from decimal import Decimal
@@ -71,3 +72,33 @@ def test_the_journal_that_was_kept_answers_why(played: tuple[dict[str, object], 
         [sys.executable, "-m", "basis_daemon", *words], capture_output=True, text=True, check=True, timeout=100
     )
     assert json.loads(run.stdout)["decision"]["inputs"]
+
+
+@pytest.mark.feature("B05", part="demo")
+def test_its_decisions_are_the_same_when_they_are_taken_again(
+    played: tuple[dict[str, object], Path], tmp_path: Path
+) -> None:
+    _, folder = played
+    words = ["journal", "replay", str(folder / "run" / "book" / "journal.sqlite"), "--json"]
+    for seed in ("1", "2"):
+        run = again(words, seed)
+        assert run.returncode == 0, run.stdout + run.stderr
+        said = json.loads(run.stdout)
+        assert (said["result"], said["without_sight"]) == ("identical", 0)
+        assert said["decisions"] > 4_000
+    configured = (folder / "run" / "daemon.yaml").read_text(encoding="utf-8")
+    other = tmp_path / "other.yaml"
+    other.write_text(configured.replace("m_star: 0.40 ", "m_star: 0.45 "), encoding="utf-8")
+    run = again([*words, "--config", str(other)], "1")
+    assert run.returncode == 1, run.stdout + run.stderr
+    first = json.loads(run.stdout)["first_divergence"]
+    assert first["then"]["reason"] == first["now"]["reason"] == "ENTRY"
+    assert first["then"]["orders"] != first["now"]["orders"]
+    assert first["why"]["thresholds"]["m_star:binance"] == ["0.40", "0.45"]
+
+
+def again(words: list[str], seed: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "basis_daemon", *words],
+        capture_output=True, text=True, check=False, timeout=200, env={**os.environ, "PYTHONHASHSEED": seed},
+    )  # fmt: skip

@@ -17,6 +17,7 @@ from basis_daemon.engine.book_view import BookView
 from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.ports import KillPoint
+from basis_daemon.simulation.incident import IDENTICAL, by_terms, replay_incident
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 
 WAIT_S = 90.0
@@ -110,6 +111,7 @@ class Drill:
 @pytest.mark.feature("O03", part="journey")
 @pytest.mark.feature("O04", part="journey")
 @pytest.mark.feature("R01")
+@pytest.mark.feature("B05", part="killed")
 @pytest.mark.fault("F45", "F46", "F47")
 @pytest.mark.parametrize(
     "chain", [pytest.param(name, marks=pytest.mark.fault("F48") if name == "upkeep" else ()) for name in CHAINS]
@@ -139,6 +141,16 @@ async def test_a_daemon_killed_again_and_again_ends_reconciled_and_sends_nothing
     assert outcome.document["in_doubt"] == 0
     assert outcome.document["positions"] == outcome.document["venue_positions"]
     assert outcome.document["positions"]["binanceusdm:perp:BTCUSDT"] != "0"
+    decides_the_same_again(tmp_path / "book" / "journal.sqlite")
+
+
+def decides_the_same_again(file: Path) -> None:
+    """From wherever the lives before have left the journal: cut, restarted, pruned, emptied."""
+    with JournalReader.open(file) as journal:
+        rows = journal.rows(max(journal.seal.through, journal.seal.decisions_through))
+        said = replay_incident(rows, by_terms(None, str(file))).document()
+    assert (said["result"], said["without_sight"], said["differing"]) == (IDENTICAL, 0, 0), said["first_difference"]
+    assert said["decisions"] > 0
 
 
 def test_every_point_has_its_death() -> None:
