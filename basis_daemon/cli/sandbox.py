@@ -60,18 +60,22 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
     margined: Annotated[
         list[str] | None, typer.Option(help="The same, with its money in the futures wallet; repeatable.")
     ] = None,
+    coin_margined: Annotated[
+        list[str] | None, typer.Option(help="The same, with bitcoin in the COIN-M wallet; repeatable.")
+    ] = None,
     chain: Annotated[
         Path | None, typer.Option(help="ready.json of a sandbox chain: withdrawals and deposits are its transactions.")
     ] = None,
     confirmations: Annotated[int, typer.Option(min=1, max=64, help="Blocks until a deposit counts.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
-    """Run an exchange on loopback (Binance spot and USD-M futures) until it is told to stop.
+    """Run an exchange on loopback (Binance spot, USD-M and COIN-M futures) until it is told to stop.
 
     ready.json appears in --directory once it listens, names the ports and the CA file, and goes away at the end.
     """
     accounts = [AccountSpec.of_sub_account(name) for name in account or ()]
     accounts += [AccountSpec.margined(name) for name in margined or ()]
+    accounts += [AccountSpec.coin_margined(name) for name in coin_margined or ()]
     try:
         options = ExchangeOptions(
             directory=directory, port=port, control_port=control_port, mode=mode.value, step_s=step, speed=speed,

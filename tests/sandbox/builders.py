@@ -23,7 +23,7 @@ PERP: Key = ("usdm", "BTCUSDT")
 ZERO = Decimal(0)
 KEYS: tuple[Key, ...] = (("spot", "BTCUSDT"), ("spot", "ETHUSDT"), ("spot", "BNBUSDT"), ("usdm", "BTCUSDT"),
                          ("usdm", "ETHUSDT"))  # fmt: skip
-OPENING = {"BTCUSDT": 60_000, "ETHUSDT": 2_500, "BNBUSDT": 600}
+OPENING = {"BTCUSDT": 60_000, "ETHUSDT": 2_500, "BNBUSDT": 600, "BTCUSD_PERP": 60_000}
 ONE_DEEP_LEVEL = DepthProfile(offsets=(0,), sizes=(500_000_000,))
 
 
@@ -75,7 +75,7 @@ class Desk:
         return self.world.spot.place(self.account, request(side, quantity, price, **more))
 
     def perp(self, side: str, quantity: str | None, price: str | None = None, **more: object) -> Order:
-        return self.world.usdm.place(self.account, request(side, quantity, price, **more))
+        return self.world.futures.place(self.account, request(side, quantity, price, **more))
 
     def free(self, asset: str) -> Decimal:
         return self.account.holding(asset).free

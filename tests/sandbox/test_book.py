@@ -39,11 +39,12 @@ def test_depth_is_drawn_from_seed_and_stamp() -> None:
 
 
 def test_a_usual_clip_finds_its_size_in_the_first_two_levels() -> None:
-    for instrument, price in zip(LISTED, (60_000, 2_500, 600, 60_000, 2_500), strict=True):
+    for instrument, price in zip(LISTED, (60_000, 2_500, 600, 60_000, 2_500, 60_000), strict=True):
         book = book_of(instrument, price)
-        first_two = sum(quantity for _, quantity in list(book.asks.items())[:2]) * instrument.step * price
+        lot = instrument.contract_size or instrument.step * price
+        first_two = sum(quantity for _, quantity in list(book.asks.items())[:2]) * lot
         assert 50_000 <= first_two <= 100_000
-        whole = sum(book.asks.values()) * instrument.step * price
+        whole = sum(book.asks.values()) * lot
         assert 1_500_000 <= whole <= 3_500_000
         best_bid, _, best_ask, _ = book.best()
         assert (best_ask - best_bid) * instrument.tick <= Decimal(price) / 10_000

@@ -30,7 +30,7 @@ def run(desk: Desk, step: Step) -> None:
         case ("transfer", str(kind), int(amount)):
             desk.world.settlement.transfer(desk.account, kind, "USDT", D(amount))
         case ("cancel",):
-            desk.world.usdm.cancel_all(desk.account, None)
+            desk.world.futures.cancel_all(desk.account, None)
             for order in desk.account.store("spot").resting():
                 desk.world.spot.cancel(desk.account, order)
         case (str(market), str(side), int(lots), away, str(force)):

@@ -70,7 +70,7 @@ def test_a_hole_is_silent_and_settles_at_the_last_mark(tmp_path: Path) -> None:
     venue = Venue(path.keys, [AccountSpec(usdm=(("USDT", D(1000)),))], path.start_ms)
     world = World(venue, path)
     (account,) = venue.accounts.values()
-    world.usdm.place(account, request("SELL", "5"))
+    world.futures.place(account, request("SELL", "5"))
     for minute in range(1, 3 * 60):
         world.advance(START_MS + minute * MINUTE_MS)
     assert not venue.books[PERP].open

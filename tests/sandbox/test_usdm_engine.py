@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from basis_daemon.sandbox.exchange.accounts import Position
 from basis_daemon.sandbox.exchange.book import DepthProfile
+from basis_daemon.sandbox.exchange.futures import net
 from basis_daemon.sandbox.exchange.margin import liquidation_price, margin_of
 from basis_daemon.sandbox.exchange.path import HOUR_MS, Rate
 from basis_daemon.sandbox.exchange.rejects import RejectError
-from basis_daemon.sandbox.exchange.usdm import net
 from tests.sandbox.builders import PERP, START_MS, D, Desk, ScriptedPath, code_of
 
 LADDER = DepthProfile(offsets=(100, 1000, 5000), sizes=(30_000, 60_000, 90_000))
@@ -160,10 +160,10 @@ def test_an_amended_order_keeps_its_id_and_meets_the_margin_check() -> None:
     desk = Desk(usdm="1000")
     order = desk.perp("SELL", "0.1", "62000")
     with pytest.raises(RejectError) as refused:
-        desk.world.usdm.amend(desk.account, order, D(9), D(62_000))
+        desk.world.futures.amend(desk.account, order, D(9), D(62_000))
     assert refused.value.code == -2019
     assert order.quantity == D("0.1")
-    desk.world.usdm.amend(desk.account, order, D("0.2"), D(61_000))
+    desk.world.futures.amend(desk.account, order, D("0.2"), D(61_000))
     assert (order.quantity, order.price, order.live) == (D("0.2"), D(61_000), True)
 
 

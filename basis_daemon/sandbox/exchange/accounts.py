@@ -1,4 +1,4 @@
-"""One account per API key: a spot wallet, a USD-M wallet, and the records a client may ask for."""
+"""One account per API key: a spot wallet, a wallet per kind of futures, and the records a client may ask for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from basis_daemon.sandbox.exchange.instruments import TIERS, Market, Tiers
+from basis_daemon.sandbox.exchange.instruments import CONTRACTS, TIERS, Instrument, Market, Tiers
 from basis_daemon.sandbox.exchange.money import ZERO
 from basis_daemon.sandbox.exchange.orders import AlgoOrder, OrderStore
 
@@ -34,6 +34,7 @@ class AccountSpec:
     api_secret: str = field(default="sandbox-secret", repr=False)
     spot: tuple[tuple[str, Decimal], ...] = (("USDT", Decimal(100_000)),)
     usdm: tuple[tuple[str, Decimal], ...] = ()
+    coinm: tuple[tuple[str, Decimal], ...] = ()
 
     @classmethod
     def of_sub_account(cls, name: str) -> AccountSpec:
@@ -47,6 +48,11 @@ class AccountSpec:
         found = cls.of_sub_account(name)
         return replace(found, spot=(), usdm=found.spot)
 
+    @classmethod
+    def coin_margined(cls, name: str) -> AccountSpec:
+        """A sub-account with two bitcoins in the wallet of inverse contracts and nothing else."""
+        return replace(cls.of_sub_account(name), spot=(), coinm=(("BTC", Decimal(2)),))
+
 
 @dataclass(frozen=True, slots=True)
 class FeeSchedule:
@@ -57,6 +63,14 @@ class FeeSchedule:
     bnb_discount: Decimal = Decimal("0.25")
     usdm_maker: Decimal = Decimal("0.0002")
     usdm_taker: Decimal = Decimal("0.0005")
+    coinm_maker: Decimal = Decimal("0.0001")
+    coinm_taker: Decimal = Decimal("0.0005")
+
+    def of_futures(self, market: Market, *, maker: bool) -> Decimal:
+        """What a fill of a perp costs."""
+        if market == "coinm":
+            return self.coinm_maker if maker else self.coinm_taker
+        return self.usdm_maker if maker else self.usdm_taker
 
 
 @dataclass(slots=True)
@@ -71,8 +85,8 @@ class Holding:
 class Position:
     """A netted perp position.
 
-    `cost` is signed open notional (sum of quantity times price of what is open): unrealised profit is
-    `quantity * mark - cost`, and no average price is ever stored.
+    `cost` is what the open quantity stood for at its fills, signed and in the margin asset: unrealised profit is what
+    it stands for at the mark against that, and no average price is ever stored.
     """
 
     symbol: str
@@ -90,16 +104,21 @@ class Position:
         return self.ladders[self.symbol]
 
     @property
+    def contract(self) -> Instrument:
+        """What one unit of the quantity stands for."""
+        return CONTRACTS[self.symbol]
+
+    @property
     def entry_price(self) -> Decimal:
-        return self.cost / self.quantity if self.quantity else ZERO
+        return self.contract.price_of(self.quantity, self.cost) if self.quantity else ZERO
 
     def unrealised(self, mark: Decimal) -> Decimal:
-        return self.quantity * mark - self.cost
+        return self.contract.profit(self.contract.value(self.quantity, mark), self.cost)
 
 
 @dataclass(frozen=True, slots=True)
 class IncomeRow:
-    """One change of the USD-M wallet and its cause; the venue lists these as income."""
+    """One change of a futures wallet and its cause; the venue lists these as income."""
 
     kind: str
     symbol: str
@@ -112,7 +131,7 @@ class IncomeRow:
 
 @dataclass(frozen=True, slots=True)
 class TransferRow:
-    """One move between the spot and the USD-M wallet of an account."""
+    """One move between the spot and a futures wallet of an account."""
 
     kind: str
     asset: str
@@ -144,7 +163,10 @@ class CapitalRow:
 
 @dataclass(slots=True)
 class Account:
-    """Everything the venue knows about one API key."""
+    """What the venue knows about one API key: its spot wallet, and its futures of one `market` with their own wallet.
+
+    The USD-M account of a key is its main one; `coinm` is the one beside it, over the same spot wallet and rights.
+    """
 
     number: int
     api_key: str
@@ -166,6 +188,18 @@ class Account:
     spot_updated_ms: int = 0
     ladders: Mapping[str, Tiers] = field(default_factory=lambda: TIERS)
     cancel_at_real: dict[str, float] = field(default_factory=dict)
+    market: Market = "usdm"
+    margin_asset: str = "USDT"
+    coinm: Account | None = None
+
+    @property
+    def futures(self) -> tuple[Account, ...]:
+        """It, and the account of inverse contracts beside it."""
+        return (self,) if self.coinm is None else (self, self.coinm)
+
+    def of_market(self, market: Market) -> Account:
+        """The one whose orders of this market these are."""
+        return self.coinm if market == "coinm" and self.coinm is not None else self
 
     def holding(self, asset: str) -> Holding:
         return self.spot.setdefault(asset, Holding())
@@ -182,4 +216,8 @@ def open_account(number: int, spec: AccountSpec, at_ms: int, ladders: Mapping[st
     for asset, amount in spec.spot:
         account.holding(asset).free = amount
     account.wallet = {"USDT": ZERO, "BNB": ZERO} | dict(spec.usdm)
+    account.coinm = replace(
+        account, wallet={"BTC": ZERO} | dict(spec.coinm), positions={}, income=[], transfers=[], capital=[],
+        stores={}, algos={}, cancel_at_real={}, market="coinm", margin_asset="BTC", coinm=None,
+    )  # fmt: skip
     return account

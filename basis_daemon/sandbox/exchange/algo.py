@@ -1,4 +1,4 @@
-"""Conditional orders of the USD-M market (stop and take-profit): accepted, held, triggered on the mark, cancelled."""
+"""Conditional orders of futures (stop and take-profit): accepted, held, triggered on the mark, cancelled."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from basis_daemon.sandbox.exchange.accounts import Account
+from basis_daemon.sandbox.exchange.futures import FuturesEngine
 from basis_daemon.sandbox.exchange.money import ZERO
 from basis_daemon.sandbox.exchange.orders import AlgoOrder, OrderRequest, client_id_or, is_multiple
 from basis_daemon.sandbox.exchange.rejects import RejectError, missing, unknown_cancel
-from basis_daemon.sandbox.exchange.usdm import UsdmEngine
 from basis_daemon.sandbox.exchange.venue import AlgoEvent, Venue
 
 AT_MARKET = {"STOP_MARKET": True, "TAKE_PROFIT_MARKET": True, "STOP": False, "TAKE_PROFIT": False}
@@ -19,12 +19,12 @@ MOST_OPEN = 10
 class AlgoEngine:
     """Holds conditional orders. They reserve nothing: margin and filters are judged when they trigger."""
 
-    def __init__(self, venue: Venue, usdm: UsdmEngine) -> None:
-        self._venue, self._usdm = venue, usdm
+    def __init__(self, venue: Venue, futures: FuturesEngine) -> None:
+        self._venue, self._futures = venue, futures
 
     def place(self, account: Account, request: OrderRequest, trigger: Decimal) -> AlgoOrder:
         """The held order; raises `RejectError` if it is malformed or its trigger is already reached."""
-        instrument, mark = self._venue.instrument("usdm", request.symbol), self._venue.marks[request.symbol]
+        instrument, mark = self._venue.instrument(account.market, request.symbol), self._venue.marks[request.symbol]
         if request.kind not in AT_MARKET:
             raise RejectError(-1116, f"Invalid orderType. (the sandbox exchange models {', '.join(AT_MARKET)})")
         if request.side not in ("BUY", "SELL"):
@@ -86,7 +86,7 @@ class AlgoEngine:
             client_id=algo.client_id,
         )
         try:
-            algo.order_id = self._usdm.place(account, ordinary).order_id
+            algo.order_id = self._futures.place(account, ordinary).order_id
         except RejectError as reject:
             algo.reason = reject.message
             self._become(account, algo, "REJECTED")

@@ -30,7 +30,7 @@ def owner_of(accounts: Mapping[str, Account], api_key: str) -> Account:
 
 def right_for(endpoint: Endpoint) -> str:
     """The right without which the venue does not carry this out, in its own words."""
-    if endpoint.path.startswith("/fapi/"):
+    if endpoint.path.startswith(("/fapi/", "/dapi/")):
         return "enableFutures"
     if endpoint.method == "GET":
         return "enableReading"

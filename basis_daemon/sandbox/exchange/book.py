@@ -67,6 +67,7 @@ class Book:
         self.instrument = instrument
         self._tick_e8 = int(instrument.tick * E8)
         self._step_e8 = int(instrument.step * E8)
+        self._contract = int(instrument.contract_size or 0)
         self._price_form = _form(instrument, instrument.tick)
         self._quantity_form = _form(instrument, instrument.step)
 
@@ -117,7 +118,7 @@ class Book:
             ask_limit = max(ask_limit + 1, -((-mid_e8 - away) // tick))
             if ask_limit <= bid_limit:
                 ask_limit = bid_limit + 1
-            lots = size * scale // mid_e8
+            lots = size // self._contract if self._contract else size * scale // mid_e8
             bids[bid_limit] = lots * (700 + 600 * (bid_noise & 63) // 63) // 1000 or 1
             asks[ask_limit] = lots * (700 + 600 * (ask_noise & 63) // 63) // 1000 or 1
             bid_noise, ask_noise = bid_noise >> NOISE_BITS, ask_noise >> NOISE_BITS

@@ -10,11 +10,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from basis_daemon.sandbox.exchange.accounts import Account, FeeSchedule
-from basis_daemon.sandbox.exchange.instruments import Key, Market
+from basis_daemon.sandbox.exchange.instruments import FUTURES, Key, Market
 from basis_daemon.sandbox.exchange.money import ZERO
 from basis_daemon.sandbox.exchange.venue import SpotBalanceEvent, Venue
 
-MARKETS: dict[str, Market] = {"spot": "spot", "usdm": "usdm"}
+MARKETS: dict[str, Market] = {market: market for market in ("spot", *FUTURES)}
 
 
 def apply_conditions(venue: Venue, body: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ LENGTH_IN_TWO, LENGTH_IN_EIGHT = 126, 127
 
 
 class Connection:
-    """One websocket. `kind` is "spot" or "usdm" for market data, "user-spot" or "user-usdm" for an account's events.
+    """One websocket. `kind` is "spot", "usdm" or "coinm" for market data, "user-" and the same for an account.
 
     Frames are written straight to the transport: a server's frames need no mask, so a frame is a short header and the
     payload, built once for all subscribers, and everything posted leaves in one write.

@@ -13,18 +13,18 @@ from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.clock import MODES, MarketClock, Mode
 from basis_daemon.sandbox.exchange.conditions import apply_conditions
 from basis_daemon.sandbox.exchange.faults import REST_KINDS, STREAM_KINDS, FaultBoard, parse_fault
-from basis_daemon.sandbox.exchange.instruments import Market
+from basis_daemon.sandbox.exchange.instruments import FUTURES, Market
 from basis_daemon.sandbox.exchange.margin import margin_of
 from basis_daemon.sandbox.exchange.market_events import EVENT_KINDS
 from basis_daemon.sandbox.exchange.money import ZERO, plain, text8
-from basis_daemon.sandbox.exchange.orders import AlgoOrder, Fill, Order, Refused
+from basis_daemon.sandbox.exchange.orders import AlgoOrder, Fill, Order, OrderStore, Refused
 from basis_daemon.sandbox.exchange.rejects import RejectError
 from basis_daemon.sandbox.exchange.venue import Venue
 from basis_daemon.sandbox.exchange.world import World
 
 Json = dict[str, Any]
 CLOCK_COMMANDS = ("hold", "resume", "advance_s", "mode", "speed", "skew_ms")
-MARKETS: tuple[Market, ...] = ("spot", "usdm")
+MARKETS: tuple[Market, ...] = ("spot", *FUTURES)
 
 
 class Driven(Protocol):
@@ -167,28 +167,21 @@ class _Control:
 
 
 def account_book(account: Account, venue: Venue) -> Json:
-    """Everything the venue holds for one account, quantities as text."""
-    state = margin_of(account, venue.marks)
-    totals: dict[str, Decimal] = {}
-    for row in account.income:
-        totals[row.kind] = totals.get(row.kind, ZERO) + row.amount
-    return {
-        "conditional": [_conditional(algo) for algo in account.algos.values()],
-        "orders": {market: _orders(account, market) for market in MARKETS},
-        "fills": {market: [_fill(fill) for fill in account.store(market).fills] for market in MARKETS},
-        "positions": {s: plain(p.quantity) for s, p in account.positions.items() if p.quantity},
+    """Everything the venue holds for one account, quantities as text; positions, margin and income are of USD-M.
+
+    Those of inverse contracts, in coin, stand under `coinm`.
+    """
+    everywhere = {market: account.of_market(market) for market in MARKETS}
+    stores = {market: own.store(market) for market, own in everywhere.items()}
+    return _of_futures(account, venue) | {
+        "coinm": _of_futures(everywhere["coinm"], venue),
+        "conditional": [_conditional(algo) for own in account.futures for algo in own.algos.values()],
+        "orders": {market: _orders(store) for market, store in stores.items()},
+        "fills": {market: [_fill(fill) for fill in store.fills] for market, store in stores.items()},
         "balances": {
             "spot": {a: text8(h.free + h.locked) for a, h in account.spot.items() if h.free or h.locked},
-            "usdm": {asset: text8(amount) for asset, amount in account.wallet.items() if amount},
+            **{own.market: {a: text8(amount) for a, amount in own.wallet.items() if amount} for own in account.futures},
         },
-        "margin": {
-            "wallet": text8(state.wallet),
-            "unrealised": text8(state.unrealised),
-            "margin_balance": text8(state.margin_balance),
-            "maintenance": text8(state.maintenance),
-            "available": text8(state.available),
-        },
-        "income": {kind: text8(amount) for kind, amount in totals.items()},
         "transfers": [
             {"type": t.kind, "asset": t.asset, "amount": text8(t.amount), "time": iso(t.at_ms), "tran_id": t.tran_id}
             for t in account.transfers
@@ -211,8 +204,25 @@ def account_book(account: Account, venue: Venue) -> Json:
     }
 
 
-def _orders(account: Account, market: Market) -> list[Json]:
-    store = account.store(market)
+def _of_futures(account: Account, venue: Venue) -> Json:
+    """What one futures wallet carries, in its margin asset."""
+    state, totals = margin_of(account, venue.marks), dict[str, Decimal]()
+    for row in account.income:
+        totals[row.kind] = totals.get(row.kind, ZERO) + row.amount
+    return {
+        "positions": {s: plain(p.quantity) for s, p in account.positions.items() if p.quantity},
+        "margin": {
+            "wallet": text8(state.wallet),
+            "unrealised": text8(state.unrealised),
+            "margin_balance": text8(state.margin_balance),
+            "maintenance": text8(state.maintenance),
+            "available": text8(state.available),
+        },
+        "income": {kind: text8(amount) for kind, amount in totals.items()},
+    }
+
+
+def _orders(store: OrderStore) -> list[Json]:
     return [_order(order) for order in store.orders.values()] + [_refused(refused) for refused in store.refused]
 
 

@@ -12,7 +12,8 @@ GARBAGE_BYTES = 20
 LEAP = 1000
 CROSSED_BY = Decimal("1.01")
 ACCOUNT_PATHS = frozenset(
-    {f"/fapi/v{n}/{name}" for n in (2, 3) for name in ("account", "balance", "positionRisk")} | {"/api/v3/account"}
+    {f"/fapi/v{n}/{name}" for n in (2, 3) for name in ("account", "balance", "positionRisk")}
+    | {"/api/v3/account", "/dapi/v1/account", "/dapi/v1/balance"}
 )
 """Answers that tell what an account holds."""
 

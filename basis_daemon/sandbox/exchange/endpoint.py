@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, TypeVar
 
 from basis_daemon.sandbox.exchange.accounts import Account
+from basis_daemon.sandbox.exchange.instruments import Market
 from basis_daemon.sandbox.exchange.listen_keys import ListenKeys
 from basis_daemon.sandbox.exchange.orders import OrderRequest
 from basis_daemon.sandbox.exchange.rejects import RejectError, illegal, missing
@@ -21,13 +22,17 @@ NUMBER = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, authenticated as far as its endpoint demands. `real_ms` is wall time, `venue.now_ms` market time."""
+    """One request, authenticated as far as its endpoint demands. `real_ms` is wall time, `venue.now_ms` market time.
+
+    `market` is the one whose API was asked; `account` is that of the key in it.
+    """
 
     world: World
     params: Mapping[str, str]
     real_ms: int
     listen_keys: ListenKeys
     known: Account | None = None
+    market: Market = "spot"
 
     @property
     def venue(self) -> Venue:
@@ -141,4 +146,4 @@ class Endpoint:
     handler: Handler
     weight: int = 1
     security: Security = "SIGNED"
-    places: Literal["spot", "usdm"] | None = None
+    places: Market | None = None

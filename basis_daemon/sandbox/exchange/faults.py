@@ -46,7 +46,7 @@ UNKNOWN_OUTCOME, NOT_EXECUTED = -1006, -1001
 class Fault:
     """One armed fault. `path` is part of the REST path, or the beginning of a stream's kind.
 
-    Kinds of streams: "spot" and "usdm" carry market data, "user-spot" and "user-usdm" the account's events. With
+    Kinds of streams: "spot", "usdm" and "coinm" carry market data, the same behind "user-" the account's events. With
     `account` (an API key) or `symbol` it waits for a request, a frame or a stream of theirs.
     """
 

@@ -13,13 +13,14 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from basis_daemon.sandbox.exchange import rest_algo, rest_capital, rest_spot, rest_usdm, rest_usdm_market
+from basis_daemon.sandbox.exchange import rest_algo, rest_capital, rest_coinm, rest_spot, rest_usdm, rest_usdm_market
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.auth import admit, check_stamp, signed_part
 from basis_daemon.sandbox.exchange.clock import MarketClock
 from basis_daemon.sandbox.exchange.distortions import ACCOUNT_PATHS, HTML, garbled, lied
 from basis_daemon.sandbox.exchange.endpoint import Call, Endpoint
 from basis_daemon.sandbox.exchange.faults import NOT_EXECUTED, REST_KINDS, UNKNOWN_OUTCOME, Fault, FaultBoard, Subject
+from basis_daemon.sandbox.exchange.instruments import Market
 from basis_daemon.sandbox.exchange.limits import Limits, TooManyRequestsError
 from basis_daemon.sandbox.exchange.listen_keys import ListenKeys
 from basis_daemon.sandbox.exchange.orders import Refused
@@ -28,27 +29,26 @@ from basis_daemon.sandbox.exchange.streams import Hub
 from basis_daemon.sandbox.exchange.world import World
 
 Table = dict[tuple[str, str], Endpoint]
-NO_INVERSE = Endpoint("GET", "/dapi/v1/exchangeInfo", lambda _: {"symbols": []}, 1, "NONE")
-TABLES: dict[str, Table] = {
+TABLES: dict[Market, Table] = {
     "spot": {(row.method, row.path): row for row in rest_spot.ENDPOINTS + rest_capital.ENDPOINTS},
     "usdm": {
         (row.method, row.path): row for row in rest_usdm_market.ENDPOINTS + rest_usdm.ENDPOINTS + rest_algo.ENDPOINTS
     },
-    "inverse": {(NO_INVERSE.method, NO_INVERSE.path): NO_INVERSE},
+    "coinm": {(row.method, row.path): row for row in rest_coinm.ENDPOINTS},
 }
 HTML_KIND, JSON_KIND = "text/html", "application/json"
 REFUSALS = ("reject", "unavailable")
-API_OF_HOST = {
+API_OF_HOST: dict[str, Market] = {
     "api.binance.com": "spot",
     "api1.binance.com": "spot",
     "api2.binance.com": "spot",
     "api3.binance.com": "spot",
     "api4.binance.com": "spot",
     "fapi.binance.com": "usdm",
-    "dapi.binance.com": "inverse",
+    "dapi.binance.com": "coinm",
     "demo-api.binance.com": "spot",
     "demo-fapi.binance.com": "usdm",
-    "demo-dapi.binance.com": "inverse",
+    "demo-dapi.binance.com": "coinm",
 }
 DEMO = "demo-"
 NOT_IN_DEMO = "/sapi/"
@@ -68,7 +68,7 @@ class Answer:
 class Inquiry:
     """One request with its endpoint, as REST and the websocket API both deliver it."""
 
-    api: str
+    api: Market
     endpoint: Endpoint
     params: Mapping[str, str]
     payload: str
@@ -179,10 +179,11 @@ class Gateway:
                 endpoint.weight, int(endpoint.places is not None), real_ms, venue.now_ms
             )
             account = admit(endpoint, venue.accounts, inquiry.api_key, inquiry.payload, inquiry.params)
+            account = None if account is None else account.of_market(inquiry.api)
             if endpoint.security == "SIGNED":
                 check_stamp(inquiry.params, real_ms)
             _refuse(fault)
-            call = Call(self._world, inquiry.params, real_ms, self.listen_keys, account)
+            call = Call(self._world, inquiry.params, real_ms, self.listen_keys, account, inquiry.api)
             return Answer(200, endpoint.handler(call), headers)
         except RejectError as reject:
             if account is not None and endpoint.places is not None:

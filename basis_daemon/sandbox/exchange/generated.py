@@ -1,5 +1,7 @@
 """A seeded market: BTC, ETH and BNB spot paths by the minute, perps around them, and funding from the same regimes.
 
+The inverse perp leans and pays as the linear one does, by dice of its own.
+
 A run is a sequence of regimes. A regime has a drift, a volatility and a funding level; which story is told, how
 long its parts are and how strong they come is drawn from `random.Random(seed)`. Regime lengths are fractions of the
 run, so that three days tell the same kind of story as thirty. Fourteen days of settled funding precede the start, so
@@ -25,6 +27,7 @@ OPENING = {"BTC": 60_000, "ETH": 2_500, "BNB": 580}
 BETA = {"BTC": 1.0, "ETH": 1.15, "BNB": 0.6}
 OWN_SIGMA = {"BTC": 0.0, "ETH": 0.012, "BNB": 0.01}
 PERPS = ("BTC", "ETH")
+INVERSE = {"BTC": "BTCUSD_PERP"}
 HALF_DAY_PULL = math.log(2) / 720
 
 
@@ -87,7 +90,12 @@ class GeneratedPath:
                 basis = _basis(dice, acts)
                 perp = [price * (1 + b) for price, b in zip(spot, basis, strict=True)]
                 self._minutes["usdm", coin + "USDT"] = [_round_e8(price) for price in perp]
+            if coin in INVERSE:
+                basis = _basis(random.Random(f"{seed} {INVERSE[coin]} basis"), acts)
+                inverse = [price * (1 + b) for price, b in zip(spot, basis, strict=True)]
+                self._minutes["coinm", INVERSE[coin]] = [_round_e8(price) for price in inverse]
         self._rates = {coin + "USDT": self._funding(dice, acts) for coin in PERPS}
+        self._rates |= {name: self._funding(random.Random(f"{seed} {name} funding"), acts) for name in INVERSE.values()}
 
     @property
     def keys(self) -> tuple[Key, ...]:

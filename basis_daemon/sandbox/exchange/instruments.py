@@ -8,16 +8,21 @@ from typing import Literal
 
 from basis_daemon.sandbox.exchange.money import places_of
 
-Market = Literal["spot", "usdm"]
+Market = Literal["spot", "usdm", "coinm"]
 Key = tuple[Market, str]
+FUTURES: tuple[Market, ...] = ("usdm", "coinm")
+"""Linear contracts margined in USDT, and inverse ones margined in their coin."""
 TRADING, DELISTED = "TRADING", "DELISTED"
-HALTED: dict[Market, str] = {"spot": "BREAK", "usdm": "SETTLING"}
+HALTED: dict[Market, str] = {"spot": "BREAK", "usdm": "SETTLING", "coinm": "SETTLING"}
 """The venue's words for a listed market in which nobody may trade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One listed market. Prices move in `tick`, quantities in `step`; notionals are in the quote asset."""
+    """One listed market. Prices move in `tick`, quantities in `step`; `min_notional` is in the quote asset.
+
+    `contract_size` is what one contract of an inverse perp stands for, in the quote asset; else a quantity is of coin.
+    """
 
     market: Market
     symbol: str
@@ -31,6 +36,24 @@ class Instrument:
     price_up: Decimal
     price_down: Decimal
     status: str = TRADING
+    contract_size: Decimal | None = None
+
+    @property
+    def margin_asset(self) -> str:
+        """What values, profits and fees of a perp are counted in."""
+        return self.quote if self.contract_size is None else self.base
+
+    def value(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """What a signed quantity stands for at `price`, in the margin asset."""
+        return quantity * price if self.contract_size is None else quantity * self.contract_size / price
+
+    def profit(self, value: Decimal, cost: Decimal) -> Decimal:
+        """Of a position of `value` that cost `cost`; an inverse one stands for less coin the more the coin is worth."""
+        return value - cost if self.contract_size is None else cost - value
+
+    def price_of(self, quantity: Decimal, value: Decimal) -> Decimal:
+        """The price at which a quantity stands for `value`."""
+        return value / quantity if self.contract_size is None else quantity * self.contract_size / value
 
     @property
     def trading(self) -> bool:
@@ -100,13 +123,33 @@ def _perp(symbol: str, base: str, tick: str, step: str, most: str, market_most: 
     )
 
 
+def _inverse(symbol: str, base: str, tick: str, size: int, most: str, market_most: str) -> Instrument:
+    return Instrument(
+        market="coinm",
+        symbol=symbol,
+        base=base,
+        quote="USD",
+        tick=Decimal(tick),
+        step=Decimal(1),
+        max_qty=Decimal(most),
+        market_max_qty=Decimal(market_most),
+        min_notional=Decimal(0),
+        price_up=Decimal("1.05"),
+        price_down=Decimal("0.95"),
+        contract_size=Decimal(size),
+    )
+
+
 LISTED: tuple[Instrument, ...] = (
     _spot("BTCUSDT", "BTC", "0.01", "0.00001", "9000"),
     _spot("ETHUSDT", "ETH", "0.01", "0.0001", "9000"),
     _spot("BNBUSDT", "BNB", "0.01", "0.001", "900000"),
     _perp("BTCUSDT", "BTC", "0.10", "0.001", "1000", "120", "100"),
     _perp("ETHUSDT", "ETH", "0.01", "0.001", "10000", "2000", "20"),
+    _inverse("BTCUSD_PERP", "BTC", "0.1", 100, "1000000", "60000"),
 )
+CONTRACTS: dict[str, Instrument] = {row.symbol: row for row in LISTED if row.market in FUTURES}
+"""Perps by symbol: what a contract stands for never changes, whatever its filters become."""
 
 
 def ladder(*rows: tuple[int, int, str]) -> Tiers:
@@ -149,7 +192,20 @@ TIERS: dict[str, Tiers] = {
         (530_000_000, 2, "0.25"),
         (800_000_000, 1, "0.5"),
     ),
+    "BTCUSD_PERP": ladder(
+        (5, 125, "0.004"),
+        (10, 100, "0.005"),
+        (20, 50, "0.01"),
+        (50, 20, "0.025"),
+        (100, 10, "0.05"),
+        (200, 5, "0.1"),
+        (400, 4, "0.125"),
+        (1_000, 3, "0.15"),
+        (1_500, 2, "0.25"),
+        (3_000, 1, "0.5"),
+    ),
 }
+"""Caps are in the margin asset: USDT, and coin of inverse contracts."""
 
 LIQUIDATION_FEE = Decimal("0.0125")
 MAX_OPEN_ORDERS = 200

@@ -1,4 +1,4 @@
-"""Listen keys of the USD-M user stream: one per account, valid for an hour of real time after the last keep-alive."""
+"""Listen keys of futures: one per account, valid for an hour of real time after the last keep-alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross margin of one USD-M account: initial, maintenance, what is available, and where liquidation begins."""
+"""Cross margin of one futures account: initial, maintenance, what is available, and where liquidation begins."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from basis_daemon.sandbox.exchange.accounts import Account, Position
 from basis_daemon.sandbox.exchange.instruments import tier_of
 from basis_daemon.sandbox.exchange.money import ZERO
 from basis_daemon.sandbox.exchange.orders import Order
-
-MARGIN_ASSET = "USDT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +64,18 @@ class MarginState:
 def resting_of(account: Account, symbol: str, besides: Order | None = None) -> Resting:
     """Unfilled notional of the open orders of `symbol`, without the order `besides`."""
     bids = asks = ZERO
-    for order in account.store("usdm").open.values():
+    for order in account.store(account.market).open.values():
         if order is besides or order.symbol != symbol or order.request.reduce_only:
             continue
         if order.buy:
-            bids += order.remaining * order.price
+            bids += order.instrument.value(order.remaining, order.price)
         else:
-            asks += order.remaining * order.price
+            asks += order.instrument.value(order.remaining, order.price)
     return Resting(bids, asks)
 
 
 def symbol_margin(position: Position, mark: Decimal, resting: Resting) -> SymbolMargin:
-    signed = position.quantity * mark
+    signed = position.contract.value(position.quantity, mark)
     notional = abs(signed)
     tier = tier_of(position.tiers, notional)
     worst = max(abs(signed + resting.bids), abs(signed - resting.asks), notional)
@@ -100,7 +98,7 @@ def margin_of(account: Account, marks: Mapping[str, Decimal], besides: Order | N
             symbols[symbol] = symbol_margin(position, mark, resting_of(account, symbol, besides))
     rows = symbols.values()
     return MarginState(
-        wallet=account.wallet[MARGIN_ASSET],
+        wallet=account.wallet[account.margin_asset],
         unrealised=sum((row.unrealised for row in rows), ZERO),
         position_initial=sum((row.position_initial for row in rows), ZERO),
         order_initial=sum((row.order_initial for row in rows), ZERO),
@@ -117,5 +115,9 @@ def liquidation_price(position: Position, state: MarginState) -> Decimal:
     tier = tier_of(position.tiers, abs(own.notional))
     side = 1 if position.quantity > ZERO else -1
     others = state.wallet + state.unrealised - own.unrealised - (state.maintenance - own.maintenance)
-    price = (others - position.cost + tier.amount) / (abs(position.quantity) * (tier.rate - side))
-    return max(ZERO, price)
+    covered = others - position.contract.profit(position.cost, ZERO) + tier.amount
+    size = position.contract.contract_size
+    if size is None:
+        return max(ZERO, covered / (abs(position.quantity) * (tier.rate - side)))
+    owed = abs(position.quantity) * size * (tier.rate + side)
+    return max(ZERO, owed / covered) if covered else ZERO

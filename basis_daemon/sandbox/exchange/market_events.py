@@ -8,13 +8,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from basis_daemon.sandbox.exchange.accounts import Account
-from basis_daemon.sandbox.exchange.instruments import DELISTED, HALTED, TRADING, Instrument, Market, ladder
+from basis_daemon.sandbox.exchange.instruments import DELISTED, FUTURES, HALTED, TRADING, Instrument, ladder
 from basis_daemon.sandbox.exchange.orders import Order, OrderRequest
 from basis_daemon.sandbox.exchange.rejects import RejectError
 from basis_daemon.sandbox.exchange.world import World
 
 Json = dict[str, Any]
-MARKETS: tuple[Market, ...] = ("spot", "usdm")
 EVENT_KINDS = {
     "halt": ("nobody may trade it until `resume`", ()),
     "resume": ("it trades again", ()),
@@ -83,15 +82,17 @@ class MarketEvents:
             tiers = ladder(*((int(cap), int(leverage), str(rate)) for cap, leverage, rate in body.get("tiers", ())))
         except (TypeError, ValueError, InvalidOperation):
             raise ValueError(f"tiers are rows of [cap, leverage, rate], found {body.get('tiers')!r}") from None
-        if instrument.market != "usdm" or not tiers:
-            raise ValueError(f"tiers: at least one row for a usdm market, found {len(tiers)} for {instrument.market}")
+        if instrument.market not in FUTURES or not tiers:
+            raise ValueError(
+                f"tiers: at least one row for a futures market, found {len(tiers)} for {instrument.market}"
+            )
         self._venue.tiers[instrument.symbol] = tiers
         return {"symbol": instrument.symbol, "tiers": len(tiers)}
 
     def _interval(self, instrument: Instrument, body: Mapping[str, Any]) -> Json:
         hours = body.get("hours")
-        if hours not in (1, 2, 4, 8) or instrument.market != "usdm":
-            raise ValueError(f"funding_interval: hours 1, 2, 4 or 8 of a usdm market, found {hours!r}")
+        if hours not in (1, 2, 4, 8) or instrument.market not in FUTURES:
+            raise ValueError(f"funding_interval: hours 1, 2, 4 or 8 of a futures market, found {hours!r}")
         self._world.change_interval(instrument.symbol, hours)
         return {"symbol": instrument.symbol, "next_ms": self._venue.funding[instrument.symbol].next_ms}
 
@@ -106,17 +107,17 @@ class MarketEvents:
             client_id=str(body.get("client_id", f"web_{self._venue.next_transaction_id()}")),
             foreign=True,
         )
-        engine = self._world.spot if instrument.market == "spot" else self._world.usdm
-        return _told(engine.place(self._account(body), request))
+        engine = self._world.spot if instrument.market == "spot" else self._world.futures
+        return _told(engine.place(self._account(body, instrument), request))
 
     def _cancel(self, instrument: Instrument, body: Mapping[str, Any]) -> Json:
-        account = self._account(body)
+        account = self._account(body, instrument)
         order = account.store(instrument.market).find(instrument.symbol, None, str(body.get("client_id")))
-        engine = self._world.spot if instrument.market == "spot" else self._world.usdm
+        engine = self._world.spot if instrument.market == "spot" else self._world.futures
         return _told(engine.cancel(account, order))
 
     def _overfill(self, instrument: Instrument, body: Mapping[str, Any]) -> Json:
-        account, quantity = self._account(body), _number(body, "quantity")
+        account, quantity = self._account(body, instrument), _number(body, "quantity")
         orders = account.store(instrument.market).orders.values()
         own = [o for o in orders if o.symbol == instrument.symbol and o.status == "FILLED" and not o.request.foreign]
         if not own or quantity <= 0 or quantity % instrument.step:
@@ -127,22 +128,24 @@ class MarketEvents:
         if instrument.market == "spot":
             self._world.spot.overfill(account, own[-1], quantity)
         else:
-            self._world.usdm.overfill(account, own[-1], quantity)
+            self._world.futures.overfill(account, own[-1], quantity)
         return _told(own[-1])
 
     def _deleverage(self, instrument: Instrument, body: Mapping[str, Any]) -> Json:
-        if instrument.market != "usdm":
-            raise ValueError(f"adl: {instrument.market} knows no positions, expected usdm")
+        if instrument.market not in FUTURES:
+            raise ValueError(f"adl: {instrument.market} knows no positions, expected {' or '.join(FUTURES)}")
         settlement = self._world.settlement
-        return _told(settlement.deleverage(self._account(body), instrument.symbol, _number(body, "quantity")))
+        return _told(
+            settlement.deleverage(self._account(body, instrument), instrument.symbol, _number(body, "quantity"))
+        )
 
-    def _account(self, body: Mapping[str, Any]) -> Account:
+    def _account(self, body: Mapping[str, Any], instrument: Instrument) -> Account:
         """The one named by its key, else the first."""
         accounts = self._venue.accounts
         key = body.get("account", next(iter(accounts)))
         if key not in accounts:
             raise ValueError(f"no account {key!r}; known: {', '.join(accounts)}")
-        return accounts[key]
+        return accounts[key].of_market(instrument.market)
 
 
 def _told(order: Order) -> Json:

@@ -98,7 +98,7 @@ class Order:
 
     @property
     def average(self) -> Decimal:
-        return self.quote_filled / self.filled if self.filled else ZERO
+        return self.instrument.price_of(self.filled, self.quote_filled) if self.filled else ZERO
 
     @property
     def limit_ticks(self) -> int | None:

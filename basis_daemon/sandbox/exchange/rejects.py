@@ -59,27 +59,27 @@ def spot_would_take() -> RejectError:
     return RejectError(-2010, "Order would immediately match and take.")
 
 
-def usdm_closed() -> RejectError:
+def futures_closed() -> RejectError:
     return RejectError(-4108, "Symbol is on delivering or delivered or settling or closed or pre-trading.")
 
 
-def usdm_margin() -> RejectError:
+def futures_margin() -> RejectError:
     return RejectError(-2019, "Margin is insufficient.")
 
 
-def usdm_reduce_only() -> RejectError:
+def futures_reduce_only() -> RejectError:
     return RejectError(-2022, "ReduceOnly Order is rejected.")
 
 
-def usdm_duplicate() -> RejectError:
+def futures_duplicate() -> RejectError:
     return RejectError(-4116, "ClientOrderId is duplicated.")
 
 
-def usdm_min_notional(least: Decimal) -> RejectError:
+def futures_min_notional(least: Decimal) -> RejectError:
     return RejectError(-4164, f"Order's notional must be no smaller than {least} (unless you choose reduce only).")
 
 
-def usdm_post_only() -> RejectError:
+def futures_post_only() -> RejectError:
     return RejectError(
         -5022,
         "Due to the order could not be executed as maker, the Post Only order will be rejected. "
@@ -87,7 +87,7 @@ def usdm_post_only() -> RejectError:
     )
 
 
-def usdm_fill_or_kill() -> RejectError:
+def futures_fill_or_kill() -> RejectError:
     return RejectError(
         -5021,
         "Due to the order could not be filled immediately, the FOK order has been rejected. "

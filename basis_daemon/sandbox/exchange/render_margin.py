@@ -1,4 +1,4 @@
-"""USD-M accounts and positions as Binance prints them, in the shapes of v2 and v3."""
+"""Futures accounts and positions as Binance prints them, in the shapes of v2 and v3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from basis_daemon.sandbox.exchange.accounts import Account, Position
 from basis_daemon.sandbox.exchange.instruments import most_notional
 from basis_daemon.sandbox.exchange.margin import (
-    MARGIN_ASSET,
     MarginState,
     SymbolMargin,
     liquidation_price,
@@ -25,21 +24,13 @@ Json = dict[str, Any]
 def account_v3(account: Account, venue: Venue) -> Json:
     state = margin_of(account, venue.marks)
     sums = _sums(state)
-    assets = [
-        {
-            "asset": asset,
-            **(sums if asset == MARGIN_ASSET else _plain_sums(amount)),
-            "updateTime": venue.now_ms,
-        }
-        for asset, amount in account.wallet.items()
-    ]
     totals = {f"total{key[0].upper()}{key[1:]}": value for key, value in sums.items() if key not in _PLAIN_KEYS}
     return {
         **totals,
         "totalUnrealizedProfit": sums["unrealizedProfit"],
         "availableBalance": sums["availableBalance"],
         "maxWithdrawAmount": sums["maxWithdrawAmount"],
-        "assets": assets,
+        "assets": asset_rows(account, venue, state),
         "positions": [
             _account_position(position, state.symbols[symbol], venue.now_ms)
             for symbol, position in account.positions.items()
@@ -48,13 +39,26 @@ def account_v3(account: Account, venue: Venue) -> Json:
     }
 
 
+def asset_rows(account: Account, venue: Venue, state: MarginState) -> list[Json]:
+    """Every coin of the wallet; what trades is charged to the margin asset."""
+    return [
+        {
+            "asset": asset,
+            **(_sums(state) if asset == account.margin_asset else _plain_sums(amount)),
+            "updateTime": venue.now_ms,
+        }
+        for asset, amount in account.wallet.items()
+    ]
+
+
 _PLAIN_KEYS = ("availableBalance", "maxWithdrawAmount", "unrealizedProfit")
 
 
-def account_v2(account: Account, venue: Venue) -> Json:
+def account_positions(account: Account, venue: Venue) -> list[Json]:
+    """Every symbol, held or not."""
     state = margin_of(account, venue.marks)
-    listed = {symbol: account.position(symbol) for symbol in venue.known("usdm")}
-    rows = [
+    listed = {symbol: account.position(symbol) for symbol in venue.known(account.market)}
+    return [
         _account_position(position, _margin(account, venue, state, symbol), venue.now_ms)
         | {
             "leverage": str(position.leverage),
@@ -64,6 +68,9 @@ def account_v2(account: Account, venue: Venue) -> Json:
         }
         for symbol, position in listed.items()
     ]
+
+
+def account_v2(account: Account, venue: Venue) -> Json:
     return account_v3(account, venue) | {
         "feeTier": 0,
         "canTrade": True,
@@ -71,7 +78,7 @@ def account_v2(account: Account, venue: Venue) -> Json:
         "canWithdraw": True,
         "multiAssetsMargin": False,
         "updateTime": 0,
-        "positions": rows,
+        "positions": account_positions(account, venue),
     }
 
 
@@ -99,7 +106,7 @@ def balances(account: Account, venue: Venue) -> list[Json]:
     state = margin_of(account, venue.marks)
     rows = []
     for asset, amount in account.wallet.items():
-        own = state if asset == MARGIN_ASSET else MarginState(amount, ZERO, ZERO, ZERO, ZERO, {})
+        own = state if asset == account.margin_asset else MarginState(amount, ZERO, ZERO, ZERO, ZERO, {})
         rows.append(
             {
                 "accountAlias": f"sandbox{account.number}",
@@ -122,7 +129,7 @@ def position_v3(account: Account, venue: Venue, symbol: str, state: MarginState)
     return {
         "symbol": symbol,
         "positionSide": "BOTH",
-        "positionAmt": f"{position.quantity:.{venue.instrument('usdm', symbol).quantity_places}f}",
+        "positionAmt": f"{position.quantity:.{position.contract.quantity_places}f}",
         "entryPrice": entry_text(position),
         "breakEvenPrice": entry_text(position),
         "markPrice": text8(venue.marks[symbol]),
@@ -130,7 +137,7 @@ def position_v3(account: Account, venue: Venue, symbol: str, state: MarginState)
         "liquidationPrice": plain(round(liquidation_price(position, state), 8)),
         "isolatedMargin": "0",
         "notional": text8(own.notional),
-        "marginAsset": MARGIN_ASSET,
+        "marginAsset": account.margin_asset,
         "isolatedWallet": "0",
         "initialMargin": text8(own.position_initial + own.order_initial),
         "maintMargin": text8(own.maintenance),

@@ -1,4 +1,4 @@
-"""USD-M objects as Binance prints them: pure functions from venue state to JSON-ready dictionaries."""
+"""Futures objects as Binance prints them: pure functions from venue state to JSON-ready dictionaries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from basis_daemon.sandbox.exchange.accounts import Account, IncomeRow, Position
-from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE, Instrument, Tiers, most_notional
-from basis_daemon.sandbox.exchange.margin import MARGIN_ASSET
+from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE, Instrument, Tier, Tiers, most_notional
 from basis_daemon.sandbox.exchange.money import ZERO, places_of, plain, text8
 from basis_daemon.sandbox.exchange.orders import AlgoOrder, Fill, Order
 from basis_daemon.sandbox.exchange.render_margin import entry_text
@@ -20,6 +19,11 @@ STP = "EXPIRE_MAKER"
 
 
 def symbol_info(instrument: Instrument) -> Json:
+    return contract_row(instrument) | {"liquidationFee": f"{LIQUIDATION_FEE:.6f}", "marketTakeBound": "0.05"}
+
+
+def contract_row(instrument: Instrument) -> Json:
+    """What both kinds of futures say of a contract."""
     return {
         "symbol": instrument.symbol,
         "pair": instrument.symbol,
@@ -31,7 +35,7 @@ def symbol_info(instrument: Instrument) -> Json:
         "requiredMarginPercent": "5.0000",
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,
-        "marginAsset": MARGIN_ASSET,
+        "marginAsset": instrument.margin_asset,
         "pricePrecision": instrument.price_places,
         "quantityPrecision": instrument.quantity_places,
         "baseAssetPrecision": 8,
@@ -39,8 +43,6 @@ def symbol_info(instrument: Instrument) -> Json:
         "underlyingType": "COIN",
         "underlyingSubType": ["PoW"],
         "triggerProtect": "0.0500",
-        "liquidationFee": f"{LIQUIDATION_FEE:.6f}",
-        "marketTakeBound": "0.05",
         "filters": _filters(instrument),
         "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"],
         "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
@@ -77,7 +79,7 @@ def order_row(order: Order) -> Json:
         "avgPrice": f"{order.average:.5f}",
         "origQty": _quantity(instrument, order.quantity),
         "executedQty": _quantity(instrument, order.filled),
-        "cumQuote": text8(order.quote_filled),
+        **_turnover(order.instrument, order.quote_filled),
         "timeInForce": order.request.time_in_force,
         "type": kind,
         "reduceOnly": order.request.reduce_only,
@@ -108,8 +110,17 @@ def placed(order: Order, kind: str) -> Json:
         "avgPrice": "0.00",
         "executedQty": zero,
         "cumQty": zero,
-        "cumQuote": text8(ZERO),
+        **_turnover(order.instrument, ZERO),
     }
+
+
+def _turnover(instrument: Instrument, value: Decimal) -> Json:
+    """What was filled, in the margin asset; an inverse contract is named by its pair too."""
+    return {"cumQuote" if instrument.market == "usdm" else "cumBase": text8(value)} | _pair(instrument)
+
+
+def _pair(instrument: Instrument) -> Json:
+    return {} if instrument.market == "usdm" else {"pair": instrument.base + instrument.quote}
 
 
 def trade_row(fill: Fill, instrument: Instrument) -> Json:
@@ -121,15 +132,15 @@ def trade_row(fill: Fill, instrument: Instrument) -> Json:
         "price": _price(instrument, fill.price),
         "qty": _quantity(instrument, fill.quantity),
         "realizedPnl": text8(fill.realised),
-        "quoteQty": text8(fill.quote),
+        "quoteQty" if instrument.market == "usdm" else "baseQty": text8(fill.quote),
         "commission": text8(fill.fee),
         "commissionAsset": fill.fee_asset,
         "time": fill.at_ms,
         "positionSide": "BOTH",
         "buyer": fill.buy,
         "maker": fill.maker,
-        "marginAsset": MARGIN_ASSET,
-    }
+        "marginAsset": instrument.margin_asset,
+    } | _pair(instrument)
 
 
 def brackets(symbol: str, tiers: Tiers, leverage_max: int | None) -> Json:
@@ -138,16 +149,19 @@ def brackets(symbol: str, tiers: Tiers, leverage_max: int | None) -> Json:
         "symbol": symbol,
         "notionalCoef": 1.0,
         "brackets": [
-            {
-                "bracket": tier.number,
-                "initialLeverage": min(tier.leverage, leverage_max or tier.leverage),
-                "notionalCap": int(tier.cap),
-                "notionalFloor": int(tier.floor),
-                "maintMarginRatio": float(tier.rate),
-                "cum": float(tier.amount),
-            }
+            {"notionalCap": int(tier.cap), "notionalFloor": int(tier.floor), **bracket_row(tier, leverage_max)}
             for tier in tiers
         ],
+    }
+
+
+def bracket_row(tier: Tier, leverage_max: int | None) -> Json:
+    """What both kinds of futures say of a tier."""
+    return {
+        "bracket": tier.number,
+        "initialLeverage": min(tier.leverage, leverage_max or tier.leverage),
+        "maintMarginRatio": float(tier.rate),
+        "cum": float(tier.amount),
     }
 
 
@@ -281,7 +295,7 @@ def account_update(account: Account, event: WalletEvent, venue: Venue) -> Json:
         positions.append(
             {
                 "s": symbol,
-                "pa": _quantity(venue.instrument("usdm", symbol), position.quantity),
+                "pa": _quantity(venue.instrument(account.market, symbol), position.quantity),
                 "ep": entry_text(position),
                 "bep": entry_text(position),
                 "cr": text8(position.realised),
@@ -289,7 +303,7 @@ def account_update(account: Account, event: WalletEvent, venue: Venue) -> Json:
                 "mt": "cross",
                 "iw": "0",
                 "ps": "BOTH",
-                "ma": MARGIN_ASSET,
+                "ma": account.margin_asset,
             }
         )
     wallets = [

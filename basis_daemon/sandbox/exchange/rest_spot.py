@@ -10,7 +10,7 @@ from basis_daemon.sandbox.exchange.money import text8
 from basis_daemon.sandbox.exchange.orders import Fill, Order
 from basis_daemon.sandbox.exchange.path import DAY_MS
 from basis_daemon.sandbox.exchange.rejects import RejectError, invalid_symbol, unknown_order
-from basis_daemon.sandbox.exchange.settlement import FROM_FUTURES, TO_FUTURES
+from basis_daemon.sandbox.exchange.settlement import ROUTES
 
 Json = dict[str, Any]
 WEIGHT_LIMIT_1M = 6000
@@ -155,7 +155,7 @@ def transfer(call: Call) -> Json:
 
 def transfer_history(call: Call) -> Json:
     kind = call.text("type")
-    if kind not in (TO_FUTURES, FROM_FUTURES):
+    if kind not in ROUTES:
         raise RejectError(-1100, f"Transfer type {kind} is not modelled by the sandbox exchange.")
     start, end = call.maybe_integer("startTime") or 0, call.maybe_integer("endTime") or 2**62
     rows = [row for row in reversed(call.account.transfers) if row.kind == kind and start <= row.at_ms <= end]

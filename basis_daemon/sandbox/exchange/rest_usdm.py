@@ -21,12 +21,12 @@ DONE: Json = {"code": 200, "msg": "success"}
 
 
 def place(call: Call) -> Json:
-    order = call.world.usdm.place(call.account, call.order_request())
+    order = call.world.futures.place(call.account, call.order_request())
     return render.placed(order, call.maybe("newOrderRespType") or "ACK")
 
 
 def _find(call: Call) -> Order | None:
-    return call.account.store("usdm").find(symbol_of(call), *call.order_key())
+    return call.account.store(call.market).find(symbol_of(call), *call.order_key())
 
 
 def query(call: Call) -> Json:
@@ -44,21 +44,21 @@ def query_open(call: Call) -> Json:
 
 
 def amend(call: Call) -> Json:
-    order = call.world.usdm.amend(call.account, _find(call), call.decimal("quantity"), call.decimal("price"))
+    order = call.world.futures.amend(call.account, _find(call), call.decimal("quantity"), call.decimal("price"))
     return render.placed(order, "RESULT")
 
 
 def cancel(call: Call) -> Json:
-    order = call.world.usdm.cancel(call.account, _find(call))
+    order = call.world.futures.cancel(call.account, _find(call))
     return render.placed(order, "RESULT")
 
 
 def open_orders(call: Call) -> list[Json]:
-    return [render.order_row(order) for order in call.account.store("usdm").resting(call.maybe("symbol"))]
+    return [render.order_row(order) for order in call.account.store(call.market).resting(call.maybe("symbol"))]
 
 
 def cancel_all(call: Call) -> Json:
-    call.world.usdm.cancel_all(call.account, symbol_of(call))
+    call.world.futures.cancel_all(call.account, symbol_of(call))
     return {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
@@ -76,16 +76,16 @@ def countdown_cancel_all(call: Call) -> Json:
 
 def all_orders(call: Call) -> list[Json]:
     symbol, first = symbol_of(call), call.maybe_integer("orderId") or 0
-    rows = [o for o in call.account.store("usdm").orders.values() if o.symbol == symbol and o.order_id >= first]
+    rows = [o for o in call.account.store(call.market).orders.values() if o.symbol == symbol and o.order_id >= first]
     return [render.order_row(o) for o in call.window(rows, lambda o: o.created_ms, 500, 1000, WEEK_MS)]
 
 
 def user_trades(call: Call) -> list[Json]:
     symbol, order_id, first = symbol_of(call), call.maybe_integer("orderId"), call.maybe_integer("fromId")
-    instrument = call.venue.instrument("usdm", symbol)
+    instrument = call.venue.instrument(call.market, symbol)
     rows: list[Fill] = [
         fill
-        for fill in call.account.store("usdm").fills
+        for fill in call.account.store(call.market).fills
         if fill.symbol == symbol and order_id in (None, fill.order_id) and fill.trade_id >= (first or 0)
     ]
     if first is not None:
@@ -107,7 +107,7 @@ def balance(call: Call) -> list[Json]:
 
 def _held_in(call: Call) -> list[str]:
     """Where a position may be: what is not listed any more can still be held."""
-    return [symbol_of(call)] if call.maybe("symbol") else call.venue.known("usdm")
+    return [symbol_of(call)] if call.maybe("symbol") else call.venue.known(call.market)
 
 
 def position_risk_v2(call: Call) -> list[Json]:
@@ -117,7 +117,7 @@ def position_risk_v2(call: Call) -> list[Json]:
 
 def position_risk_v3(call: Call) -> list[Json]:
     """Only symbols with a position or an open order, as the venue does since v3."""
-    state, orders = margin_of(call.account, call.venue.marks), call.account.store("usdm")
+    state, orders = margin_of(call.account, call.venue.marks), call.account.store(call.market)
     return [
         render_margin.position_v3(call.account, call.venue, symbol, state)
         for symbol in _held_in(call)
@@ -138,7 +138,7 @@ def set_leverage(call: Call) -> Json:
     if not 1 <= leverage <= min(most, call.account.leverage_max or most):
         raise RejectError(-4028, f"Leverage {leverage} is not valid")
     position = call.account.position(symbol)
-    held = abs(position.quantity * call.venue.marks[symbol])
+    held = abs(position.contract.value(position.quantity, call.venue.marks[symbol]))
     if held > most_notional(position.tiers, leverage):
         raise RejectError(-2027, "Exceeded the maximum allowable position at current leverage.")
     before, position.leverage = position.leverage, leverage
@@ -156,7 +156,7 @@ def set_margin_type(call: Call) -> Json:
     position = call.account.position(symbol)
     if position.margin_type == wanted:
         raise RejectError(-4046, "No need to change margin type.")
-    if any(call.account.store("usdm").resting(symbol)):
+    if any(call.account.store(call.market).resting(symbol)):
         raise RejectError(-4047, "Margin type cannot be changed if there exists open orders.")
     if position.quantity:
         raise RejectError(-4048, "Margin type cannot be changed if there exists position.")
@@ -172,7 +172,7 @@ def set_position_mode(call: Call) -> Json:
     wanted = call.text("dualSidePosition").lower() == "true"
     if wanted == call.account.hedge_mode:
         raise RejectError(-4059, "No need to change position side.")
-    if any(call.account.store("usdm").resting()):
+    if any(call.account.store(call.market).resting()):
         raise RejectError(-4067, "Position side cannot be changed if there exists open orders.")
     if any(position.quantity for position in call.account.positions.values()):
         raise RejectError(-4068, "Position side cannot be changed if there exists position.")
@@ -214,8 +214,8 @@ def commission_rate(call: Call) -> Json:
     fees = call.venue.fees
     return {
         "symbol": symbol_of(call),
-        "makerCommissionRate": plain(fees.usdm_maker),
-        "takerCommissionRate": plain(fees.usdm_taker),
+        "makerCommissionRate": plain(fees.of_futures(call.market, maker=True)),
+        "takerCommissionRate": plain(fees.of_futures(call.market, maker=False)),
     }
 
 

@@ -37,20 +37,20 @@ def exchange_info(call: Call) -> Json:
             {"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"},
             {"asset": "BNB", "marginAvailable": True, "autoAssetExchange": "-10"},
         ],
-        "symbols": [render.symbol_info(call.venue.instrument("usdm", s)) for s in call.venue.symbols("usdm")],
+        "symbols": [render.symbol_info(call.venue.instrument(call.market, s)) for s in call.venue.symbols(call.market)],
     }
 
 
 def symbol_of(call: Call) -> str:
-    return call.venue.instrument("usdm", call.text("symbol")).symbol
+    return call.venue.instrument(call.market, call.text("symbol")).symbol
 
 
 def symbols_of(call: Call) -> list[str]:
-    return [symbol_of(call)] if call.maybe("symbol") else call.venue.symbols("usdm")
+    return [symbol_of(call)] if call.maybe("symbol") else call.venue.symbols(call.market)
 
 
 def depth(call: Call) -> Json:
-    book = call.venue.books["usdm", symbol_of(call)]
+    book = call.venue.books[call.market, symbol_of(call)]
     if not book.followed:
         book.publish()
     bids, asks = book.snapshot(call.limit(500, 1000))
@@ -60,7 +60,7 @@ def depth(call: Call) -> Json:
 def book_ticker(call: Call) -> Json | list[Json]:
     rows = []
     for symbol in symbols_of(call):
-        book = call.venue.books["usdm", symbol]
+        book = call.venue.books[call.market, symbol]
         bid, bid_quantity, ask, ask_quantity = book.best()
         rows.append(
             {
@@ -78,7 +78,7 @@ def book_ticker(call: Call) -> Json | list[Json]:
 
 def price_ticker(call: Call) -> Json | list[Json]:
     rows = [
-        {"symbol": s, "price": plain(call.venue.last_price["usdm", s]), "time": call.venue.now_ms}
+        {"symbol": s, "price": plain(call.venue.last_price[call.market, s]), "time": call.venue.now_ms}
         for s in symbols_of(call)
     ]
     return rows[0] if call.maybe("symbol") else rows
@@ -90,8 +90,8 @@ def premium_index(call: Call) -> Json | list[Json]:
         {
             "symbol": symbol,
             "markPrice": text8(venue.marks[symbol]),
-            "indexPrice": text8(venue.index.get(symbol, venue.marks[symbol])),
-            "estimatedSettlePrice": text8(venue.index.get(symbol, venue.marks[symbol])),
+            "indexPrice": text8(venue.index_price(symbol)),
+            "estimatedSettlePrice": text8(venue.index_price(symbol)),
             "lastFundingRate": text8(venue.funding[symbol].predicted),
             "interestRate": "0.00010000",
             "nextFundingTime": venue.funding[symbol].next_ms,
@@ -118,7 +118,7 @@ def funding_rate(call: Call) -> list[Json]:
 
 def _mark_at(call: Call, symbol: str, at_ms: int) -> str:
     """The mark of a past settlement; empty where the path does not reach back, as on the venue's oldest rows."""
-    price = call.world.path.price_e8(("usdm", symbol), at_ms)
+    price = call.world.path.price_e8((call.market, symbol), at_ms)
     return "" if price is None else text8(from_e8(price))
 
 
@@ -131,7 +131,7 @@ def funding_info(call: Call) -> list[Json]:
             "fundingIntervalHours": call.venue.funding[symbol].interval_hours,
             "disclaimer": False,
         }
-        for symbol in call.venue.symbols("usdm")
+        for symbol in call.venue.symbols(call.market)
     ]
 
 

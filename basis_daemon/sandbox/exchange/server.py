@@ -53,7 +53,7 @@ class SandboxExchange:
         limits = {
             "spot": Limits(options.spot_weight_1m),
             "usdm": Limits(options.usdm_weight_1m),
-            "inverse": Limits(options.usdm_weight_1m),
+            "coinm": Limits(options.usdm_weight_1m),
         }
         self._events = MarketEvents(self.world)
         self._changed = asyncio.Event()
@@ -251,15 +251,15 @@ class SandboxExchange:
         self.hub.flush(ping=True)
 
     def _has_switch(self) -> bool:
-        return any(account.cancel_at_real for account in self.venue.accounts.values())
+        return any(account.cancel_at_real for account in self.venue.futures_accounts())
 
     def _dead_mans_switches(self) -> None:
         """Cancel what lost its keeper: the countdowns run on the venue's wall clock, however market time runs."""
-        for account in self.venue.accounts.values():
+        for account in self.venue.futures_accounts():
             for symbol, due in list(account.cancel_at_real.items()):
                 if due <= self.gateway.real_ms() / 1000:
                     del account.cancel_at_real[symbol]
-                    self.world.usdm.cancel_all(account, symbol)
+                    self.world.futures.cancel_all(account, symbol)
                     self.hub.flush()
 
     def _frame(self, stamp: int) -> None:

@@ -6,55 +6,63 @@ from decimal import Decimal
 
 from basis_daemon.sandbox.exchange.accounts import Account, CapitalRow, Position, TransferRow
 from basis_daemon.sandbox.exchange.custody import COMPLETED, CREDITED, DEPOSIT, WITHDRAWAL
-from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE, Instrument
-from basis_daemon.sandbox.exchange.margin import MARGIN_ASSET, margin_of
+from basis_daemon.sandbox.exchange.futures import FORCED_KIND, FuturesEngine
+from basis_daemon.sandbox.exchange.instruments import LIQUIDATION_FEE, Instrument, Market
+from basis_daemon.sandbox.exchange.margin import margin_of
 from basis_daemon.sandbox.exchange.money import ZERO, truncate8
 from basis_daemon.sandbox.exchange.orders import Order, OrderRequest, from_steps, from_ticks, in_steps, is_multiple
 from basis_daemon.sandbox.exchange.rejects import RejectError
-from basis_daemon.sandbox.exchange.usdm import FORCED_KIND, UsdmEngine
 from basis_daemon.sandbox.exchange.venue import OrderEvent, SpotBalanceEvent, Venue, WalletEvent
 
-TO_FUTURES, FROM_FUTURES = "MAIN_UMFUTURE", "UMFUTURE_MAIN"
+ROUTES: dict[str, tuple[Market, int]] = {
+    "MAIN_UMFUTURE": ("usdm", 1),
+    "UMFUTURE_MAIN": ("usdm", -1),
+    "MAIN_CMFUTURE": ("coinm", 1),
+    "CMFUTURE_MAIN": ("coinm", -1),
+}
+"""Ways between the spot wallet and one of futures; 1 into the latter."""
 
 
 class Settlement:
     """Funding at the settlement stamp, liquidation below maintenance, transfers at once."""
 
-    def __init__(self, venue: Venue, usdm: UsdmEngine) -> None:
-        self._venue, self._usdm = venue, usdm
+    def __init__(self, venue: Venue, futures: FuturesEngine) -> None:
+        self._venue, self._futures = venue, futures
 
     def funding(self, symbol: str, rate: Decimal) -> None:
-        """Every position pays `quantity * mark * rate`, cut to eight places: longs pay when the rate is positive."""
+        """Every position pays `rate` of its value at the mark, cut to eight places: longs pay when it is positive."""
         mark = self._venue.marks.get(symbol)
         if mark is None:
             return
-        for account in self._venue.accounts.values():
+        for account in self._venue.futures_accounts():
             position = account.positions.get(symbol)
             if position is None or not position.quantity:
                 continue
-            amount = -truncate8(position.quantity * mark * rate)
+            amount = -truncate8(position.contract.value(position.quantity, mark) * rate)
             if amount:
-                self._usdm.book_income(account, "FUNDING_FEE", amount, symbol)
-                self._venue.sink(account, WalletEvent("FUNDING_FEE", (MARGIN_ASSET,), (), amount))
+                self._futures.book_income(account, "FUNDING_FEE", amount, symbol)
+                self._venue.sink(account, WalletEvent("FUNDING_FEE", (account.margin_asset,), (), amount))
 
     def liquidate(self, account: Account) -> None:
         """Close positions, largest maintenance first, while the account is below maintenance."""
         if not margin_of(account, self._venue.marks).in_liquidation:
             return
-        self._usdm.cancel_all(account, None, "EXPIRED")
+        self._futures.cancel_all(account, None, "EXPIRED")
         while (worst := self._most_demanding(account)) is not None:
             self._force_close(account, account.position(worst))
-        wallet = account.wallet[MARGIN_ASSET]
+        wallet = account.wallet[account.margin_asset]
         if wallet < ZERO and not any(p.quantity for p in account.positions.values()):
-            self._usdm.book_income(account, "INSURANCE_CLEAR", -wallet, "")
-            self._venue.sink(account, WalletEvent("INSURANCE_CLEAR", (MARGIN_ASSET,), ()))
+            self._futures.book_income(account, "INSURANCE_CLEAR", -wallet, "")
+            self._venue.sink(account, WalletEvent("INSURANCE_CLEAR", (account.margin_asset,), ()))
 
     def _most_demanding(self, account: Account) -> str | None:
         """The tradable symbol with the largest maintenance, while the account is below maintenance."""
         state = margin_of(account, self._venue.marks)
         if not state.in_liquidation:
             return None
-        tradable = [s for s, row in state.symbols.items() if row.maintenance and self._venue.books["usdm", s].open]
+        tradable = [
+            s for s, row in state.symbols.items() if row.maintenance and self._venue.books[account.market, s].open
+        ]
         return max(tradable, key=lambda symbol: state.symbols[symbol].maintenance, default=None)
 
     def _force_close(self, account: Account, position: Position) -> None:
@@ -66,14 +74,16 @@ class Settlement:
         taken = book.available(None, in_steps(quantity, instrument), buy=buy)
         book.eat(taken, buy=buy)
         for ticks, steps in taken:
-            self._usdm.fill(account, order, from_ticks(ticks, instrument), from_steps(steps, instrument), maker=False)
+            self._futures.fill(
+                account, order, from_ticks(ticks, instrument), from_steps(steps, instrument), maker=False
+            )
         if order.remaining:
             last = from_ticks(taken[-1][0], instrument) if taken else self._printed_mark(instrument)
-            self._usdm.fill(account, order, last, order.remaining, maker=False)
-        fee = min(truncate8(order.quote_filled * LIQUIDATION_FEE), max(ZERO, account.wallet[MARGIN_ASSET]))
+            self._futures.fill(account, order, last, order.remaining, maker=False)
+        fee = min(truncate8(order.quote_filled * LIQUIDATION_FEE), max(ZERO, account.wallet[account.margin_asset]))
         if fee:
-            self._usdm.book_income(account, "INSURANCE_CLEAR", -fee, position.symbol)
-            venue.sink(account, WalletEvent("INSURANCE_CLEAR", (MARGIN_ASSET,), ()))
+            self._futures.book_income(account, "INSURANCE_CLEAR", -fee, position.symbol)
+            venue.sink(account, WalletEvent("INSURANCE_CLEAR", (account.margin_asset,), ()))
 
     def deleverage(self, account: Account, symbol: str, quantity: Decimal) -> Order:
         """Auto-deleveraging: the other side of somebody's bankruptcy closes this position, at the mark, without a fee.
@@ -82,12 +92,12 @@ class Settlement:
         the step.
         """
         venue, position = self._venue, account.position(symbol)
-        step = venue.instrument("usdm", symbol).step
+        step = venue.instrument(account.market, symbol).step
         if not ZERO < quantity <= abs(position.quantity) or not is_multiple(quantity, step):
             held = f"{symbol} holds {position.quantity}"
             raise ValueError(f"cannot deleverage {quantity}: {held}, expected multiples of {step} up to that")
         order = self._forced_order(account, position, quantity, "LIMIT", "adl_autoclose")
-        self._usdm.fill(account, order, self._printed_mark(order.instrument), quantity, maker=False, fee_rate=ZERO)
+        self._futures.fill(account, order, self._printed_mark(order.instrument), quantity, maker=False, fee_rate=ZERO)
         return order
 
     def _printed_mark(self, instrument: Instrument) -> Decimal:
@@ -103,36 +113,36 @@ class Settlement:
         )  # fmt: skip
         order_id, now = venue.next_order_id(), venue.now_ms
         client_id = f"{begin}{order_id % 1000:03d}" if kind == FORCED_KIND else begin
-        order = Order(order_id, request, venue.instrument("usdm", position.symbol), client_id, quantity, now, now)
-        account.store("usdm").add(order)
+        order = Order(
+            order_id, request, venue.instrument(account.market, position.symbol), client_id, quantity, now, now
+        )
+        account.store(account.market).add(order)
         venue.sink(account, OrderEvent(order, "NEW"))
         return order
 
     def transfer(self, account: Account, kind: str, asset: str, amount: Decimal) -> TransferRow:
-        """Move `amount` between the spot and the USD-M wallet; raises if it is not free to leave."""
-        if kind not in (TO_FUTURES, FROM_FUTURES):
+        """Move `amount` between the spot and a futures wallet; raises if it is not free to leave."""
+        if kind not in ROUTES:
             raise RejectError(-1100, f"Transfer type {kind} is not modelled by the sandbox exchange.")
         if amount <= ZERO:
             raise RejectError(-5001, "Transfer amount must be positive.")
-        if asset not in account.wallet:
+        market, direction = ROUTES[kind]
+        wallet = account.of_market(market)
+        if asset not in wallet.wallet:
             raise RejectError(-5003, f"Asset {asset} is not accepted as futures margin.")
         if amount != truncate8(amount):
             raise RejectError(-1111, "Precision is over the maximum defined for this asset.")
-        venue, spot, signed = self._venue, account.holding(asset), amount
-        if kind == TO_FUTURES:
-            enough = spot.free >= amount
-        else:
-            signed = -amount
-            enough = self._withdrawable(account, asset) >= amount
-        if not enough:
+        venue, spot, signed = self._venue, account.holding(asset), direction * amount
+        free = spot.free if signed > ZERO else self._withdrawable(wallet, asset)
+        if free < amount:
             raise RejectError(-5013, "Asset transfer failed: insufficient balance")
         spot.free -= signed
-        income = self._usdm.book_income(account, "TRANSFER", signed, "", asset=asset)
+        income = self._futures.book_income(wallet, "TRANSFER", signed, "", asset=asset)
         row = TransferRow(kind, asset, amount, venue.now_ms, income.tran_id)
         account.transfers.append(row)
         account.spot_updated_ms = venue.now_ms
         venue.sink(account, SpotBalanceEvent((asset,), delta=-signed))
-        venue.sink(account, WalletEvent("DEPOSIT" if signed > ZERO else "WITHDRAW", (asset,), (), signed))
+        venue.sink(wallet, WalletEvent("DEPOSIT" if signed > ZERO else "WITHDRAW", (asset,), (), signed))
         return row
 
     def capital(self, account: Account, kind: str, asset: str, amount: Decimal, fee: Decimal) -> CapitalRow:
@@ -153,6 +163,6 @@ class Settlement:
         return row
 
     def _withdrawable(self, account: Account, asset: str) -> Decimal:
-        if asset == MARGIN_ASSET:
+        if asset == account.margin_asset:
             return margin_of(account, self._venue.marks).max_withdraw
         return account.wallet[asset]

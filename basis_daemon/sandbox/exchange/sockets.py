@@ -1,4 +1,4 @@
-"""The websocket side of the wire: market streams, the USD-M user stream, and the two websocket APIs."""
+"""The websocket side of the wire: market streams, the user streams of futures, and the two websocket APIs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ from basis_daemon.sandbox.exchange.clock import MarketClock
 from basis_daemon.sandbox.exchange.connection import Connection
 from basis_daemon.sandbox.exchange.endpoint import Endpoint
 from basis_daemon.sandbox.exchange.gateway import TABLES, Gateway, Inquiry
+from basis_daemon.sandbox.exchange.instruments import FUTURES, Market
 from basis_daemon.sandbox.exchange.rejects import RejectError
 from basis_daemon.sandbox.exchange.streams import Hub
 from basis_daemon.sandbox.exchange.venue import Venue
 
-MARKETS = ("spot", "usdm")
+MARKETS: tuple[Market, ...] = ("spot", *FUTURES)
+USER_STREAMS = tuple(f"user-{market}" for market in FUTURES)
 LISTEN_KEY_LENGTH = 64
 CLOSE_TIMEOUT_S = 1.0
-MARKET_OF_HOST = {
+MARKET_OF_HOST: dict[str, Market] = {
     "stream.binance.com": "spot",
     "data-stream.binance.vision": "spot",
     "fstream.binance.com": "usdm",
     "demo-stream.binance.com": "spot",
     "fstream.binancefuture.com": "usdm",
+    "dstream.binance.com": "coinm",
+    "dstream.binancefuture.com": "coinm",
 }
-API_OF_HOST = {
+API_OF_HOST: dict[str, Market] = {
     "ws-api.binance.com": "spot",
     "ws-fapi.binance.com": "usdm",
     "demo-ws-api.binance.com": "spot",
@@ -100,9 +104,8 @@ class Sockets:
     def _kind(self, host: str, request: web.Request) -> str | None:
         if host in API_OF_HOST:
             return "user-" + API_OF_HOST[host] if API_OF_HOST[host] == "spot" else "api-usdm"
-        if MARKET_OF_HOST.get(host) == "usdm" and self._listen_key(request):
-            return "user-usdm"
-        return MARKET_OF_HOST.get(host)
+        market = MARKET_OF_HOST.get(host)
+        return f"user-{market}" if market in FUTURES and self._listen_key(request) else market
 
     def _listen_key(self, request: web.Request) -> str:
         """The key in the query, or as last path segment of the old form `/ws/<listenKey>`."""
@@ -110,7 +113,7 @@ class Sockets:
         return request.query.get("listenKey", "") or (segment if len(segment) == LISTEN_KEY_LENGTH else "")
 
     async def _open(self, connection: Connection, request: web.Request) -> None:
-        if connection.kind == "user-usdm":
+        if connection.kind in USER_STREAMS:
             owner = self._gateway.listen_keys.owner(self._listen_key(request), self._gateway.real_ms())
             self._hub.attach(connection, owner)
             if owner is None:
@@ -166,7 +169,7 @@ class Sockets:
             self._hub.greet(connection, names)
             self._wake()
 
-    async def _api(self, connection: Connection, api: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def _api(self, connection: Connection, api: Market, body: Mapping[str, Any]) -> dict[str, Any]:
         """One request of a websocket API, run as the REST endpoint it mirrors."""
         method = str(body.get("method"))
         params = {name: _text_of(value) for name, value in (body.get("params") or {}).items()}

@@ -20,6 +20,7 @@ from basis_daemon.sandbox.exchange.book import Book
 from basis_daemon.sandbox.exchange.connection import Connection, text_frame
 from basis_daemon.sandbox.exchange.distortions import bad_depth, bad_mark
 from basis_daemon.sandbox.exchange.faults import PRICES, FaultBoard, Subject
+from basis_daemon.sandbox.exchange.instruments import FUTURES
 from basis_daemon.sandbox.exchange.money import text8
 from basis_daemon.sandbox.exchange.venue import AlgoEvent, Event, OrderEvent, SpotBalanceEvent, Venue
 
@@ -100,8 +101,8 @@ class Hub:
     def frame(self) -> None:
         """Post one frame: a depth difference, best prices and mark of every instrument someone listens to."""
         self.frames += 1
-        self._post_market("spot")
-        self._post_market("usdm")
+        for market in ("spot", *FUTURES):
+            self._post_market(market)
 
     def greet(self, connection: Connection, channels: Iterable[str]) -> None:
         """A first frame after a subscription, so that a client need not wait for the market to move."""
@@ -128,8 +129,8 @@ class Hub:
         for (market, symbol), book in self._venue.books.items():
             if market == kind and book.open and book.followed:
                 self._post_book(book)
-            if market == kind == "usdm" and (book.open or not book.instrument.trading):
-                self._post_mark(symbol)
+            if market == kind and market in FUTURES and (book.open or not book.instrument.trading):
+                self._post_mark(market, symbol)
 
     def _post_book(self, book: Book) -> None:
         market, previous, now_ms = book.instrument.market, book.update_id, self._venue.now_ms
@@ -144,10 +145,10 @@ class Hub:
         if ticker:
             self._send(ticker, f"{lower}@bookTicker", _ticker(book, now_ms))
 
-    def _post_mark(self, symbol: str) -> None:
+    def _post_mark(self, market: str, symbol: str) -> None:
         lower = symbol.lower()
-        own = self._subscribers.get(("usdm", f"{lower}@markPrice"))
-        everyone = self._subscribers.get(("usdm", "!markPrice@arr"))
+        own = self._subscribers.get((market, f"{lower}@markPrice"))
+        everyone = self._subscribers.get((market, "!markPrice@arr"))
         body = _mark(self._venue, symbol)
         if fault := (own or everyone) and self._faults.take_stream("price_ws", "mark", _about(symbol), MARK_PRICES):
             body = bad_mark(body, fault.text)
@@ -180,7 +181,7 @@ class Hub:
 
     def event(self, account: Account, event: Event) -> None:
         """Post one account event to the account's own streams; faults may repeat or lose a fill here."""
-        kind = "user-spot" if _is_spot(event) else "user-usdm"
+        kind = "user-spot" if _is_spot(event) else f"user-{account.market}"
         receivers = [c for c in self._connections if c.kind == kind and c.account is account]
         if not receivers:
             return
@@ -215,7 +216,7 @@ class Hub:
         for text, account in expired:
             notice = text_frame(orjson.dumps({"e": "listenKeyExpired", "E": real_ms, "listenKey": text}))
             for connection in self._connections:
-                if connection.kind == "user-usdm" and connection.account is account:
+                if connection.kind == f"user-{account.market}" and connection.account is account:
                     connection.post(notice)
                     connection.account = None
 
@@ -281,7 +282,7 @@ def _depth(book: Book, previous: int, now_ms: int) -> dict[str, Any]:
     bids, asks = book.difference()
     symbol = book.instrument.symbol
     body: dict[str, Any] = {"e": "depthUpdate", "E": now_ms, "s": symbol, "U": previous + 1, "u": book.update_id}
-    if book.instrument.market == "usdm":
+    if book.instrument.market in FUTURES:
         body |= {"T": now_ms, "pu": previous}
     return body | {"b": bids, "a": asks}
 
@@ -296,14 +297,14 @@ def _ticker(book: Book, now_ms: int) -> dict[str, object]:
         "a": book.price_text(ask),
         "A": book.quantity_text(ask_quantity),
     }
-    if book.instrument.market == "usdm":
+    if book.instrument.market in FUTURES:
         body = {"e": "bookTicker"} | body | {"T": now_ms, "E": now_ms}
     return body
 
 
 def _mark(venue: Venue, symbol: str) -> dict[str, Any]:
     mark, funding = venue.marks[symbol], venue.funding[symbol]
-    index = text8(venue.index.get(symbol, mark))
+    index = text8(venue.index_price(symbol))
     return {
         "e": "markPriceUpdate",
         "E": venue.now_ms,

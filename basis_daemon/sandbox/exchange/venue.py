@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import count
 
 from basis_daemon.sandbox.exchange.accounts import Account, AccountSpec, FeeSchedule, open_account
 from basis_daemon.sandbox.exchange.book import Book, DepthProfile
-from basis_daemon.sandbox.exchange.instruments import LISTED, TIERS, Instrument, Key, Market, Tiers
+from basis_daemon.sandbox.exchange.instruments import CONTRACTS, FUTURES, LISTED, TIERS, Instrument, Key, Market, Tiers
 from basis_daemon.sandbox.exchange.money import ZERO
 from basis_daemon.sandbox.exchange.orders import AlgoOrder, Fill, Order
 from basis_daemon.sandbox.exchange.rejects import RejectError, invalid_symbol
@@ -34,7 +34,7 @@ class SpotBalanceEvent:
 
 @dataclass(frozen=True, slots=True)
 class WalletEvent:
-    """The USD-M wallet or a position changed, with the venue's reason word (ORDER, FUNDING_FEE, DEPOSIT, WITHDRAW)."""
+    """A futures wallet or a position changed, with the venue's reason word (ORDER, FUNDING_FEE, DEPOSIT, WITHDRAW)."""
 
     reason: str
     assets: tuple[str, ...]
@@ -87,7 +87,7 @@ class Venue:
             raise ValueError(
                 f"the sandbox exchange does not list {sorted(unknown)}; it knows {[i.key for i in LISTED]}"
             )
-        self.tiers: dict[str, Tiers] = {symbol: TIERS[symbol] for market, symbol in wanted if market == "usdm"}
+        self.tiers: dict[str, Tiers] = {symbol: TIERS[symbol] for market, symbol in wanted if market in FUTURES}
         profile = depth or DepthProfile()
         self.books = {key: Book(instrument, profile, seed) for key, instrument in self.instruments.items()}
         self.marks: dict[str, Decimal] = {}
@@ -116,8 +116,13 @@ class Venue:
         self.instruments[instrument.key] = instrument
         self.books[instrument.key].relist(instrument)
         for account in self.accounts.values():
-            for order in account.store(instrument.market).resting(instrument.symbol):
+            for order in account.of_market(instrument.market).store(instrument.market).resting(instrument.symbol):
                 order.instrument = instrument
+
+    def futures_accounts(self) -> Iterator[Account]:
+        """Every account of every key; the main one of a key trades spot too."""
+        for account in self.accounts.values():
+            yield from account.futures
 
     def known(self, market: Market) -> list[str]:
         """What is listed, or was."""
@@ -132,6 +137,10 @@ class Venue:
         if not book.open:
             raise closed()
         return book
+
+    def index_price(self, symbol: str) -> Decimal:
+        """Of a perp: its coin's spot price, or the mark where no spot is listed."""
+        return self.index.get(f"{CONTRACTS[symbol].base}USDT", self.marks[symbol])
 
     def next_order_id(self) -> int:
         return next(self._order_ids)

@@ -7,12 +7,12 @@ from bisect import bisect_right
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.algo import AlgoEngine
 from basis_daemon.sandbox.exchange.custody import Custody
-from basis_daemon.sandbox.exchange.instruments import Key
+from basis_daemon.sandbox.exchange.futures import FuturesEngine
+from basis_daemon.sandbox.exchange.instruments import FUTURES, Key
 from basis_daemon.sandbox.exchange.money import from_e8, nearest8
 from basis_daemon.sandbox.exchange.path import HOUR_MS, PricePath, Rate
 from basis_daemon.sandbox.exchange.settlement import Settlement
 from basis_daemon.sandbox.exchange.spot import SpotEngine
-from basis_daemon.sandbox.exchange.usdm import UsdmEngine
 from basis_daemon.sandbox.exchange.venue import FundingState, Venue
 
 HOURS_LOOKED_BACK = 48
@@ -24,11 +24,11 @@ class World:
     def __init__(self, venue: Venue, path: PricePath) -> None:
         self.venue, self.path = venue, path
         self.spot = SpotEngine(venue)
-        self.usdm = UsdmEngine(venue)
-        self.algo = AlgoEngine(venue, self.usdm)
-        self.settlement = Settlement(venue, self.usdm)
+        self.futures = FuturesEngine(venue)
+        self.algo = AlgoEngine(venue, self.futures)
+        self.settlement = Settlement(venue, self.futures)
         self.custody = Custody(venue)
-        self._rates = {symbol: list(path.rates(symbol)) for symbol in venue.symbols("usdm")}
+        self._rates = {symbol: list(path.rates(symbol)) for market in FUTURES for symbol in venue.symbols(market)}
         self._stamps = {symbol: [rate.at_ms for rate in rates] for symbol, rates in self._rates.items()}
         self._advanced_ms = venue.now_ms
         for key in venue.books:
@@ -51,7 +51,7 @@ class World:
             self.settlement.funding(symbol, rate.rate)
         venue.now_ms = self._advanced_ms = to_ms
         self.reprice(to_ms)
-        for account in venue.accounts.values():
+        for account in venue.futures_accounts():
             self._work(account)
 
     def observe(self, now_ms: int) -> None:
@@ -80,8 +80,8 @@ class World:
     def _work(self, account: Account) -> None:
         if account.store("spot").open:
             self.spot.match_resting(account)
-        if account.store("usdm").open:
-            self.usdm.match_resting(account)
+        if account.store(account.market).open:
+            self.futures.match_resting(account)
         if account.algos:
             self.algo.trigger(account)
         if account.positions:
@@ -110,7 +110,7 @@ class World:
         market, symbol = key
         value = from_e8(price_e8)
         self.venue.last_price[key] = value
-        if market == "usdm":
+        if market in FUTURES:
             self.venue.marks[symbol] = value
         else:
             self.venue.index[symbol] = value

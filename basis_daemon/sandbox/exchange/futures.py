@@ -1,4 +1,7 @@
-"""The USD-M market's state machine: orders, netted positions and fills of one venue, one-way mode, cross margin."""
+"""The futures' state machine: orders, netted positions and fills of one venue, one-way mode, cross margin.
+
+Linear and inverse contracts differ in what a quantity stands for and in whose coin, and in nothing else here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from decimal import Decimal
 from basis_daemon.sandbox.exchange.accounts import Account, IncomeRow, Position
 from basis_daemon.sandbox.exchange.book import Book
 from basis_daemon.sandbox.exchange.instruments import MAX_OPEN_ORDERS, Instrument, most_notional
-from basis_daemon.sandbox.exchange.margin import MARGIN_ASSET, Resting, margin_of, resting_of, symbol_margin
+from basis_daemon.sandbox.exchange.margin import Resting, margin_of, resting_of, symbol_margin
 from basis_daemon.sandbox.exchange.money import ZERO, nearest8, truncate8
 from basis_daemon.sandbox.exchange.orders import (
     Fill,
@@ -22,15 +25,15 @@ from basis_daemon.sandbox.exchange.orders import (
 )
 from basis_daemon.sandbox.exchange.rejects import (
     RejectError,
+    futures_closed,
+    futures_duplicate,
+    futures_fill_or_kill,
+    futures_margin,
+    futures_min_notional,
+    futures_post_only,
+    futures_reduce_only,
     missing,
     unknown_cancel,
-    usdm_closed,
-    usdm_duplicate,
-    usdm_fill_or_kill,
-    usdm_margin,
-    usdm_min_notional,
-    usdm_post_only,
-    usdm_reduce_only,
 )
 from basis_daemon.sandbox.exchange.venue import OrderEvent, Venue, WalletEvent
 
@@ -40,7 +43,7 @@ FORCED_KIND = "LIQUIDATION"
 Taken = list[tuple[int, int]]
 
 
-class UsdmEngine:
+class FuturesEngine:
     """Places, matches and cancels futures orders; every change of a wallet is an income row or a fill."""
 
     def __init__(self, venue: Venue) -> None:
@@ -48,7 +51,7 @@ class UsdmEngine:
 
     def place(self, account: Account, request: OrderRequest) -> Order:
         """The accepted order, filled as far as it goes; raises `RejectError` and changes nothing if it is refused."""
-        instrument = self._venue.instrument("usdm", request.symbol)
+        instrument = self._venue.instrument(account.market, request.symbol)
         if request.kind.startswith(("STOP", "TAKE_PROFIT", "TRAILING_STOP")):
             raise RejectError(
                 -4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
@@ -57,22 +60,22 @@ class UsdmEngine:
         _check_mode(account, request)
         order_id = self._venue.next_order_id()
         client_id = client_id_or(request, f"sandbox{order_id}")
-        store = account.store("usdm")
+        store = account.store(account.market)
         if store.has_open(client_id):
-            raise usdm_duplicate()
+            raise futures_duplicate()
         if len(store.open) >= MAX_OPEN_ORDERS:
             raise RejectError(-2025, "Reach max open order limit.")
-        book = self._venue.open_book(instrument, usdm_closed)
+        book = self._venue.open_book(instrument, futures_closed)
         quantity = self._checked_quantity(request, instrument)
         now = self._venue.now_ms
         order = Order(order_id, request, instrument, client_id, quantity, now, now)
         taken = self._takeable(account, order, book)
         if request.reduce_only and not _reduces(account.position(request.symbol), request):
-            raise usdm_reduce_only()
+            raise futures_reduce_only()
         if request.time_in_force == "GTX" and taken:
-            raise usdm_post_only()
+            raise futures_post_only()
         if request.time_in_force == "FOK" and sum(q for _, q in taken) * instrument.step < quantity:
-            raise usdm_fill_or_kill()
+            raise futures_fill_or_kill()
         self._check_margin(account, order, book, taken)
         store.add(order)
         self._venue.sink(account, OrderEvent(order, "NEW"))
@@ -98,7 +101,7 @@ class UsdmEngine:
             price=price,
             reduce_only=order.request.reduce_only,
         )
-        book = self._venue.open_book(order.instrument, usdm_closed)
+        book = self._venue.open_book(order.instrument, futures_closed)
         self._checked_quantity(request, order.instrument)
         before = order.request, order.quantity
         order.request, order.quantity = request, quantity
@@ -128,14 +131,14 @@ class UsdmEngine:
         return self.fill(account, order, order.average, quantity, maker=False)
 
     def cancel_all(self, account: Account, symbol: str | None, status: str = "CANCELED") -> int:
-        resting = list(account.store("usdm").resting(symbol))
+        resting = list(account.store(account.market).resting(symbol))
         for order in resting:
             self._finish(account, order, status)
         return len(resting)
 
     def match_resting(self, account: Account) -> None:
         """Fill resting orders that the book now crosses, at their own price; reduce-only never past flat."""
-        for order in account.store("usdm").resting():
+        for order in account.store(account.market).resting():
             book = self._venue.books[order.instrument.key]
             if order.request.reduce_only and not _reduces(account.position(order.symbol), order.request):
                 self._finish(account, order, "EXPIRED")
@@ -157,11 +160,11 @@ class UsdmEngine:
     ) -> Fill:
         """One trade: position netted at exact cost, profit and commission booked to the wallet as income."""
         venue, position = self._venue, account.position(order.symbol)
-        notional = price * quantity
+        notional = order.instrument.value(quantity, price)
         realised = net(position, quantity if order.buy else -quantity, price)
         position.updated_ms = venue.now_ms
         position.realised += realised
-        rate = venue.fees.usdm_maker if maker else venue.fees.usdm_taker
+        rate = venue.fees.of_futures(account.market, maker=maker)
         fee = truncate8(notional * (rate if fee_rate is None else fee_rate))
         fill = Fill(
             trade_id=venue.next_trade_id(),
@@ -172,7 +175,7 @@ class UsdmEngine:
             quantity=quantity,
             quote=notional,
             fee=fee,
-            fee_asset=MARGIN_ASSET,
+            fee_asset=account.margin_asset,
             realised=realised,
             maker=maker,
             at_ms=venue.now_ms,
@@ -181,22 +184,23 @@ class UsdmEngine:
             self.book_income(account, "REALIZED_PNL", realised, order.symbol, str(fill.trade_id))
         if fee:
             self.book_income(account, "COMMISSION", -fee, order.symbol, str(fill.trade_id))
-        account.store("usdm").record(order, fill)
-        venue.sink(account, WalletEvent("ORDER", (MARGIN_ASSET,), (order.symbol,)))
+        account.store(account.market).record(order, fill)
+        venue.sink(account, WalletEvent("ORDER", (account.margin_asset,), (order.symbol,)))
         venue.sink(account, OrderEvent(order, "CALCULATED" if order.request.kind == FORCED_KIND else "TRADE", fill))
         return fill
 
     def book_income(
-        self, account: Account, kind: str, amount: Decimal, symbol: str, trade_id: str = "", asset: str = MARGIN_ASSET
+        self, account: Account, kind: str, amount: Decimal, symbol: str, trade_id: str = "", asset: str = ""
     ) -> IncomeRow:
         """`amount` added to the wallet under its cause; the sum of all rows is the wallet's whole history."""
+        asset = asset or account.margin_asset
         account.wallet[asset] = account.wallet.get(asset, ZERO) + amount
         row = IncomeRow(kind, symbol, amount, asset, self._venue.now_ms, self._venue.next_transaction_id(), trade_id)
         account.income.append(row)
         return row
 
     def _finish(self, account: Account, order: Order, status: str) -> None:
-        account.store("usdm").close(order, status, self._venue.now_ms)
+        account.store(account.market).close(order, status, self._venue.now_ms)
         self._venue.sink(account, OrderEvent(order, status))
 
     def _takeable(self, account: Account, order: Order, book: Book) -> Taken:
@@ -228,7 +232,7 @@ class UsdmEngine:
             if not request.buy and price < mark * instrument.price_down:
                 raise RejectError(-4024, f"Limit price can't be lower than {nearest8(mark * instrument.price_down)}.")
         if not request.reduce_only and quantity * price < instrument.min_notional:
-            raise usdm_min_notional(instrument.min_notional)
+            raise futures_min_notional(instrument.min_notional)
         return quantity
 
     def _check_margin(self, account: Account, order: Order, book: Book, taken: Taken) -> None:
@@ -241,7 +245,7 @@ class UsdmEngine:
             price = from_ticks(taken[-1][0], order.instrument)
         if not order.buy and book.bids:
             price = max(price, from_ticks(next(iter(book.bids)), order.instrument))
-        own, added = resting_of(account, order.symbol, order), price * order.remaining
+        own, added = resting_of(account, order.symbol, order), order.instrument.value(order.remaining, price)
         grown = Resting(own.bids + added, own.asks) if order.buy else Resting(own.bids, own.asks + added)
         before, after = symbol_margin(position, mark, own), symbol_margin(position, mark, grown)
         required = after.order_initial - before.order_initial
@@ -250,27 +254,29 @@ class UsdmEngine:
         total = abs(before.notional) + after.order_initial * position.leverage
         if total > most_notional(position.tiers, position.leverage):
             raise RejectError(-2027, "Exceeded the maximum allowable position at current leverage.")
-        adverse = (price - mark) if order.buy else (mark - price)
-        required += max(ZERO, adverse) * order.quantity
+        signed = order.quantity if order.buy else -order.quantity
+        paid, worth = order.instrument.value(signed, price), order.instrument.value(signed, mark)
+        required += max(ZERO, -order.instrument.profit(worth, paid))
         if margin_of(account, self._venue.marks, order).available < required:
-            raise usdm_margin()
+            raise futures_margin()
 
 
 def net(position: Position, quantity: Decimal, price: Decimal) -> Decimal:
     """Apply a signed fill to `position`; returns the realised profit, cut to eight places.
 
-    What the cut leaves behind stays in the open cost, so profit is never lost: at flat the cost is exactly zero.
+    What the cut leaves behind stays in the open cost. At flat the cost is exactly zero: of linear contracts because all
+    their numbers end, of inverse ones because the venue keeps what has no eighth place.
     """
-    held = position.quantity
+    held, contract = position.quantity, position.contract
     closing = ZERO if held * quantity >= ZERO else min(abs(held), abs(quantity))
     realised = ZERO
-    if closing == abs(held) and closing:
-        realised = held * price - position.cost
-    elif closing:
+    if closing:
         sold = closing if held > ZERO else -closing
-        realised = truncate8(sold * price - position.cost * closing / abs(held))
+        cost = position.cost if closing == abs(held) else position.cost * closing / abs(held)
+        realised = truncate8(contract.profit(contract.value(sold, price), cost))
     position.quantity = held + quantity
-    position.cost += quantity * price + realised
+    cost = position.cost + contract.value(quantity, price) + contract.profit(realised, ZERO)
+    position.cost = cost if position.quantity else ZERO
     return realised
 
 
