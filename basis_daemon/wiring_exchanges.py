@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from basis_daemon.settings.contradictions import INVERSE
 from basis_daemon.settings.model import VenueSettings
 from basis_daemon.venues.cex.binance import BINANCE
+from basis_daemon.venues.cex.binance_coinm import BINANCE_COINM
 
-EXCHANGES = {"binance": BINANCE}
+EXCHANGES = {"binance": BINANCE, "binancecoinm": BINANCE_COINM}
+"""By the name of the configuration; those of one company share its request budget, key and spot wallet."""
 SANDBOX_KEY, SANDBOX_SECRET = "sandbox-key", "sandbox-secret"
 
 
@@ -14,6 +17,11 @@ def sandbox_credentials(venue: VenueSettings) -> tuple[str, str]:
     name = sub_account_of(venue)
     suffix = f"-{name}" if name else ""
     return SANDBOX_KEY + suffix, SANDBOX_SECRET + suffix
+
+
+def is_inverse(venue: VenueSettings) -> bool:
+    """True where contracts are margined in their coin."""
+    return venue.exchange in INVERSE
 
 
 def sub_account_of(venue: VenueSettings) -> str:

@@ -14,6 +14,7 @@ from basis_daemon.domain.check import Check
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import Order
+from basis_daemon.engine.book_view import QUOTE
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.state import BookState
 from basis_daemon.ports import (
@@ -38,7 +39,7 @@ from basis_daemon.venues.cex.venue import CEXVenue
 from basis_daemon.venues.paper.feed import PaperFeed
 from basis_daemon.venues.paper.venue import PaperAccountSpec, PaperTerms, PaperVenue
 from basis_daemon.wiring_book import Routes, Venue
-from basis_daemon.wiring_exchanges import EXCHANGES, sandbox_credentials
+from basis_daemon.wiring_exchanges import EXCHANGES, is_inverse, sandbox_credentials
 from basis_daemon.wiring_limits import tiers_of
 from basis_daemon.wiring_purse import wallet_address
 
@@ -57,12 +58,12 @@ def make_venues(
 
     All accounts of one exchange share its request budget: the exchange counts by address, not by key.
     """
-    limiters = {name: WeightLimiter(quirks.pools, clock) for name, quirks in EXCHANGES.items()}
+    limiters = {quirks.name: WeightLimiter(quirks.pools, clock) for quirks in EXCHANGES.values()}
     found = []
     for name, venue in settings.enabled_venues.items():
         quirks = EXCHANGES[venue.exchange].named(venue.accounts.spot, venue.accounts.derivatives)
         options = _options(settings, venue, _assets(strategies, name), probe)
-        limiter = limiters[venue.exchange]
+        limiter = limiters[quirks.name]
         exchange = CEXVenue(quirks, options, clock, note_to(alarm), limiter, open_orders=lambda: _open(book))
         is_paper = settings.mode is Mode.PAPER
         leverage = venue.leverage
@@ -109,7 +110,7 @@ def account_leases(settings: Settings) -> list[AccountLease]:
         network = _network(settings)
         where = settings.mode.value if network is None else f"127.0.0.1:{network.port}"
         key = venue.key.get_secret_value() if venue.key is not None else sandbox_credentials(venue)[0]
-        found.append(AccountLease(name, venue.exchange, where, key))
+        found.append(AccountLease(name, EXCHANGES[venue.exchange].name, where, key))
     return found
 
 
@@ -197,7 +198,8 @@ def _options(settings: Settings, venue: VenueSettings, assets: list[str], probe:
         api_key=key,
         api_secret=secret,
         spot_assets=tuple(dict.fromkeys([*assets, *(coin for coin in coins if coin is not None)])),
-        perp_symbols=tuple(f"{asset}USDT" for asset in assets),
+        perp_symbols=tuple(f"{asset}{'USD' if is_inverse(venue) else QUOTE}" for asset in assets),
+        moved_coins=tuple(assets) if is_inverse(venue) else (QUOTE,),
         leverage=venue.leverage,
         network=_network(settings),
         demo_trading=mode is Mode.TESTNET,

@@ -35,7 +35,7 @@ from basis_daemon.sandbox.exchange.options import ExchangeOptions
 from basis_daemon.settings import LoadedSettings, Settings, load_settings, make_strategies, strategy_parameters, weighed
 from basis_daemon.strategies.ml_parameters import DirectionalParameters
 from basis_daemon.web.client import LocalClient
-from basis_daemon.wiring_exchanges import sandbox_credentials, sub_account_of
+from basis_daemon.wiring_exchanges import is_inverse, sandbox_credentials, sub_account_of
 
 Json = dict[str, Any]
 STANDSTILL_S, HEAL_S = 60.0, 90.0
@@ -122,7 +122,8 @@ def _sub_accounts(settings: Settings) -> list[str]:
     for venue in settings.enabled_venues.values():
         if sub_account_of(venue):
             is_margined = venue.accounts.derivatives in cash and venue.accounts.spot not in cash
-            found += ["--margined" if is_margined else "--account", venue.accounts.spot]
+            margined = "--coin-margined" if is_inverse(venue) else "--margined"
+            found += [margined if is_margined else "--account", venue.accounts.spot]
     return found
 
 
@@ -196,7 +197,10 @@ def _judge(stage: Stage, clock: Json, books: Json, exit_code: int) -> Played:
         clock=clock,
         daemon_exit_code=exit_code,
         accounts={
-            sandbox_credentials(venue)[0]: {"spot": venue.accounts.spot, "usdm": venue.accounts.derivatives}
+            sandbox_credentials(venue)[0]: {
+                "spot": venue.accounts.spot,
+                "coinm" if is_inverse(venue) else "usdm": venue.accounts.derivatives,
+            }
             for venue in settings.enabled_venues.values()
         },
         report=str(options.report) if options.report is not None else None,

@@ -19,13 +19,17 @@ from basis_daemon.venues.cex.binance_forced import origin_of
 
 Json = dict[str, Any]
 T = TypeVar("T", int, Decimal)
+COIN = "BTC"
+"""What the inverse contracts of the sandbox settle in."""
 DELTA_HARD = Decimal("0.030")
 """Of equity (strategies.md 1.4): outside clips no book may stand beyond it."""
 
 TIME_STAMP = -1021
 """Refused before anything else was looked at: the same id goes once more, with a corrected stamp."""
 
-MARKETS = ("spot", "usdm")
+MARKETS = ("spot", "usdm", "coinm")
+SUFFIX = "_PERP"
+"""With which the symbols of inverse contracts end at the venue, and not in keys."""
 _LIQUIDATIONS = ("LIQUIDATION", "INSURANCE_CLEAR")
 
 
@@ -106,7 +110,7 @@ def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
     positions: dict[str, str] = {}
     for key, wallets in accounts.items():
         positions |= _positions_of(books["accounts"][key], wallets)
-    income = added({kind: Decimal(amount) for kind, amount in book["income"].items()} for book in all_books)
+    incomes = {coin: added(_amounts(book) for book in books) for coin, books in _by_coin(all_books).items()}
     return {
         "ids": ids,
         "refused": set(ids) - taken,
@@ -114,9 +118,19 @@ def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
         "forced": len(forced),
         "fills": sum(len(book["fills"][market]) for book in all_books for market in MARKETS),
         "positions": {key: amount for key, amount in sorted(positions.items()) if amount != "0"},
-        "funding": income.get("FUNDING_FEE", ZERO),
-        "liquidations": sum(1 for kind in _LIQUIDATIONS if income.get(kind)),
+        "funding": {coin: income.get("FUNDING_FEE", ZERO) for coin, income in incomes.items()},
+        "liquidations": sum(1 for income in incomes.values() for kind in _LIQUIDATIONS if income.get(kind)),
     }
+
+
+def _by_coin(books: Iterable[Json]) -> Mapping[str, Sequence[Json]]:
+    """The futures wallets of all accounts by what they are counted in."""
+    known = list(books)
+    return {QUOTE: known, COIN: [book["coinm"] for book in known]}
+
+
+def _amounts(wallet: Json) -> dict[str, Decimal]:
+    return {kind: Decimal(amount) for kind, amount in wallet["income"].items()}
 
 
 def added(parts: Iterable[Mapping[str, T]]) -> dict[str, T]:
@@ -135,8 +149,10 @@ def _positions_of(book: Json, wallets: Mapping[str, str]) -> dict[str, str]:
         for market, wallet in wallets.items()
         for asset, amount in book["balances"][market].items()
     }
-    perps = {f"{wallets['usdm']}:perp:{symbol}": plain(Decimal(q)) for symbol, q in book["positions"].items()}
-    return found | perps
+    linear = {f"{wallets['usdm']}:perp:{s}": q for s, q in book["positions"].items()} if "usdm" in wallets else {}
+    held = book["coinm"]["positions"] if "coinm" in wallets else {}
+    inverse = {f"{wallets['coinm']}:perp:{symbol.removesuffix(SUFFIX)}": q for symbol, q in held.items()}
+    return found | {key: plain(Decimal(quantity)) for key, quantity in (linear | inverse).items()}
 
 
 def sent_ids(view: BookView, refused: Container[str] = ()) -> set[str]:
@@ -242,13 +258,19 @@ def _checks(document: Json, view: BookView, venue: Json, facts: RunFacts) -> Ite
     yield same_set("orders", sent, theirs, "the venue took exactly the orders that were sent")
     yield Check("fills", str(document["trades"]), str(venue["fills"]), "every fill of the venue is booked, once")
     yield same_positions(document["positions"], document["venue_positions"])
-    booked = plain(view.state.ledger.total(Cause.FUNDING, QUOTE))
-    yield Check("funding", booked, plain(venue["funding"]), "funding as booked is funding as the venue paid it")
+    booked = {coin: view.state.ledger.total(Cause.FUNDING, coin) for coin in venue["funding"]}
+    means = "funding as booked is funding as the venue paid it"
+    yield Check("funding", _told(booked), _told(venue["funding"]), means)
     yield Check("liquidations", str(venue["liquidations"]), "0", "the venue liquidated nothing")
     yield never_denied(document, view)
     is_within = Decimal(document["max_abs_delta_frac"]) <= DELTA_HARD
     found = f"<= {DELTA_HARD}" if is_within else document["max_abs_delta_frac"]
     yield Check("delta", found, f"<= {DELTA_HARD}", "net delta as a fraction of equity, outside clips")
+
+
+def _told(amounts: Mapping[str, Decimal]) -> str:
+    """Amounts with their coins; those of nothing are left out."""
+    return ", ".join(f"{plain(amount)} {coin}" for coin, amount in amounts.items() if amount) or "0"
 
 
 def common_checks(document: Json, daemon_exit_code: int) -> Iterable[Check]:

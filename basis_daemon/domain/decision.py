@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from basis_daemon.domain.chain import ClaimReport, LendingReport
-from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.instrument import PositionKey, unit_worth
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
 
@@ -41,10 +41,11 @@ class ReasonCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MarginState:
-    """One derivatives account with its perp on ``underlying``, in quote units.
+    """One derivatives account with its perp on ``underlying``, in the coin that the perp settles in.
 
-    ``margin`` is wallet plus unrealised P&L without spot credit, ``notional`` is abs(quantity) x mark,
-    ``maintenance_rate`` that of the current tier; ``usage`` is the venue's maintenance over equity, 1 at liquidation.
+    ``margin`` is wallet plus unrealised P&L without spot credit, ``notional`` what the quantity stands for at the mark,
+    ``contract_value`` what one inverse contract does, in quote units; ``maintenance_rate`` is that of the current tier,
+    ``usage`` the venue's maintenance over equity, 1 at liquidation.
     """
 
     account: str
@@ -55,11 +56,12 @@ class MarginState:
     margin: Decimal
     maintenance_rate: Decimal
     usage: Decimal
+    contract_value: Decimal | None = None
 
     @property
     def notional(self) -> Decimal:
         """Absolute notional at mark."""
-        return abs(self.quantity) * self.mark
+        return abs(self.quantity * unit_worth(self.mark, self.contract_value))
 
 
 @dataclass(frozen=True, slots=True)

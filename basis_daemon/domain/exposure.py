@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from statistics import median
 from types import MappingProxyType
+from typing import TypeGuard
 
 from basis_daemon.domain.decision import Exposure, MarginState
+from basis_daemon.domain.directional import inverse_coins
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.margin import maintenance_of, maintenance_rate
 from basis_daemon.domain.market import MarketSnapshot
@@ -41,10 +43,11 @@ def build_exposure(book: PositionBook, market: MarketSnapshot, budget_usdt: Deci
             equity += key.sign * quantity * prices[key.asset]
             if key.asset != NUMERAIRE:
                 delta[key.asset] = delta.get(key.asset, ZERO) + key.sign * quantity
-        elif key.kind is Kind.PERP and _is_linear(market.instruments.get(key)) and key in market.marks:
-            equity += quantity * market.marks[key].mark - book.open_notional.get(key, ZERO)
-            base = market.instruments[key].base
-            delta[base] = delta.get(base, ZERO) + quantity
+        elif (perp := _perp(market, key)) is not None and perp.settle in prices:
+            mark = market.marks[key].mark
+            gain = quantity * perp.unit_worth(mark) - book.open_notional.get(key, ZERO)
+            equity += gain * prices[perp.settle]
+            delta[perp.base] = delta.get(perp.base, ZERO) + _delta_of(perp, quantity, mark, gain)
         else:
             unknown.append(_input_of(key))
     margins, unmargined = margin_states(book, market)
@@ -63,15 +66,30 @@ def build_exposure(book: PositionBook, market: MarketSnapshot, budget_usdt: Deci
     )
 
 
+def _perp(market: MarketSnapshot, key: PositionKey) -> Instrument | None:
+    """The perp of this key, once it is described and marked."""
+    instrument = market.instruments.get(key)
+    return instrument if _is_counted(instrument) and key in market.marks else None
+
+
+def _delta_of(perp: Instrument, quantity: Decimal, mark: Decimal, gain: Decimal) -> Decimal:
+    """Base units: of an inverse perp what it stands for, and its P&L, which is coin."""
+    return quantity if perp.contract_value is None else gain + inverse_coins(quantity, mark, perp.contract_value)
+
+
 def prices_in(market: MarketSnapshot, numeraire: str) -> Mapping[str, Decimal]:
     """Units of a share class per unit of everything that a book can hold, as far as it is known.
 
     In a class of ether what is ether by contract is exactly 1 and a staking token exactly its rate, whatever the
-    dollar does.
+    dollar does; in any class its own coin is.
     """
     prices = asset_prices(market)
     if numeraire == NUMERAIRE:
         return prices
+    if numeraire != ETHER:
+        own = prices.get(numeraire)
+        others = {} if own is None else {asset: _cut(price / own) for asset, price in prices.items()}
+        return others | {numeraire: ONE}
     ether = prices.get(ETHER)
     exact = {key.asset: tick.rate for key, tick in market.lsts.items()} | dict.fromkeys(AS_ETHER, ONE)
     return exact if ether is None else {asset: _cut(price / ether) for asset, price in prices.items()} | exact
@@ -83,7 +101,7 @@ def asset_prices(market: MarketSnapshot) -> Mapping[str, Decimal]:
     A spot book is believed before a lending market's oracle, which counts in dollars: its price is taken against that
     of USDT at the same oracle. A staking token is worth its rate at the issuer in ether, whatever a pool pays for it.
     """
-    prices = spot_prices(market)
+    prices = _index_prices(market) | dict(spot_prices(market))
     if not market.reserves and not market.lsts:
         return prices
     told = {key.asset: reserve.price for key, reserve in market.reserves.items()}
@@ -95,6 +113,12 @@ def asset_prices(market: MarketSnapshot) -> Mapping[str, Decimal]:
         found |= dict.fromkeys(AS_ETHER, ether)
         found |= {key.asset: _cut(tick.rate * ether) for key, tick in market.lsts.items()}
     return found
+
+
+def _index_prices(market: MarketSnapshot) -> dict[str, Decimal]:
+    """USDT per coin that margins an inverse perp, by the perp's own index, the dollar at 1."""
+    seen = ((market.instruments.get(key), tick.index) for key, tick in market.marks.items())
+    return {perp.base: index for perp, index in seen if perp is not None and perp.contract_value is not None}
 
 
 def _cut(price: Decimal) -> Decimal:
@@ -130,7 +154,7 @@ def margin_states(book: PositionBook, market: MarketSnapshot) -> tuple[tuple[Mar
     by_account: dict[str, list[Instrument]] = {}
     missing: list[str] = []
     for key, instrument in market.instruments.items():
-        if key.kind is Kind.PERP and _is_linear(instrument):
+        if key.kind is Kind.PERP and _is_counted(instrument):
             is_known = key in market.marks and bool(instrument.tiers)
             if is_known:
                 by_account.setdefault(key.venue, []).append(instrument)
@@ -146,9 +170,9 @@ def _account_states(book: PositionBook, market: MarketSnapshot, perps: list[Inst
     margin = book.quantity(perps[0].quote_key)
     required: dict[PositionKey, Decimal] = {}
     for perp in perps:
-        quantity, mark = book.quantity(perp.key), market.marks[perp.key].mark
-        margin += quantity * mark - book.open_notional.get(perp.key, ZERO)
-        required[perp.key] = maintenance_of(perp, abs(quantity) * mark)
+        worth = book.quantity(perp.key) * perp.unit_worth(market.marks[perp.key].mark)
+        margin += worth - book.open_notional.get(perp.key, ZERO)
+        required[perp.key] = maintenance_of(perp, abs(worth))
     whole = sum(required.values(), ZERO)
     usage = _usage(book, perps[0].key.venue, whole, margin)
     return [
@@ -159,8 +183,11 @@ def _account_states(book: PositionBook, market: MarketSnapshot, perps: list[Inst
             quantity=book.quantity(perp.key),
             mark=market.marks[perp.key].mark,
             margin=margin - (whole - required[perp.key]),
-            maintenance_rate=maintenance_rate(perp, abs(book.quantity(perp.key)) * market.marks[perp.key].mark),
+            maintenance_rate=maintenance_rate(
+                perp, abs(book.quantity(perp.key) * perp.unit_worth(market.marks[perp.key].mark))
+            ),
             usage=usage,
+            contract_value=perp.contract_value,
         )
         for perp in perps
     ]
@@ -176,8 +203,11 @@ def _usage(book: PositionBook, account: str, required: Decimal, margin: Decimal)
     return min(required / margin, ONE) if margin > 0 else ONE
 
 
-def _is_linear(instrument: Instrument | None) -> bool:
-    return instrument is not None and instrument.key.kind is Kind.PERP and instrument.quote == NUMERAIRE
+def _is_counted(instrument: Instrument | None) -> TypeGuard[Instrument]:
+    """True for a perp whose coin is known here: USDT, or the coin itself of an inverse one."""
+    if instrument is None or instrument.key.kind is not Kind.PERP:
+        return False
+    return instrument.contract_value is not None or instrument.quote == NUMERAIRE
 
 
 def _input_of(key: PositionKey) -> str:

@@ -15,6 +15,9 @@ _KEY = re.compile(r"^[a-z0-9_]{1,32}:[a-z]{1,8}:[A-Za-z0-9._*-]{1,80}$")
 
 KEYS_REMEMBERED = 16_384
 
+WORTH_GRAIN = Decimal("1e-18")
+"""Coins to which what an inverse contract stands for is cut: times any number of contracts it is then exact."""
+
 CLAIMED = "ETH"
 """What every claim is counted in: the ETH that its issuer has fixed for it."""
 
@@ -115,9 +118,18 @@ class MarginTier:
     leverage_max: Decimal
 
 
+def unit_worth(price: Decimal, contract_value: Decimal | None) -> Decimal:
+    """What a position of one unit at ``price`` counts for in the coin that it settles in: cost, or worth at a mark.
+
+    A linear perp's unit counts for its price. An inverse contract is dollars sold against coin: whoever holds it owes
+    ``contract_value / price`` coins, so it counts for minus that, and P&L is worth less cost here as well.
+    """
+    return price if contract_value is None else -(contract_value / price).quantize(WORTH_GRAIN)
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A spot pair or linear perp as its venue describes it.
+    """A spot pair or perp as its venue describes it.
 
     ``key`` is what the feed and the orders name: ``binance:spot:BTC`` trades the pair base/quote of that wallet,
     ``binanceusdm:perp:BTCUSDT`` the contract. Steps and minima are in base units, prices in quote per base.
@@ -141,9 +153,26 @@ class Instrument:
     contract_value: Decimal | None = None
 
     @property
+    def settle(self) -> str:
+        """The coin that cost, margin, fees and P&L are counted in: the quote, of an inverse perp the base."""
+        return self.quote if self.contract_value is None else self.base
+
+    @property
     def quote_key(self) -> PositionKey:
         """Where the quote or margin coin of a trade is held: the same account's spot balance."""
-        return PositionKey.of(self.key.venue, Kind.SPOT, self.quote if self.contract_value is None else self.base)
+        return PositionKey.of(self.key.venue, Kind.SPOT, self.settle)
+
+    def unit_worth(self, price: Decimal) -> Decimal:
+        """What one unit counts for at ``price``, in ``settle`` (see ``unit_worth``)."""
+        return unit_worth(price, self.contract_value)
+
+    def price_of(self, worth: Decimal) -> Decimal:
+        """The price at which one unit counts for ``worth``."""
+        return worth if self.contract_value is None else -self.contract_value / worth
+
+    def notional(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """What a quantity stands for, in quote units."""
+        return quantity * (price if self.contract_value is None else self.contract_value)
 
     def tier(self, notional: Decimal) -> MarginTier:
         """The bracket that holds ``notional`` (quote units, >= 0); raises ValueError above the last cap."""

@@ -1,7 +1,8 @@
 """Double-entry ledger: every trade, fee, funding, transfer and rounding is an entry that sums to zero per asset.
 
 Real accounts are position keys; nominal accounts say what the other side was. A perp holds contracts (asset
-``perp:SYMBOL``) and its cost as signed open notional (asset ``cost:QUOTE``), never an average price.
+``perp:SYMBOL``) and its cost as signed open notional (asset ``cost:COIN``, of the coin that it settles in), never an
+average price. An inverse perp's cost is what its contracts counted for when they were bought: negative for a long.
 """
 
 from __future__ import annotations
@@ -101,15 +102,15 @@ def entry_of_cash_flow(flow: CashFlow) -> Entry:
     return Entry(flow.flow_id, flow.venue_time, _pair(flow.key, flow.key.asset, flow.amount, flow.cause))
 
 
-def entry_of_opening(report: AccountReport, quotes: Mapping[PositionKey, str]) -> Entry:
-    """What an account held when it was adopted; ``quotes`` names the quote asset of each perp's cost."""
+def entry_of_opening(report: AccountReport, coins: Mapping[PositionKey, str]) -> Entry:
+    """What an account held when it was adopted; ``coins`` names what each perp's cost is counted in."""
     lines: tuple[Posting, ...] = ()
     for key, quantity in report.holdings.items():
         is_perp = key.kind is Kind.PERP
         lines += _pair(key, f"perp:{key.symbol}" if is_perp else key.asset, quantity, Cause.OPENING)
         if is_perp:
             cost = report.open_notional.get(key, Decimal(0))
-            lines += _pair(key, f"cost:{quotes[key]}", cost, Cause.OPENING)
+            lines += _pair(key, f"cost:{coins[key]}", cost, Cause.OPENING)
     return Entry(opening_id(report.account), report.observed_at, lines)
 
 
@@ -171,16 +172,16 @@ def _perp_postings(
     trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument, arrival: Decimal | None
 ) -> tuple[Posting, ...]:
     """A worse price than that of the arrival is a higher cost: slippage stands in the cost, of closing fills too."""
-    quantity, price = trade.deltas[trade.instrument], _priced(trade)
-    cost, realised = perp_cost_change(held, open_notional, quantity, price)
-    wallet, lost = instrument.quote_key, slippage_of(trade, arrival)
-    fees = sum((fee.quantity for fee in trade.fees if fee.asset == instrument.quote), Decimal(0))
+    quantity, worth = trade.deltas[trade.instrument], instrument.unit_worth(_priced(trade))
+    cost, realised = perp_cost_change(held, open_notional, quantity, worth)
+    wallet, coin, lost = instrument.quote_key, instrument.settle, slippage_of(trade, arrival, instrument.contract_value)
+    fees = sum((fee.quantity for fee in trade.fees if fee.asset == coin), Decimal(0))
     stated = trade.deltas.get(wallet, Decimal(0)) + fees
     lines = _pair(trade.instrument, f"perp:{trade.instrument.symbol}", quantity, Cause.TRADE)
-    lines += _pair(trade.instrument, f"cost:{instrument.quote}", cost + lost, Cause.TRADE)
-    lines += _pair(trade.instrument, f"cost:{instrument.quote}", -lost, Cause.SLIPPAGE)
-    lines += _pair(wallet, instrument.quote, realised, Cause.REALISED)
-    lines += _pair(wallet, instrument.quote, stated - realised, Cause.ROUNDING)
+    lines += _pair(trade.instrument, f"cost:{coin}", cost + lost, Cause.TRADE)
+    lines += _pair(trade.instrument, f"cost:{coin}", -lost, Cause.SLIPPAGE)
+    lines += _pair(wallet, coin, realised, Cause.REALISED)
+    lines += _pair(wallet, coin, stated - realised, Cause.ROUNDING)
     for fee in trade.fees:
         lines += _pair(PositionKey.of(trade.account, Kind.SPOT, fee.asset), fee.asset, -fee.quantity, Cause.FEE)
     return lines
@@ -194,18 +195,18 @@ def _priced(trade: Trade) -> Decimal:
 
 
 def perp_cost_change(
-    held: Decimal, open_notional: Decimal, quantity: Decimal, price: Decimal
+    held: Decimal, open_notional: Decimal, quantity: Decimal, worth: Decimal
 ) -> tuple[Decimal, Decimal]:
-    """(change of open notional, realised P&L) of a fill of signed ``quantity`` at ``price``, in quote units.
+    """(change of open notional, realised P&L) of a fill of signed ``quantity`` of which each unit counts for ``worth``.
 
     A fill that reduces the position by the share x realises x of the open notional; what crosses zero opens anew.
     """
     if held * quantity >= 0:
-        return quantity * price, Decimal(0)
+        return quantity * worth, Decimal(0)
     closing = quantity if abs(quantity) <= abs(held) else -held
     relieved = open_notional if closing == -held else (open_notional * -closing / held).quantize(COST_GRAIN)
-    realised = -closing * price - relieved
-    return (quantity - closing) * price - relieved, realised
+    realised = -closing * worth - relieved
+    return (quantity - closing) * worth - relieved, realised
 
 
 class Ledger:
@@ -250,9 +251,9 @@ class Ledger:
         asset = f"perp:{key.symbol}" if key.kind is Kind.PERP else key.asset
         return self._balances.get((key, asset), Decimal(0))
 
-    def open_notional(self, key: PositionKey, quote: str) -> Decimal:
-        """Signed cost of a perp in ``quote`` units, negative for a short."""
-        return self._balances.get((key, f"cost:{quote}"), Decimal(0))
+    def open_notional(self, key: PositionKey, coin: str) -> Decimal:
+        """Signed cost of a perp in the ``coin`` that it settles in; negative for a linear short."""
+        return self._balances.get((key, f"cost:{coin}"), Decimal(0))
 
     def holdings(self) -> dict[PositionKey, Decimal]:
         """Every real account that was ever posted to, zero balances too."""

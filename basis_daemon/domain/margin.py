@@ -1,4 +1,4 @@
-"""Margin arithmetic of a linear short: ratios, distances, the ladder and its repairs (strategies.md 2.2a, 4, 5.6).
+"""Margin arithmetic of perps, a linear short above all: ratios, distances, repairs (strategies.md 2.2a, 4, 5.6).
 
 ``m`` is margin over notional, ``mm`` the maintenance rate of the current tier, ``r`` and ``u`` fractional price moves,
 ``z`` a liquidation distance in shocks of its driver. Money is in quote units, everything else a plain fraction.
@@ -13,10 +13,12 @@ from enum import StrEnum
 from functools import lru_cache
 
 from basis_daemon.domain.decision import LiquidationSite, MarginState
+from basis_daemon.domain.directional import inverse_fall
 from basis_daemon.domain.instrument import Instrument
 
 ZERO, ONE = Decimal(0), Decimal(1)
 LEVEL_WORST = 3
+FAR = Decimal(10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,24 @@ def long_distance(m: Decimal, mm: Decimal) -> Decimal:
 
 
 def distance_of(state: MarginState) -> Decimal:
-    """Adverse fractional move of the mark that liquidates the account; the position is not zero."""
+    """Adverse fractional move of the mark that liquidates the account; the position is not zero.
+
+    Ten times the price where no move can: an inverse short is covered by the coin that it is margined in.
+    """
+    if state.contract_value is not None:
+        return inverse_distance(
+            state.margin, state.notional * (1 if state.quantity > 0 else -1), state.maintenance_rate
+        )
     m = margin_ratio(state.margin, state.notional)
     return short_distance(m, state.maintenance_rate) if state.quantity < 0 else long_distance(m, state.maintenance_rate)
+
+
+def inverse_distance(margin: Decimal, coins: Decimal, mm: Decimal) -> Decimal:
+    """The same of an inverse position that stands for so many signed coins; zero or less once it is liquidated."""
+    if margin <= 0:
+        return ZERO
+    move = inverse_fall(coins / margin, mm)
+    return FAR if move is None else min(FAR, -move if coins > 0 else move)
 
 
 def maintenance_rate(instrument: Instrument, notional: Decimal) -> Decimal:

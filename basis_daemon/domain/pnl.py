@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from basis_daemon.domain.instrument import unit_worth
 from basis_daemon.domain.trade import Trade
 
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -33,12 +34,15 @@ def by_source(components: Mapping[str, Decimal]) -> dict[str, Decimal]:
     return found
 
 
-def slippage_of(trade: Trade, arrival: Decimal | None) -> Decimal:
-    """What a fill lost against the arrival mid, negative for a loss; zero where the arrival is not known."""
+def slippage_of(trade: Trade, arrival: Decimal | None, contract_value: Decimal | None = None) -> Decimal:
+    """What a fill lost against the arrival mid, negative for a loss; zero where the arrival is not known.
+
+    Of an inverse perp, whose contracts are of ``contract_value`` quote units, in coin.
+    """
     if arrival is None or trade.price is None or not trade.qty_base:
         return ZERO
     sign = 1 if trade.deltas.get(trade.instrument, ZERO) > 0 else -1
-    return sign * trade.qty_base * (arrival - trade.price)
+    return sign * trade.qty_base * (unit_worth(arrival, contract_value) - unit_worth(trade.price, contract_value))
 
 
 def delta_pnl(net_delta: Decimal, price0: Decimal, price1: Decimal) -> Decimal:

@@ -16,7 +16,7 @@ from basis_daemon.domain.caps import Caps, Held, gains_of
 from basis_daemon.domain.chain import EModeTick, ReserveTick
 from basis_daemon.domain.decision import Exposure, MarginState
 from basis_daemon.domain.exposure import AS_ETHER
-from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
+from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey, unit_worth
 from basis_daemon.domain.lending import HealthLadder
 from basis_daemon.domain.margin import Ladder
 from basis_daemon.domain.market import MarketSnapshot
@@ -46,7 +46,7 @@ class RiskTerms:
 
 @dataclass(frozen=True, slots=True)
 class PerpRisk:
-    """One perp that is held, its account's margin less what its other perps must keep, all in quote units.
+    """One perp that is held, its account's margin less what its other perps must keep, all in the coin of its margin.
 
     ``funding_hourly`` is the predicted rate per hour (positive: longs pay), None where it is not known.
     """
@@ -61,6 +61,12 @@ class PerpRisk:
     tiers: tuple[MarginTier, ...] = ()
     funding_hourly: Decimal | None = None
     missing: tuple[str, ...] = ()
+    contract_value: Decimal | None = None
+
+    def coins(self, mark: Decimal) -> Decimal:
+        """What the quantity stands for at this mark, signed, in the coin that it settles in."""
+        worth = abs(self.quantity * unit_worth(mark, self.contract_value))
+        return worth if self.quantity > 0 else -worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,7 @@ def _perp(market: MarketSnapshot, state: MarginState) -> PerpRisk:
         tiers=instrument.tiers if instrument is not None else (),
         funding_hourly=None if tick is None else tick.funding_predicted / (stated or SHORTEST_INTERVAL_H),
         missing=market.stale(f"mark:{key}", f"account:{state.account}"),
+        contract_value=state.contract_value,
     )
 
 

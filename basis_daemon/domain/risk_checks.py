@@ -139,7 +139,7 @@ def size_denials(orders: Sequence[Order], limits: RiskLimits, seen: GateInput) -
         if quantity % instrument.quantity_step:
             step = instrument.quantity_step
             yield Denial(DenyReason.QUANTITY_STEP, order.order_id, quantity, step, instrument.base)
-        notional = quantity * price
+        notional = instrument.notional(quantity, price)
         if quantity < instrument.quantity_min:
             least = instrument.quantity_min
             yield Denial(DenyReason.BELOW_MINIMUM, order.order_id, quantity, least, instrument.base)

@@ -7,13 +7,13 @@ brings less by both. Orders of one group count as done together, groups and sing
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from basis_daemon.domain.decision import MarginState
 from basis_daemon.domain.deny import Denial, DenyReason
 from basis_daemon.domain.instrument import Kind, PositionKey
-from basis_daemon.domain.margin import distance_of, long_distance, maintenance_rate, short_distance
+from basis_daemon.domain.margin import distance_of, maintenance_rate
 from basis_daemon.domain.order import CEX_TRADES, Order, OrderOperation, Side
 from basis_daemon.domain.risk import ZERO, GateInput, RiskLimits
 
@@ -38,7 +38,7 @@ def worst_flows(order: Order, seen: GateInput) -> Mapping[PositionKey, Decimal]:
     if order.operation not in CEX_TRADES or instrument is None or bound is None:
         return {key: amount for key, amount in order.expected_deltas.items() if key.kind in _COUNTED}
     quantity, fee = order.quantity, instrument.taker_fee
-    value = quantity * bound
+    value = abs(quantity * instrument.unit_worth(bound))
     if order.operation is OrderOperation.PERP_TRADE:
         return {instrument.quote_key: _realised(order, seen) - value * fee}
     if order.side is Side.BUY:
@@ -146,9 +146,9 @@ def _apply(account: _Account, order: Order, seen: GateInput) -> None:
 
 def _apply_perp(account: _Account, order: Order, seen: GateInput) -> None:
     """Fee and worst fill come out of the margin; realised P&L was in it before."""
-    bound = price_bound(order) or account.state.mark
-    fee = seen.market.instruments[account.state.instrument].taker_fee
-    account.margin -= order.quantity * (bound * fee + abs(bound - account.state.mark))
+    perp = seen.market.instruments[account.state.instrument]
+    worth, marked = perp.unit_worth(price_bound(order) or account.state.mark), perp.unit_worth(account.state.mark)
+    account.margin -= order.quantity * (abs(worth) * perp.taker_fee + abs(worth - marked))
     if order.instrument != account.state.instrument:
         return
     held, change = account.quantity, order.signed_quantity
@@ -163,12 +163,11 @@ def _too_near(account: _Account, order: Order, limits: RiskLimits, seen: GateInp
         return None
     state, detail = account.state, f"z of {account.state.account}"
     shock = limits.shocks.get(state.underlying)
-    notional = abs(account.quantity) * state.mark
+    after = replace(state, quantity=account.quantity, margin=account.margin)
     if shock is None:
         return Denial(DenyReason.MARGIN_AFTER, order.order_id, None, limits.z_open, "shocks", detail)
-    rate = maintenance_rate(seen.market.instruments[state.instrument], notional)
-    distance = (short_distance if account.quantity < 0 else long_distance)(account.margin / notional, rate)
-    z = distance / shock
+    rate = maintenance_rate(seen.market.instruments[state.instrument], after.notional)
+    z = distance_of(replace(after, maintenance_rate=rate)) / shock
     if z >= limits.z_open or _is_unwound(account, z, shock):
         return None
     return Denial(DenyReason.MARGIN_AFTER, order.order_id, z, limits.z_open, "shocks", detail)
@@ -220,4 +219,5 @@ def value_at(exchange: str, limits: RiskLimits, seen: GateInput) -> Decimal:
         instrument = seen.market.instruments.get(state.instrument)
         if instrument is not None and limits.exchange_of.get(state.account) == exchange:
             coins[instrument.quote_key] = state.margin
-    return total + sum((m - seen.exposure.holdings.get(coin, ZERO) for coin, m in coins.items()), ZERO)
+    gains = ((coin, margin - seen.exposure.holdings.get(coin, ZERO)) for coin, margin in coins.items())
+    return total + sum((gain * seen.exposure.prices.get(coin.asset, ZERO) for coin, gain in gains), ZERO)

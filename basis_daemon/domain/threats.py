@@ -15,6 +15,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from basis_daemon.domain.lending import days_to_health
+from basis_daemon.domain.margin import inverse_distance
 from basis_daemon.domain.risk_book import LoanRisk, PerpRisk, RiskBook, RiskTerms
 
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -131,14 +132,18 @@ def _of_perp(book: RiskBook, perp: PerpRisk) -> Threat:
     )  # fmt: skip
     if missing or perp.mark is None or shock is None:
         return _unknown(blank, *missing)
-    notional, mm = abs(perp.quantity) * perp.mark, perp.maintenance_rate
+    coins, mm = perp.coins(perp.mark), perp.maintenance_rate
+    notional = abs(coins)
     spare = perp.margin - mm * notional
     slope = ONE + mm if perp.quantity < 0 else ONE - mm
     distance = spare / (notional * slope)
+    if perp.contract_value is not None:  # no straight line: what is left of the margin over the way that is left
+        distance = inverse_distance(perp.margin, coins, mm)
+        slope = spare / (notional * distance) if distance > 0 else ONE
     z = distance / shock
     drain = None
     if perp.funding_hourly is not None:
-        drain = max(perp.quantity * perp.mark * perp.funding_hourly, ZERO)
+        drain = max(coins * perp.funding_hourly, ZERO)
     drifting = notional * slope * shock * terms.drift / HOURS_PER_DAY
     return replace(
         blank,

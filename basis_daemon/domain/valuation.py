@@ -6,11 +6,11 @@ The split: opening quantities times price moves, plus everything posted in betwe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.instrument import Kind, PositionKey, unit_worth
 from basis_daemon.domain.ledger import Cause
 
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -54,7 +54,10 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """A book by the venues' own balances at one instant, in ``numeraire``; ``bases`` names each perp's underlying."""
+    """A book by the venues' own balances at one instant, in ``numeraire``; ``bases`` names each perp's underlying.
+
+    ``contract_values`` are those of inverse perps, which settle in the numeraire.
+    """
 
     time: datetime
     holdings: Mapping[PositionKey, Decimal]
@@ -64,6 +67,7 @@ class Valuation:
     bases: Mapping[PositionKey, str]
     posted: tuple[Posted, ...]
     numeraire: str = "USDT"
+    contract_values: Mapping[PositionKey, Decimal] = field(default_factory=dict)
 
     @property
     def equity(self) -> Decimal:
@@ -72,7 +76,11 @@ class Valuation:
         return worth - sum(self.open_notional.values(), ZERO)
 
     def _price(self, key: PositionKey) -> Decimal:
-        return self.marks[key] if key.kind is Kind.PERP else self.prices[key.asset]
+        return self.worth(key) if key.kind is Kind.PERP else self.prices[key.asset]
+
+    def worth(self, key: PositionKey) -> Decimal:
+        """What one unit of a perp counts for at its mark."""
+        return unit_worth(self.marks[key], self.contract_values.get(key))
 
     def base_price(self, base: str) -> Decimal:
         """Of a coin; of one that only perps are traded on, their mark: then nothing of their move is basis."""
@@ -93,7 +101,7 @@ class Valuation:
         if asset.startswith("cost:"):
             return Decimal(-1)
         key = PositionKey(account)
-        return self.marks[key] if asset.startswith("perp:") else key.sign * self.prices[asset]
+        return self.worth(key) if asset.startswith("perp:") else key.sign * self.prices[asset]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,9 @@ def attribute(opening: Valuation, closing: Valuation) -> dict[str, Decimal]:
         name = "staking" if base in STAKED else "delta"
         parts[name] += quantity * (closing.base_price(base) - opening.base_price(base))
     for key, quantity in opening.holdings.items():
-        if key.kind is Kind.PERP and quantity:
+        if key in opening.contract_values and quantity:
+            parts["delta"] += quantity * (closing.worth(key) - opening.worth(key))
+        elif key.kind is Kind.PERP and quantity:
             base = opening.bases[key]
             now, before = closing.marks[key] - closing.base_price(base), opening.marks[key] - opening.base_price(base)
             parts["basis"] += quantity * (now - before)

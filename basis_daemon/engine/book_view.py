@@ -235,11 +235,14 @@ class BookView:
             self.history.deltas.setdefault(strategy, []).append(max(priced) / equity)
 
     def _net_delta(self, strategy: str) -> dict[str, Decimal]:
-        """Spot and linear perps per underlying, in base units; what the ledger holds now at the strategy's accounts."""
+        """Spot and linear perps per underlying, in base units; what the ledger holds now at the strategy's accounts.
+
+        What the book is counted in has no delta in it, and no more has an inverse perp that settles in it.
+        """
         valuation, net = self.latest_of[strategy], dict[str, Decimal]()
         for key, quantity in self.state.ledger.holdings().items():
             asset = underlying(key, valuation["bases"])
-            if asset != QUOTE and key.venue in valuation["accounts"]:
+            if asset not in {QUOTE, valuation["numeraire"]} and key.venue in valuation["accounts"]:
                 net[asset] = net.get(asset, ZERO) + quantity
         return net
 

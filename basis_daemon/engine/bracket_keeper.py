@@ -125,7 +125,7 @@ class BracketKeeper:
         stop, take, ref_price = plan.stop_loss, plan.take_profit, plan.ref_price
         if instrument is None or not held or stop is None or take is None or ref_price is None:
             return None
-        entry = self._recorder.state.ledger.open_notional(key, instrument.quote) / held
+        entry = instrument.price_of(self._recorder.state.ledger.open_notional(key, instrument.settle) / held)
         side = 1 if held > 0 else -1
         return anchored(Bracket(stop, take), ref_price, entry).on_ticks(instrument.price_tick, side)
 

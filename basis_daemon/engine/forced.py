@@ -40,7 +40,7 @@ class ForcedWatch:
 
     def open(self, trade: Trade, base: str, now_ns: int) -> None:
         """A forced fill was booked; several fills of one reduction are one gap."""
-        worst = trade.qty_base * (trade.price or ZERO)
+        worst = trade.qty_quote
         if self._gap is None:
             self._gap = Gap(trade, base, now_ns, worst)
         else:

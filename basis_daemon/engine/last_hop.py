@@ -88,7 +88,7 @@ class LastHop:
         now_ns = self._clock.monotonic_ns()
         self._forget_old(now_ns)
         bound = price_bound(order) if order.operation in CEX_TRADES else None
-        notional = ZERO if bound is None else order.quantity * bound
+        notional = ZERO if bound is None else self._notional_of(order, bound)
         if not order.is_risk_reducing:
             self._check_size(order, notional)
             if bound is not None:
@@ -97,6 +97,11 @@ class LastHop:
         self._minute.append((now_ns, notional))
         self._notional += notional
         self.orders_out += 1
+
+    def _notional_of(self, order: Order, bound: Decimal) -> Decimal:
+        """In quote units; of an instrument that nobody has described as if it were linear."""
+        instrument = self._recorder.state.instruments.get(order.instrument)
+        return order.quantity * bound if instrument is None else instrument.notional(order.quantity, bound)
 
     def _compare(self, order: Order) -> None:
         """Orders out against intents in: each intent lets exactly one order out, and exactly that one."""

@@ -189,8 +189,8 @@ class PositionUpdateHandler:
         self._enter()
         try:
             self._recorder.see_time(report.observed_at)
-            quotes = {key: instrument.quote for key, instrument in self._state.instruments.items()}
-            self._recorder.opening(entry_of_opening(report, quotes), report.account)
+            coins = {key: instrument.settle for key, instrument in self._state.instruments.items()}
+            self._recorder.opening(entry_of_opening(report, coins), report.account)
             self._reports[report.account] = report
             self._publish()
         finally:
@@ -246,9 +246,11 @@ class PositionUpdateHandler:
         """What was traded since book and venue last agreed bounds the fees that may be missing."""
         clues = self._clues.get(trade.account, Clues())
         moved = dict(clues.traded)
+        perp = self._state.instruments.get(trade.instrument) if trade.instrument.kind is Kind.PERP else None
+        turnover = Decimal(0) if perp is None or trade.price is None else trade.qty_base * perp.unit_worth(trade.price)
         for key, amount in trade.deltas.items():
-            is_coin = key.kind is Kind.SPOT and trade.instrument.kind is Kind.PERP
-            moved[key] = moved.get(key, Decimal(0)) + (trade.qty_quote if is_coin else abs(amount))
+            is_coin = key.kind is Kind.SPOT and perp is not None
+            moved[key] = moved.get(key, Decimal(0)) + abs(turnover if is_coin else amount)
         paid = clues.fee_assets | {fee.asset for fee in trade.fees}
         self._clues[trade.account] = replace(clues, traded=moved, fee_assets=paid)
 

@@ -112,8 +112,8 @@ def _correction(copy: BookState, item: Break, report: AccountReport) -> Correcti
     asset = f"perp:{key.symbol}" if key.kind is Kind.PERP else key.asset
     lines = [*pair_of(key, asset, item.difference, cause)]
     if key.kind is Kind.PERP and (instrument := copy.instruments.get(key)) is not None:
-        cost = report.open_notional.get(key, Decimal(0)) - copy.ledger.open_notional(key, instrument.quote)
-        lines += pair_of(key, f"cost:{instrument.quote}", cost, cause)
+        cost = report.open_notional.get(key, Decimal(0)) - copy.ledger.open_notional(key, instrument.settle)
+        lines += pair_of(key, f"cost:{instrument.settle}", cost, cause)
     event_id = f"repair:{key}:{copy.sequence}:{report.observed_at.isoformat()}"
     return Correction(item, Entry(event_id, report.observed_at, tuple(lines)))
 

@@ -140,8 +140,8 @@ class BookState:
     def entry_of(self, trade: Trade) -> Entry:
         """The postings that this trade makes on the ledger as it is now."""
         instrument = self.instruments.get(trade.instrument)
-        quote = instrument.quote if instrument else ""
-        held, cost = self.ledger.holding(trade.instrument), self.ledger.open_notional(trade.instrument, quote)
+        coin = instrument.settle if instrument else ""
+        held, cost = self.ledger.holding(trade.instrument), self.ledger.open_notional(trade.instrument, coin)
         life = self.orders.get(trade.order_id)
         return entry_of_trade(trade, held, cost, instrument, life.order.ref_price if life else None)
 

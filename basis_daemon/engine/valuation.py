@@ -71,6 +71,7 @@ class ValuationRow:
     undeclared: Mapping[PositionKey, Decimal] = field(default_factory=dict)
     numeraire: str = "USDT"
     unit_value_of_day: Decimal | None = None
+    contract_values: Mapping[PositionKey, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,7 @@ class Valuer:
                 if PositionKey(account).venue in accounts and account not in exposure.undeclared
             ),
             numeraire=self._mandate.numeraire,
+            contract_values={k: i.contract_value for k, i in state.instruments.items() if i.contract_value is not None},
         )
         self._journal(valuation, exposure, sites)
         self.on_valued(market, exposure)
@@ -255,6 +257,7 @@ class Valuer:
             undeclared={key: amount for key, amount in exposure.undeclared.items() if amount},
             numeraire=self._mandate.numeraire,
             unit_value_of_day=self._of_day(now.time, shares.unit_value),
+            contract_values=now.contract_values,
         )
         if row.latched and not self.latched:
             self._alarm("strategy latched", {"strategy": row.strategy, "why": row.latched})
@@ -331,7 +334,7 @@ def _attributed(last: ValuationRow, now: Valuation, undeclared: Container[Positi
 
 def _valuation_of(row: ValuationRow) -> Valuation:
     kept = row.holdings, row.open_notional, row.prices, row.marks, row.bases, row.posted, row.numeraire
-    return Valuation(row.time, *kept)
+    return Valuation(row.time, *kept, row.contract_values)
 
 
 def _margin_row(state: MarginState, sites: Sequence[LiquidationSite]) -> MarginRow:

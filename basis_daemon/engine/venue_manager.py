@@ -189,8 +189,6 @@ class VenueManager:
         is_single = order.execution_mode is ExecutionMode.SEQUENTIAL and order.group_id is None
         if order.operation is not OrderOperation.PERP_TRADE or order.reduce_only or not is_single:
             return "a bracket, which only a single order that opens a perp can carry"
-        if self._instrument(order).contract_value is not None:
-            return f"a bracket on {order.instrument}, whose contracts are inverse: nobody keeps it yet"
         return None
 
     def _again(self, order: Order, attempt: int) -> Order:

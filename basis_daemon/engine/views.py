@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.instrument import Kind, PositionKey, unit_worth
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.attribution import courses_of, summed
 from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, Seen, plain, underlying
@@ -126,17 +126,20 @@ def _owner(view: BookView, key: PositionKey) -> str | None:
 
 
 def _position(key: PositionKey, quantity: Decimal, cost: Decimal, latest: Json) -> Json:
-    price = _price(key, latest)
+    price, inverse = _price(key, latest), latest.get("contract_values", {}).get(key)
+    contract_value = Decimal(inverse) if inverse is not None else None
+    worth = unit_worth(price, contract_value) if price is not None else None
     row: Json = {
         "key": key,
         "underlying": underlying(key, latest.get("bases", {})),
         "quantity": plain(quantity),
         "price": plain(price) if price is not None else None,
-        "value": plain(quantity * price) if price is not None else None,
+        "value": plain(quantity * worth) if worth is not None else None,
     }
     if key.kind is Kind.PERP:
-        row |= {"entry_price": plain((cost / quantity).quantize(GRAIN)), "open_notional": plain(cost)}
-        row["unrealised"] = plain(quantity * price - cost) if price is not None else None
+        entry = cost / quantity if contract_value is None else -contract_value * quantity / cost
+        row |= {"entry_price": plain(entry.quantize(GRAIN)), "open_notional": plain(cost)}
+        row["unrealised"] = plain(quantity * worth - cost) if worth is not None else None
     return row
 
 

@@ -13,11 +13,15 @@ from basis_daemon.settings.listening import signal_faults
 from basis_daemon.settings.model import JournalSettings, Mode, Settings
 from basis_daemon.settings.paper import is_replay, paper_faults
 from basis_daemon.settings.transfer_faults import transfer_faults
+from basis_daemon.strategies.ml_parameters import DirectionalParameters
 from basis_daemon.strategies.onchain_parameters import OnchainParameters
 from basis_daemon.strategies.parameters import BasisParameters, ExchangeParameters
 
 REHEARSED = frozenset({"eth_staking_only", "eth_leveraged"})
 """Kinds that no other mode takes yet."""
+
+INVERSE = frozenset({"binancecoinm"})
+"""Exchanges whose contracts are margined in their coin."""
 
 
 def contradictions(settings: Settings, where: Where) -> list[Fault]:
@@ -34,7 +38,7 @@ def contradictions(settings: Settings, where: Where) -> list[Fault]:
     faults += [*cap_faults(settings, where), *stress_faults(settings, where)]
     faults += _journal_faults(settings.journal, where) + _chain_faults(settings, where)
     faults += _account_faults(settings, where) + _owner_faults(settings, where) + transfer_faults(settings, where)
-    faults += signal_faults(settings, where)
+    faults += [*signal_faults(settings, where), *_contract_faults(settings, where)]
     for name in settings.enabled_strategies:
         parameters, key = strategy_parameters(settings, name), f"strategies.{name}.params"
         if not isinstance(parameters, ExchangeParameters):
@@ -64,6 +68,20 @@ def _leverage_faults(settings: Settings, parameters: BasisParameters, key: str, 
             needed = plain((1 / parameters.m_star).to_integral_value(rounding="ROUND_CEILING"))
             why = f"{needed} or more, because m_star of {key} is {plain(parameters.m_star)}"
             faults.append(_fault(f"venues.{venue.name}.leverage", plain(Decimal(leverage)), why, where))
+    return faults
+
+
+def _contract_faults(settings: Settings, where: Where) -> list[Fault]:
+    """A book counted in coin trades inverse contracts, and no other book does."""
+    faults = []
+    for name in settings.enabled_strategies:
+        parameters = strategy_parameters(settings, name)
+        is_inverse = isinstance(parameters, DirectionalParameters) and parameters.is_inverse
+        for venue in weighed(settings, name):
+            found = settings.venues[venue.name].exchange
+            if (found in INVERSE) is not is_inverse:
+                contracts = f"{'inverse' if is_inverse else 'linear'} contracts, which strategies.{name} trades"
+                faults.append(_fault(f"venues.{venue.name}.exchange", found, f"an exchange with {contracts}", where))
     return faults
 
 

@@ -80,6 +80,12 @@ FAMILIES: Mapping[str, Family] = {
         {"asset": "BTC", "share_class": "USDT"},
         weighs=True,
     ),
+    "ml_btc_directional": Family(
+        DirectionalParameters,
+        {**EXCHANGE_RANGES, **ML_RANGES},
+        {"asset": "BTC", "share_class": "BTC"},
+        weighs=True,
+    ),
     "pure_lending": Family(LendingParameters, {**ONCHAIN_RANGES, **LENDING_RANGES}),
     "eth_staking_only": Family(StakingParameters, {**ONCHAIN_RANGES, **STAKING_RANGES}),
     "eth_leveraged": Family(LeveragedParameters, {**ONCHAIN_RANGES, **STAKING_RANGES, **LEVERAGED_RANGES}),

@@ -101,8 +101,8 @@ class AccountSettings(Section):
 class VenueSettings(Section):
     """One pair of wallets at an exchange with one key: a sub-account with a key of its own is a venue of its own."""
 
-    exchange: Literal["binance"] = "binance"
-    """Which adapter speaks to it."""
+    exchange: Literal["binance", "binancecoinm"] = "binance"
+    """Which adapter speaks to it: spot and linear futures, or spot and inverse futures, of one key."""
     enabled: bool = True
     """False keeps the section and connects nothing."""
     key_file: str | None = None

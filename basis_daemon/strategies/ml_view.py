@@ -13,9 +13,9 @@ from functools import cached_property
 
 from basis_daemon.domain.bracket import Bracket, bracket_at
 from basis_daemon.domain.decision import MarginState
-from basis_daemon.domain.directional import inverse_coins, inverse_contracts, inverse_fall, linear_target
+from basis_daemon.domain.directional import inverse_coins, inverse_contracts, linear_target
 from basis_daemon.domain.instrument import Instrument, PositionKey
-from basis_daemon.domain.margin import ZERO, long_distance, short_distance
+from basis_daemon.domain.margin import ZERO, distance_of
 from basis_daemon.domain.market import BookTick, MarkTick
 from basis_daemon.strategies.ml_memory import DirectionalMemory, Taste, expiry
 from basis_daemon.strategies.ml_parameters import DirectionalParameters
@@ -23,8 +23,6 @@ from basis_daemon.strategies.parameters import BasisVenue
 from basis_daemon.strategies.rules import Frame, restriction_of
 
 DirectionalFrame = Frame[DirectionalParameters, DirectionalMemory]
-FAR = Decimal(10)
-"""Shocks of a position that no price can liquidate."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +80,12 @@ class ContractView:
         unrealised = self.state.margin - wallet
         if not self.held:
             return self.mark
-        if self.cv:
-            return 1 / (1 / self.mark + unrealised / (self.held * self.cv))
-        return self.mark - unrealised / self.held
+        return self.perp.price_of(self.perp.unit_worth(self.mark) - unrealised / self.held)
 
     @property
     def z(self) -> Decimal:
-        """Shocks until liquidation; of an inverse account, whose margin is coin, from the mark as it is."""
-        shock, mm = self.frame.parameters.shock, self.state.maintenance_rate
-        if self.cv:
-            fall = inverse_fall(self.coins / self.state.margin, mm) if self.state.margin > 0 else ZERO
-            return FAR if fall is None else abs(fall) / shock
-        m = self.state.margin / self.state.notional
-        return (short_distance(m, mm) if self.held < 0 else long_distance(m, mm)) / shock
+        """Shocks until liquidation."""
+        return distance_of(self.state) / self.frame.parameters.shock
 
     def bracket(self, side: int) -> Bracket:
         """Around the entry of what is held, or around the mid for what is to be opened."""

@@ -237,9 +237,7 @@ def _trade_fields(leg: Leg, slippage_bp: Decimal, desk: Desk) -> dict[str, Any]:
 
 def _worth(leg: Leg, instrument: Instrument, mid: Decimal) -> Decimal:
     """In the coin that the fee is taken in: an inverse contract stands for quote units and is settled in coin."""
-    if instrument.contract_value is None:
-        return leg.quantity * mid
-    return leg.quantity * instrument.contract_value / mid
+    return leg.quantity * abs(instrument.unit_worth(mid))
 
 
 def _net_change(leg: Leg, market: MarketSnapshot) -> Decimal:

@@ -189,8 +189,8 @@ async def told() -> Story:
 
 def venue_books(view: BookView, **changes: object) -> dict[str, Any]:
     """What the sandbox's control port would say of the same story, in its own form."""
-    fills: dict[str, list[dict[str, str]]] = {"spot": [], "usdm": []}
-    orders: dict[str, list[dict[str, str]]] = {"spot": [], "usdm": []}
+    fills: dict[str, list[dict[str, str]]] = {"spot": [], "usdm": [], "coinm": []}
+    orders: dict[str, list[dict[str, str]]] = {"spot": [], "usdm": [], "coinm": []}
     for life in view.state.orders.values():
         if life.order.side is not None:
             market = "spot" if life.order.instrument.kind is Kind.SPOT else "usdm"
@@ -206,5 +206,6 @@ def venue_books(view: BookView, **changes: object) -> dict[str, Any]:
             "usdm": {"USDT": str(held.get(MARGIN, 0))},
         },
         "income": {"FUNDING_FEE": str(FUNDING)},
+        "coinm": {"positions": {}, "income": {}},
     }
     return {"accounts": {"sandbox-key": orjson.loads(orjson.dumps(book)) | dict(changes)}}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from basis_daemon.domain.decision import MarginState
 from basis_daemon.domain.directional import (
     inverse_coins,
     inverse_contracts,
@@ -15,8 +18,10 @@ from basis_daemon.domain.directional import (
     inverse_pnl,
     linear_target,
 )
-from basis_daemon.domain.margin import long_distance, short_distance
-from tests.builders import D, signs
+from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.ledger import perp_cost_change
+from basis_daemon.domain.margin import distance_of, long_distance, short_distance
+from tests.builders import D, perp_instrument, signs
 
 CV = D(100)
 PRICE = st.decimals(1000, 200_000, places=1)
@@ -77,3 +82,29 @@ def test_an_inverse_short_beyond_its_coins_is_liquidated_where_that_says(
     mark, contracts = opened * (1 + rise), -share * opened / CV
     equity = 1 + inverse_pnl(contracts, CV, opened, mark)
     assert abs(equity + mm * inverse_coins(contracts, mark, CV)) < D("1e-15")
+
+
+def state_of(quantity: str, margin: str, mark: str = "60000") -> MarginState:
+    key = PositionKey("binancecoinm:perp:BTCUSD")
+    return MarginState("binancecoinm", key, "BTC", D(quantity), D(mark), D(margin), D("0.01"), D(0), D(100))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "margin", "distance"),
+    [("600", "1", "0.495"), ("600", "2", "0.66333333333333333333"), ("-600", "1", "10"), ("-600", "2", "10"),
+     ("600", "0.01", "0"), ("600", "0.005", "-1"), ("600", "-1", "0"), ("-1200", "1", "0.98")],
+)  # fmt: skip
+def test_the_distance_of_an_inverse_account_is_that_of_its_coin(quantity: str, margin: str, distance: str) -> None:
+    found = distance_of(state_of(quantity, margin))
+    assert found < 0 if D(distance) < 0 else abs(found - D(distance)) < D("1e-8")
+
+
+def test_an_inverse_contract_counts_for_minus_its_coins_so_that_one_arithmetic_of_costs_serves_both_kinds() -> None:
+    perp = replace(perp_instrument(PositionKey("binancecoinm:perp:BTCUSD"), "BTC"), quote="USD", contract_value=D(100))
+    bought, sold = perp.unit_worth(D(60_000)), perp.unit_worth(D(63_000))
+    assert (bought, perp.settle, perp.notional(D(600), D(1))) == (D("-0.001666666666666667"), "BTC", D(60_000))
+    cost, _ = perp_cost_change(D(0), D(0), D(600), bought)
+    change, realised = perp_cost_change(D(600), cost, D(-600), sold)
+    assert cost + change == 0
+    assert abs(realised - D("0.047619048")) < D("1e-9")  # ML5
+    assert abs(perp.price_of(cost / 600) - 60_000) < D("1e-6")

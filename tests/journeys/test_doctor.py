@@ -51,7 +51,8 @@ async def test_doctor_is_green_and_leaves_with_ok_on_the_file_that_is_shipped(dr
     assert told["ok"]
     assert {check["light"] for check in told["checks"]} == {"green"}
     assert not (drill.directory / "book").exists()
-    assert (await drill.exchange.get("/books"))["accounts"]["sandbox-key"]["orders"] == {"spot": [], "usdm": []}
+    account = (await drill.exchange.get("/books"))["accounts"]["sandbox-key"]
+    assert account["orders"] == {"spot": [], "usdm": [], "coinm": []}
 
 
 @pytest.mark.feature("U02")

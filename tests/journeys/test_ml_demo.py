@@ -50,10 +50,10 @@ def test_it_trades_on_words_of_its_seed_and_every_entry_is_guarded_at_the_venue(
     assert any(life.state is OrderState.FILLED for life in lives if life.order.operation in halves)
 
 
-def words(file: Path, *said: tuple[int, str, object]) -> Path:
+def words(file: Path, *said: tuple[int, str, object], symbol: str = "BTCUSDT") -> Path:
     """A file of words: (bar since the start, signal, confidence)."""
     rows = [
-        {"symbol": "BTCUSDT", "bar_time": (START + bar * BAR).isoformat(), "signal": side, "confidence": confidence,
+        {"symbol": symbol, "bar_time": (START + bar * BAR).isoformat(), "signal": side, "confidence": confidence,
          "sd": 0.02, "model_version": "demo-1"}
         for bar, side, confidence in said
     ]  # fmt: skip

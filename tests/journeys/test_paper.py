@@ -124,7 +124,7 @@ async def test_a_day_on_paper_leaves_the_exchange_untouched_and_goes_on_after_a_
         after = paper.book()
         assert await paper.books_of_the_exchange() == untouched
 
-    assert untouched["orders"] == {"spot": [], "usdm": []}
+    assert untouched["orders"] == {"spot": [], "usdm": [], "coinm": []}
     assert resumed.state.ledger.holdings() == before.state.ledger.holdings()
     assert set(after.history.generations) == {1, 2}
     for view in (before, after):

@@ -14,7 +14,7 @@ from tests.quality_gates.pictures import basis_pictures
 from tests.quality_gates.strategy import Subject
 from tests.strategies.chain_scenes import Run
 from tests.strategies.levered_scenes import candidate, levered
-from tests.strategies.ml_scenes import linear
+from tests.strategies.ml_scenes import inverse, linear
 from tests.strategies.staking_scenes import holder, staker
 from tests.strategies.test_pure_lending import lender
 
@@ -40,6 +40,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("pure_lending", lambda: lender().strategy, chain_pictures(lender, lent)),
     Subject("eth_staking_only", lambda: staker().strategy, chain_pictures(staker, holder)),
     Subject("ml_usdt_directional", lambda: linear().strategy, directional_pictures(linear)),
+    Subject("ml_btc_directional", lambda: inverse().strategy, directional_pictures(inverse)),
     Subject("eth_leveraged", lambda: candidate().strategy, chain_pictures(candidate, levered)),
 )
 

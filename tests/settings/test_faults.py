@@ -9,6 +9,7 @@ import pytest
 from basis_daemon.demo.configuration import SANDBOX_CHAIN_CONFIG
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.settings import SettingsError, load_settings
+from basis_daemon.strategies import STRATEGIES
 from tests.settings.files import SMALL, edited, fault, faults, load
 
 pytestmark = pytest.mark.feature("G01")
@@ -53,10 +54,11 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
          "a whole number from 1 to 600 orders"),
         ("mode: paper", "mode: dry", "mode", "'dry'", "one of sandbox, paper, testnet, live"),
         ("mode: paper", "live_trading_acknowledged: yes", "live_trading_acknowledged", "'yes'", "true or false"),
-        ("enabled: true", "exchange: kraken", "venues.binance.exchange", "'kraken'", "binance"),
+        ("enabled: true", "exchange: kraken", "venues.binance.exchange", "'kraken'",
+         "one of binance, binancecoinm"),
         ("enabled: true", "leverage: 21", "venues.binance.leverage", "21", "a whole number from 2 to 20 x"),
         ("kind: btc_basis", "kind: doge_basis", "strategies.btc.kind", "'doge_basis'",
-         "one of btc_basis, eth_basis, eth_leveraged, eth_staking_only, ml_usdt_directional, pure_lending"),
+         f"one of {', '.join(sorted(STRATEGIES))}"),
         ("venue_cap: 1.0", "clip_usdt: 250001", "strategies.btc.params.clip_usdt", "250001", "1000 to 250000 USDT"),
         ("venue_cap: 1.0", "slip_cex_bp: 0.001", "strategies.btc.params.slip_cex_bp", "0.001", "1 to 50 bp"),
         ("venue_cap: 1.0", "k_confirm: 2.5", "strategies.btc.params.k_confirm", "2.5",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from basis_daemon.domain.decision import Assessment, Exposure, MarginState, PlanEnded, RiskView
+from basis_daemon.domain.decision import Assessment, Exposure, PlanEnded, RiskView
 from basis_daemon.domain.directional import inverse_pnl
 from basis_daemon.domain.exposure import build_exposure
 from basis_daemon.domain.instrument import Instrument, PositionKey
@@ -88,15 +88,9 @@ class MlRun:
 
     @property
     def exposure(self) -> Exposure:
-        """Linear as the engine builds it; inverse as it will have to."""
-        cost = {self.key: self.held * self.entry}
-        if not self.p.is_inverse:
-            return build_exposure(PositionBook(1, self.time, dict(self.holdings), cost), self.market)
-        wallet = self.holdings[COIN]
-        pnl = inverse_pnl(self.held, D(100), self.entry, self.price) if self.held else D(0)
-        state = MarginState("binanceusdm", self.key, "BTC", self.held, self.price, wallet + pnl, D("0.01"), D(0))
-        prices = {"BTC": self.price}
-        return Exposure(self.time, None, dict(self.holdings), prices, {}, (state,), ())
+        """As the engine builds it."""
+        cost = {self.key: self.held * self.instrument.unit_worth(self.entry)} if self.held else {}
+        return build_exposure(PositionBook(1, self.time, dict(self.holdings), cost), self.market)
 
     @property
     def known(self) -> DirectionalMemory:
@@ -153,7 +147,9 @@ class MlRun:
             gain = inverse_pnl(closed, D(100), self.entry, self.price) if self.p.is_inverse else linear
             self.holdings[purse] += gain
         if is_more:
-            self.entry = (before * self.entry + quantity * self.price) / after
+            worth = self.instrument.unit_worth
+            cost = quantity * worth(self.price) + (before * worth(self.entry) if before else 0)
+            self.entry = self.instrument.price_of(cost / after)
         elif before * after < 0:
             self.entry = self.price
         self.holdings[order.instrument] = after

@@ -26,9 +26,11 @@ from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.cex.account import CEXAccountSource
 from basis_daemon.venues.cex.binance import BINANCE
+from basis_daemon.venues.cex.binance_coinm import BINANCE_COINM
 from basis_daemon.venues.cex.interface import CEXExecutionInterface
 from basis_daemon.venues.cex.network import SandboxNetwork
 from basis_daemon.venues.cex.options import CEXOptions
+from basis_daemon.venues.cex.quirks import VenueQuirks
 from basis_daemon.venues.cex.venue import CEXVenue
 from basis_daemon.web.client import LocalClient
 
@@ -39,8 +41,10 @@ SPEC = AccountSpec(
     api_secret=SECRET,
     spot=(("USDT", Decimal(100_000)), ("BTC", Decimal(1)), ("BNB", Decimal(5))),
     usdm=(("USDT", Decimal(50_000)),),
+    coinm=(("BTC", Decimal(2)),),
 )
 SPOT_BTC, PERP_BTC = PositionKey("binance:spot:BTC"), PositionKey("binanceusdm:perp:BTCUSDT")
+INVERSE_BTC = PositionKey("binancecoinm:perp:BTCUSD")
 QUIET = CEXOptions(
     api_key=SecretStr(KEY),
     api_secret=SecretStr(SECRET),
@@ -51,6 +55,7 @@ QUIET = CEXOptions(
     fill_wait_s=0.5,
     retry_pause_s=0.02,
 )
+IN_COIN = replace(QUIET, perp_symbols=("BTCUSD",), moved_coins=("BTC",))
 PATIENCE_S = 20.0
 
 
@@ -71,10 +76,12 @@ class SteppedClock(SystemClock):
 class Rig:
     """Exchange, adapter and everything it said. ``listen`` starts the streams; ``start`` alone opens the REST road."""
 
-    def __init__(self, directory: Path, options: CEXOptions = QUIET, step_s: int = 60) -> None:
+    def __init__(
+        self, directory: Path, options: CEXOptions = QUIET, step_s: int = 60, quirks: VenueQuirks = BINANCE
+    ) -> None:
         world = ExchangeOptions(directory=directory, mode="manual", accounts=(SPEC,), step_s=step_s)
         self.exchange = SandboxExchange(world)
-        self._options = options
+        self._options, self._quirks = options, quirks
         self._tree = TaskTree("rig")
         self._changed = asyncio.Event()
         self.clock = SteppedClock()
@@ -89,7 +96,7 @@ class Rig:
         await self._tree.__aenter__()
         network = SandboxNetwork(self.exchange.port, self.exchange.ca_file)
         options = replace(self._options, network=network)
-        self.venue = CEXVenue(BINANCE, options, self.clock, self._note, open_orders=lambda: self.open_orders)
+        self.venue = CEXVenue(self._quirks, options, self.clock, self._note, open_orders=lambda: self.open_orders)
         self.feed = self.venue.feed(self._tree)
         return self
 
@@ -112,7 +119,8 @@ class Rig:
         streams = {(account, stream) for account in self.venue.accounts for stream in ("book", "user")}
         await self.until(lambda: streams <= {(e.account, e.stream) for e in self.of(StreamChanged) if e.is_up})
         await self.exchange.advance(60)
-        await self.until(lambda: {SPOT_BTC, PERP_BTC} <= {tick.instrument for tick in self.of(BookTick)})
+        wanted = {SPOT_BTC, INVERSE_BTC if self._quirks is BINANCE_COINM else PERP_BTC}
+        await self.until(lambda: wanted <= {tick.instrument for tick in self.of(BookTick)})
         return self
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:

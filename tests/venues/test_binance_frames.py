@@ -41,8 +41,8 @@ from basis_daemon.venues.cex.quirks import Stream
 
 D = Decimal
 OUR_ID = "0123456789abcdef0123456789abcdef"
-SPOT = Listing("ETH/BTC", "ETHBTC", PositionKey("binance:spot:ETH"), "ETH", "BTC")
-PERP = Listing("BTC/USDT:USDT", "BTCUSDT", PositionKey("binanceusdm:perp:BTCUSDT"), "BTC", "USDT")
+SPOT = Listing("ETH/BTC", "ETHBTC", PositionKey("binance:spot:ETH"), "ETH", "BTC", "BTC")
+PERP = Listing("BTC/USDT:USDT", "BTCUSDT", PositionKey("binanceusdm:perp:BTCUSDT"), "BTC", "USDT", "USDT")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

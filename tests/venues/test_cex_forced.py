@@ -61,7 +61,7 @@ async def test_a_liquidation_is_told_to_the_last_digit_of_what_the_venue_holds_a
     start = listening.venue.market_time.newest
     await shorted(listening)
     venue_account = listening.exchange.venue.accounts[KEY]
-    listening.exchange.world.usdm.book_income(venue_account, "COIN_SWAP_WITHDRAW", D("-49900"), "")
+    listening.exchange.world.futures.book_income(venue_account, "COIN_SWAP_WITHDRAW", D("-49900"), "")
     await listening.exchange.advance(60)
     await listening.until(lambda: sum((t.qty_base for t in forced(listening)), D(0)) == D("0.4"))
     assert {trade.origin for trade in forced(listening)} == {Origin.LIQUIDATION}

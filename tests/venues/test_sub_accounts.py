@@ -133,7 +133,7 @@ async def test_all_sub_accounts_spend_from_one_request_budget(pair: Pair) -> Non
 
 async def test_money_that_moves_without_an_order_is_booked_under_the_name_of_its_account(pair: Pair) -> None:
     account = pair.exchange.venue.accounts[SUB.api_key]
-    pair.exchange.world.usdm.book_income(account, "FUNDING_FEE", Decimal(3), "BTCUSDT")
+    pair.exchange.world.futures.book_income(account, "FUNDING_FEE", Decimal(3), "BTCUSDT")
     since = world_start(pair.exchange)
     flows = await pair.ears[SUB].venue.source("binanceusdm_eth").fetch_cash_flows(since)
     assert [(flow.key, flow.amount) for flow in flows] == [("binanceusdm_eth:spot:USDT", Decimal(3))]

@@ -97,19 +97,20 @@ class CEXAccountSource:
         return await every_page(since, self._now(), quirks.page_window, fetch)
 
     async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
-        """Moves of the quote coin between this wallet and the others, both ways."""
+        """Moves of coin between this wallet and the others, both ways."""
         found: list[Trade] = []
         for other in self._others:
             for source, target in ((self._desk.quirks, other), (other, self._desk.quirks)):
-                found += await self._moves(source, target, since)
+                for coin in self._desk.options.moved_coins:
+                    found += await self._moves(coin, source, target, since)
         return sorted(found, key=lambda trade: (trade.venue_time, trade.trade_id))
 
     def hurry(self) -> None:
         """Its questions may use what the request budget keeps in reserve."""
         self._desk.patience = LEAVING
 
-    async def _moves(self, source: AccountQuirks, target: AccountQuirks, since: datetime) -> Sequence[Trade]:
-        coin, codes = self._desk.options.quote, {"fromAccount": source.wallet_code, "toAccount": target.wallet_code}
+    async def _moves(self, coin: str, source: AccountQuirks, target: AccountQuirks, since: datetime) -> Sequence[Trade]:
+        codes = {"fromAccount": source.wallet_code, "toAccount": target.wallet_code}
         arguments = (coin, milliseconds(since), MOVES_LOOKED_AT, codes)
         moves = await self._desk.learn("fetch_transfers", *arguments, read=moves_of)
         ends = PositionKey.of(source.name, Kind.SPOT, coin), PositionKey.of(target.name, Kind.SPOT, coin)

@@ -1,8 +1,7 @@
 """Binance: the spot wallet (`binance`) and the linear futures wallet (`binanceusdm`).
 
 Frames: spot user events come over the websocket API, wrapped as ``{"subscriptionId", "event"}``; futures events over a
-connection whose URL holds the listen key. Trade and order numbers repeat between symbols. Codes: exchanges.md and the
-venue's error pages; what is not in the table is judged by ccxt's family, and what ccxt does not know stays unknown.
+connection whose URL holds the listen key. Trade and order numbers repeat between symbols.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from basis_daemon.domain.errors import ErrorClass
 from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order import OrderOperation, Side
 from basis_daemon.domain.position import MarginReport
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.venues.cex.binance_capital import CAPITAL_CALLS
+from basis_daemon.venues.cex.binance_codes import verdicts
 from basis_daemon.venues.cex.binance_custody import CUSTODY
 from basis_daemon.venues.cex.binance_forced import origin_of
 from basis_daemon.venues.cex.frames import (
@@ -42,7 +41,7 @@ from basis_daemon.venues.cex.frames import (
     positive,
 )
 from basis_daemon.venues.cex.options import Fees
-from basis_daemon.venues.cex.quirks import AccountQuirks, Fate, Pool, Stream, VenueQuirks, Verdict
+from basis_daemon.venues.cex.quirks import AccountQuirks, Pool, Stream, VenueQuirks
 
 SPOT, USDM = "binance", "binanceusdm"
 ZERO = exact(0)
@@ -56,10 +55,6 @@ TRIGGERED = frozenset({"TRIGGERED", "FINISHED"})
 RESTING = frozenset({"GTC", "GTX", "GTD"})
 FILLING = frozenset({"TRADE", "CALCULATED"})
 """Execution types that move money; CALCULATED is a liquidation."""
-TERMS_CODES = frozenset(
-    {"-1013", "-1111", "-1121", "-2027", "-4003", "-4004", "-4005", "-4013", "-4014", "-4108", "-4140", "-4164"}
-)
-"""Refusals that say: the filters, the tiers or the listing are not what you believe."""
 BOOKED_ELSEWHERE = frozenset({"REALIZED_PNL", "COMMISSION", "TRANSFER", "INTERNAL_TRANSFER"})
 CAUSES = {"FUNDING_FEE": Cause.FUNDING, "INSURANCE_CLEAR": Cause.LIQUIDATION, "COMMISSION_REBATE": Cause.REWARD,
           "API_REBATE": Cause.REWARD, "REFERRAL_KICKBACK": Cause.REWARD}  # fmt: skip
@@ -136,8 +131,9 @@ def _spot_wallet(frame: Row, time: datetime) -> Iterator[FrameEvent]:
 
 def _mark(frame: Row, time: datetime) -> Iterator[FrameEvent]:
     if frame["T"]:  # zero on contracts without funding
-        marks = positive(frame["p"]), positive(frame["i"])
-        yield MarkMoved(time, frame["s"], *marks, exact(frame["r"]), instant(frame["T"]))
+        yield MarkMoved(
+            time, frame["s"], positive(frame["p"]), positive(frame["i"]), exact(frame["r"]), instant(frame["T"])
+        )
 
 
 def _conditional(frame: Row, time: datetime) -> Iterator[FrameEvent]:
@@ -279,37 +275,6 @@ def usdm_cash_flow(account: str, row: Row) -> CashFlow | None:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------- codes
-def _verdicts() -> dict[str, tuple[Verdict, ...]]:
-    refused = {
-        ErrorClass.RATE_LIMITED: "-1003 -1008 -1015",
-        ErrorClass.INSUFFICIENT: "-2018 -2019 -4026 -4050 -4051",
-        ErrorClass.AUTH: "-1002 -1022 -2014 -2015",
-        ErrorClass.MARKET_CLOSED: "-4108 -4140",
-        ErrorClass.RETRYABLE: "-2021 -4131 -5021 -5022",
-        ErrorClass.BAD_PARAMS: "-1013 -1100 -1101 -1102 -1104 -1105 -1106 -1111 -1115 -1116 -1117 -1121 -2022 -2027 "
-        "-4001 -4003 -4004 -4005 -4007 -4013 -4014 -4015 -4016 -4018 -4019 -4021 -4022 -4023 -4024 -4028 -4033 -4035 "
-        "-4061 -4118 -4164",
-    }
-    table: dict[str, tuple[Verdict, ...]] = {
-        code: (Verdict(Fate.REJECTED, error_class, is_about_terms=code in TERMS_CODES),)
-        for error_class, codes in refused.items()
-        for code in codes.split()
-    }
-    fates = {Fate.SKEWED: "-1021 -5028", Fate.NOT_FOUND: "-2011 -2013", Fate.DUPLICATE: "-4116 -20132",
-             Fate.NO_CHANGE: "-4046 -4059", Fate.UNKNOWN: "-1000 -1001 -1006 -1007"}  # fmt: skip
-    table |= {code: (Verdict(fate, ErrorClass.RETRYABLE),) for fate, codes in fates.items() for code in codes.split()}
-    table["-2010"] = (
-        Verdict(Fate.DUPLICATE, words="Duplicate order"),
-        Verdict(Fate.REJECTED, ErrorClass.INSUFFICIENT, "insufficient balance"),
-        Verdict(Fate.REJECTED, ErrorClass.RETRYABLE, "immediately match"),
-        Verdict(Fate.REJECTED, ErrorClass.BAD_PARAMS),
-    )
-    closed = Verdict(Fate.REJECTED, ErrorClass.MARKET_CLOSED, "Market is closed", is_about_terms=True)
-    table["-1013"] = (closed, *table["-1013"])
-    return table
-
-
 _SPOT = AccountQuirks(
     name=SPOT,
     ccxt_id="binance",
@@ -369,8 +334,9 @@ BINANCE = VenueQuirks(
         Pool("api", ("public", "private", "v1"), 6_000, "x-mbx-used-weight-1m", weight_per_cost=5.0),
         Pool("sapi", ("sapi",), 12_000, "x-sapi-used-ip-weight-1m", weight_per_cost=10.0),
         Pool("fapi", ("fapi",), 2_400, "x-mbx-used-weight-1m"),
+        Pool("dapi", ("dapi",), 2_400, "x-mbx-used-weight-1m"),
     ),
-    verdicts=_verdicts(),
+    verdicts=verdicts(),
     live_hosts=LIVE_HOSTS,
     play_hosts=PLAY_HOSTS,
     transfer_account=SPOT,

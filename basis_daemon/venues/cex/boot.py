@@ -111,6 +111,7 @@ def _instrument(
         tiers=tuple(tiers),
         funding_interval_h=funding_interval_h,
         is_halted=market["active"] is False,
+        contract_value=listing.contract_value,
     )
 
 

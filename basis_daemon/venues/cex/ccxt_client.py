@@ -19,7 +19,7 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.venues.cex.books import follows, merge
 from basis_daemon.venues.cex.fills import Listing
-from basis_daemon.venues.cex.frames import Foreign, Row
+from basis_daemon.venues.cex.frames import Foreign, Row, exact
 from basis_daemon.venues.cex.limiter import DEFAULT, REQUEST, SECTION, Request, WeightLimiter
 from basis_daemon.venues.cex.options import CEXOptions
 from basis_daemon.venues.cex.quirks import AccountQuirks, VenueQuirks
@@ -93,6 +93,8 @@ class ExchangeClient:
 
         exchange.request, exchange.on_rest_response, exchange.delay = budgeted, observed, single_timer
         exchange.decimal_to_precision = _rounding_alone(exchange.decimal_to_precision)
+        if lines := self._account.lines:
+            exchange.stream = lambda _, what, *__: lines[what.partition("::")[0]]
 
     async def ask(self, method: str, *args: object, request: Request | None = None) -> Any:
         """The answer of one ccxt method. Raises whatever ccxt raises: call it inside ``outcome_of``."""
@@ -153,8 +155,8 @@ class ExchangeClient:
         for market in self._exchange.markets_by_id[symbol_id]:
             if market["spot"] and self._account.has_spot:
                 return self._listing(market, Kind.SPOT, market["base"])
-            if market["linear"] and self._account.has_perps:
-                return self._listing(market, Kind.PERP, symbol_id)
+            if market["inverse" if self._account.is_inverse else "linear"] and self._account.has_perps:
+                return self._listing(market, Kind.PERP, symbol_id.removesuffix(self._account.contract_suffix))
         raise KeyError(symbol_id)
 
     def _listing(self, market: Row, kind: Kind, symbol: str) -> Listing:
@@ -164,6 +166,8 @@ class ExchangeClient:
             key=PositionKey.of(self._account.name, kind, symbol),
             base=market["base"],
             quote=market["quote"],
+            settle=market["settle"] or market["quote"],
+            contract_value=exact(market["contractSize"]) if market["inverse"] else None,
         )
 
     def book(self, symbol: str) -> Row | None:

@@ -145,8 +145,8 @@ def _symbols(examined: Examined, desk: Desk) -> list[str]:
 
 
 def _traded(desk: Desk) -> set[str]:
-    """What counts as money of the book: the quote coin, and what is declared."""
-    return {desk.options.quote, *desk.options.spot_assets, *desk.options.perp_symbols}
+    """What counts as money of the book: what its pairs and contracts are paid in, and what is declared."""
+    return {desk.options.quote, *desk.options.moved_coins, *desk.options.spot_assets, *desk.perp_ids}
 
 
 def _listed(names: list[str]) -> str:

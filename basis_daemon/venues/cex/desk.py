@@ -117,12 +117,16 @@ class Desk:
     @property
     def perp_ids(self) -> tuple[str, ...]:
         """The venue's symbols of the declared contracts, if this account trades them."""
+        return tuple(symbol + self.quirks.contract_suffix for symbol in self._perps)
+
+    @property
+    def _perps(self) -> tuple[str, ...]:
         return self.options.perp_symbols if self.quirks.has_perps else ()
 
     def declared(self) -> tuple[Listing, ...]:
         """What the options declare for this account; once markets are loaded."""
         keys = [PositionKey.of(self.name, Kind.SPOT, pair.split("/")[0]) for pair in self.spot_symbols]
-        keys += [PositionKey.of(self.name, Kind.PERP, symbol_id) for symbol_id in self.perp_ids]
+        keys += [PositionKey.of(self.name, Kind.PERP, symbol) for symbol in self._perps]
         return tuple(self.listing_of(key) for key in keys)
 
     async def load_markets(self) -> None:
@@ -138,7 +142,7 @@ class Desk:
         """What an instrument key trades. Raises InvalidOrderError for one that is not listed here."""
         try:
             if key.kind is Kind.PERP:
-                return self.data.listing(key.symbol)
+                return self.data.listing(key.symbol + self.quirks.contract_suffix)
             return self.data.listing_of(f"{key.symbol}/{self.options.quote}")
         except KeyError:
             msg = f"{self.name}: instrument {key} is not listed, expected one of {', '.join(sorted(self.instruments))}"

@@ -21,25 +21,36 @@ OrderKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One market as ccxt (``symbol``), the venue (``symbol_id``) and the book (``key``) call it."""
+    """One market as ccxt (``symbol``), the venue (``symbol_id``) and the book (``key``) call it.
+
+    ``settle`` is the coin of its P&L and fees; ``contract_value`` what an inverse contract stands for, in the quote.
+    """
 
     symbol: str
     symbol_id: str
     key: PositionKey
     base: str
     quote: str
+    settle: str
+    contract_value: Decimal | None = None
+
+    def quote_of(self, fill: Fill) -> Decimal:
+        """What was traded, in quote units."""
+        if self.contract_value is not None:
+            return fill.quantity * self.contract_value
+        return fill.quote_quantity if fill.quote_quantity is not None else fill.quantity * fill.price
 
 
 def deltas_of(fill: Fill, listing: Listing) -> dict[PositionKey, Decimal]:
     """Signed changes per key: base and quote of a spot fill; contracts, realised P&L and fee of a perp fill."""
     wallet = listing.key.venue
     signed = fill.quantity * fill.side.sign
-    quote = PositionKey.of(wallet, Kind.SPOT, listing.quote)
+    quote = PositionKey.of(wallet, Kind.SPOT, listing.settle)
     if listing.key.kind is Kind.PERP:
         deltas = {listing.key: signed, quote: fill.realised or ZERO}
     else:
-        paid = fill.quote_quantity if fill.quote_quantity is not None else fill.quantity * fill.price
-        deltas = {PositionKey.of(wallet, Kind.SPOT, listing.base): signed, quote: -paid * fill.side.sign}
+        paid = listing.quote_of(fill) * fill.side.sign
+        deltas = {PositionKey.of(wallet, Kind.SPOT, listing.base): signed, quote: -paid}
     if fill.fee:
         fee_key = PositionKey.of(wallet, Kind.SPOT, fill.fee_asset)
         deltas[fee_key] = deltas.get(fee_key, ZERO) - fill.fee
@@ -68,7 +79,7 @@ def trade_of(fill: Fill, listing: Listing, recv_time: datetime) -> Trade:
         order_state=OrderState.FILLED if is_last else OrderState.PARTIAL,
         price=fill.price,
         qty_base=fill.quantity,
-        qty_quote=fill.quote_quantity if fill.quote_quantity is not None else fill.quantity * fill.price,
+        qty_quote=listing.quote_of(fill),
         liquidity=liquidity,
         fees=(Fee(asset=fill.fee_asset, quantity=fill.fee),) if fill.fee else (),
         realised_pnl=fill.realised,

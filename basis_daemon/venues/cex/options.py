@@ -50,7 +50,8 @@ class CustodyWish:
 class CEXOptions:
     """One key of one exchange. Quantities are seconds of process time unless the name says otherwise.
 
-    ``spot_assets`` trade against ``quote``; ``perp_symbols`` are the venue's own contract symbols. ``network`` leads to
+    ``spot_assets`` trade against ``quote``; ``perp_symbols`` are contracts as position keys name them;
+    ``moved_coins`` cross between the wallets. ``network`` leads to
     a local sandbox; ``demo_trading`` and ``sandbox`` (ccxt's word for a testnet) choose the venue's own play money.
     ``is_read_only``: public streams and questions only, no order and no mode can leave; then a key is asked for nothing
     but fees and tiers, and without one they are ``terms``. ``rights`` are those that the key shall have.
@@ -61,6 +62,7 @@ class CEXOptions:
     spot_assets: tuple[str, ...]
     perp_symbols: tuple[str, ...]
     quote: str = "USDT"
+    moved_coins: tuple[str, ...] = ("USDT",)
     leverage: int = 5
     network: SandboxNetwork | None = None
     demo_trading: bool = False

@@ -80,7 +80,10 @@ def _price(order: Order, instrument: Instrument, side: Side) -> Decimal:
 
 
 def _base_quantity(order: Order, price: Decimal) -> Decimal:
-    if order.amount_unit in {AmountUnit.BASE, AmountUnit.CONTRACTS}:  # linear contracts count base units
+    if order.amount_unit in {
+        AmountUnit.BASE,
+        AmountUnit.CONTRACTS,
+    }:  # contracts, as the venue counts them
         return order.quantity
     if order.amount_unit is AmountUnit.QUOTE:  # a budget: never more than it buys at the worst price
         return order.quantity / price
@@ -93,6 +96,7 @@ def _filter_fault(quantity: Decimal, price: Decimal, instrument: Instrument, *, 
         return f"quantity {plain(quantity)} in steps of {instrument.quantity_step}, at least {instrument.quantity_min}"
     if quantity > instrument.quantity_max:
         return f"quantity {plain(quantity)}, at most {instrument.quantity_max}"
-    if quantity * price < instrument.notional_min and not is_exit:
-        return f"notional {plain(quantity * price)}, at least {instrument.notional_min} unless reduce_only"
+    notional = instrument.notional(quantity, price)
+    if notional < instrument.notional_min and not is_exit:
+        return f"notional {plain(notional)}, at least {instrument.notional_min} unless reduce_only"
     return None

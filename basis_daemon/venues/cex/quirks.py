@@ -128,6 +128,9 @@ class AccountQuirks:
     is ccxt's to handle). ``capital_calls`` are (call, reader of a raw row, by account) of deposits and withdrawals,
     asked for ``capital_window`` at once. ``custody`` is how coin comes and goes over a chain (None: not by us).
     ``countdown_call`` sets the dead man's switch of a symbol to so many milliseconds (None: there is none).
+    ``is_inverse``: its contracts are margined in their coin; ``contract_suffix`` ends their symbols at the venue and
+    is left out of keys. ``lines`` number the connections by ccxt's name of a public subscription, where nothing else
+    in the URL tells them apart.
     """
 
     name: str
@@ -163,6 +166,9 @@ class AccountQuirks:
     custody: CustodyQuirks | None = None
     is_up_when_connected: bool = False
     lists_one_symbol: bool = False
+    is_inverse: bool = False
+    contract_suffix: str = ""
+    lines: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_spot(self) -> bool:
