@@ -40,11 +40,15 @@ def signal_feeds(
         parameters = strategy_parameters(settings, name)
         if isinstance(parameters, DirectionalParameters):
             signal = settings.signals[name]
-            venue, ttl = parameters.venues[0], timedelta(seconds=float(signal.ttl_s))
-            hearing = Hearing(name, contract_key(venue, parameters), parameters.listening, ttl)
+            hearing = hearing_of(name, parameters, timedelta(seconds=float(signal.ttl_s)))
             source = _source(signal, Intake(hearing, alarm, _counter(metrics)), clock, settings.mode)
             found.append(SignalFeed(source, mailbox.subscribe, engine.on_prediction))
     return found
+
+
+def hearing_of(name: str, parameters: DirectionalParameters, ttl: timedelta) -> Hearing:
+    """Who listens to what; shown the market of its first venue."""
+    return Hearing(name, contract_key(parameters.venues[0], parameters), parameters.listening, ttl)
 
 
 def _counter(metrics: Metrics) -> Count:

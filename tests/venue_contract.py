@@ -17,7 +17,7 @@ import pytest
 from basis_daemon.domain.errors import ErrorClass, InvalidOrderError, OrderRejectedError, OutcomeUnknownError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey, round_down
 from basis_daemon.domain.market import BookTick
-from basis_daemon.domain.order import Order, OrderOperation, OrderType, Side, TimeInForce
+from basis_daemon.domain.order import AmountUnit, Order, OrderOperation, OrderType, Side, TimeInForce
 from basis_daemon.domain.order_ids import order_id
 from basis_daemon.domain.trade import OrderState, Trade, TradeStatus
 from basis_daemon.ports import AccountSource, ExecutionInterface, Finding
@@ -82,6 +82,7 @@ def order_for(account: VenueUnderTest, side: Side, amount: Decimal, **fields: ob
         "instrument": instrument.key,
         "side": side,
         "amount": amount,
+        "amount_unit": AmountUnit.BASE if instrument.contract_value is None else AmountUnit.CONTRACTS,
         "order_type": OrderType.LIMIT if "price" in fields else OrderType.MARKET,
         "ref_price": book.mid,
         "ref_time": book.venue_time,
@@ -230,7 +231,8 @@ class VenueContract:
     async def test_a_refusal_says_what_was_short(self, account: VenueUnderTest) -> None:
         price = account.book().bids[1][0]
         unit = account.instrument.notional(Decimal(1), price)
-        amount = round_down(Decimal(10_000_000) / unit, account.instrument.quantity_step)
+        too_much = 100_000_000 if account.instrument.contract_value is None else 10_000_000  # no tier takes more
+        amount = round_down(too_much / unit, account.instrument.quantity_step)
         order = order_for(account, Side.BUY, min(amount, account.instrument.quantity_max), price=price)
 
         with pytest.raises(OrderRejectedError) as refusal:

@@ -49,6 +49,9 @@ def replay(
     keep: Annotated[
         Path | None, typer.Option(help="Keep the journals here, a directory for each window, to ask `why` and `pnl`.")
     ] = None,
+    signals: Annotated[
+        Path | None, typer.Option(help="Recorded predictions, for a strategy that listens to a model.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play recorded hours through the daemon's own engine, risk and ledger, against simulated venues.
@@ -70,6 +73,7 @@ def replay(
         start=None if start is None else read_instant("--from", start),
         end=None if end is None else read_instant("--to", end, is_end=True),
         config=config or CONFIG,
+        signals=signals,
     )
     told: list[tuple[Told, float]] = []
     console, clock = _progress_console(), SystemClock()

@@ -18,6 +18,7 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.sandbox.chain.options import USER_FUNDS, ChainOptions
 from basis_daemon.sandbox.exchange.accounts import AccountSpec
 from basis_daemon.sandbox.exchange.faults import REST_KINDS, STREAM_KINDS
+from basis_daemon.sandbox.exchange.generated import GeneratedPath
 from basis_daemon.sandbox.exchange.market_events import EVENT_KINDS
 from basis_daemon.sandbox.exchange.options import START, ExchangeOptions
 from basis_daemon.sandbox.exchange.recorded import DataError
@@ -93,6 +94,38 @@ def exchange(  # noqa: PLR0913 - one parameter per option of the command
     except (DataError, OSError) as error:
         message = f"sandbox exchange: {error}"
         raise ConfigError(message) from error
+
+
+@app.command(
+    epilog="`basis-daemon sandbox series --directory runs/five --days 3`, then `basis-daemon replay --strategy "
+    "ml_btc_directional --history runs/five --signals runs/five/signals_ml_btc_directional.jsonl`."
+)
+def series(
+    *,
+    directory: Annotated[Path, typer.Option(help="Gets the files; it is a window for `replay`.")],
+    seed: Annotated[int, typer.Option(help="Of market and words; equal seeds, equal files.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=366, help="Length of the market.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a seeded market down as history: bars of five minutes, funding, and words of a model without skill."""
+    from basis_daemon.demo.signals import words  # noqa: PLC0415 - whoever runs an exchange needs no strategies
+    from basis_daemon.sandbox.exchange.series import write_series  # noqa: PLC0415 - the same
+    from basis_daemon.settings import load_settings, strategy_parameters  # noqa: PLC0415 - the same
+    from basis_daemon.simulation.replay import CONFIG  # noqa: PLC0415 - the same
+    from basis_daemon.strategies.ml_parameters import DirectionalParameters  # noqa: PLC0415 - the same
+
+    settings = load_settings(CONFIG, {}, with_secrets=False).settings
+    try:
+        begin, end = write_series(GeneratedPath(int(START.timestamp() * 1000), days, seed), directory)
+        for name in settings.strategies:
+            parameters = strategy_parameters(settings, name)
+            if isinstance(parameters, DirectionalParameters):
+                said = words(seed, parameters, begin, end)
+                (directory / f"signals_{name}.jsonl").write_text(said, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"sandbox series: {error}") from error
+    files = sorted(str(file) for file in directory.iterdir())
+    answer({"directory": str(directory), "files": files}, as_json=as_json, shown=Text("\n".join(files)))
 
 
 def _tomorrow() -> datetime:

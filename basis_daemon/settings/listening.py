@@ -8,6 +8,7 @@ from basis_daemon.settings.explain import Where, plain
 from basis_daemon.settings.families import strategy_parameters
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Mode, Settings
+from basis_daemon.settings.paper import is_replay
 from basis_daemon.settings.signals import SignalSettings
 from basis_daemon.strategies.ml_parameters import DirectionalParameters
 
@@ -22,6 +23,8 @@ def signal_faults(settings: Settings, where: Where) -> Iterator[Fault]:
     for name in settings.enabled_strategies:
         parameters = strategy_parameters(settings, name)
         if not isinstance(parameters, DirectionalParameters):
+            continue
+        if is_replay(settings):  # it is given its words when it is played
             continue
         if settings.mode is not Mode.SANDBOX:
             kind = settings.strategies[name].kind

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey, unit_worth
 from basis_daemon.domain.trade import Trade
 from basis_daemon.ports import FeedEvent
 from basis_daemon.simulation.virtual import VirtualClock
@@ -42,7 +42,7 @@ class Gauge:
     ``breach_s`` are virtual seconds during which |delta| stood beyond ``delta_hard``, market time between points
     included: within a clip fractions of a second, and a standing breach in full. ``slippage`` is what fills, sales on
     chain among them, cost against the prices of their point (numeraire); ``fills`` counts transactions too. In a class
-    of ether the book's own worth of it is no delta.
+    of a coin the book's own worth of it is no delta.
     """
 
     exchange: PaperExchange | None
@@ -79,7 +79,12 @@ class Gauge:
         if isinstance(event, Trade) and event.is_fill and event.price is not None and event.qty_base:
             self.fills += 1
             if (path := self.prices.get(event.instrument)) is not None:
-                self._count(event.qty_base * abs(event.price - path))
+                cv = self.instruments[event.instrument].contract_value
+                lost = event.qty_base * abs(unit_worth(event.price, cv) - unit_worth(path, cv))
+                if cv is None:
+                    self._count(lost)
+                else:
+                    self.slippage += lost
             self.look()
 
     def moved(self, lost: Decimal) -> None:
@@ -118,12 +123,16 @@ class Gauge:
             held, mark = self.exchange.wallets.holding(key), self.exchange.market.mark(key)
             if key.kind is not Kind.PERP or not held or mark is None:
                 continue
-            wallet = self.exchange.wallets.holding(instrument.quote_key)
-            notional = abs(held) * mark
-            equity = wallet + held * mark - self.exchange.wallets.cost(key)
+            wallet, cost = self.exchange.wallets.holding(instrument.quote_key), self.exchange.wallets.cost(key)
+            worth = held * (mark if instrument.contract_value is None else -instrument.contract_value / mark)
+            notional, equity = abs(worth), wallet + worth - cost
             tier = instrument.tier(notional)
             maintenance = (notional * tier.maintenance_rate - tier.maintenance_deduction) / notional
-            self._near((ONE + equity / notional) / (ONE + maintenance) - ONE, self.shocks[instrument.base])
+            m, shock = equity / notional, self.shocks[instrument.base]
+            if (
+                distance := _distance(m, maintenance, held, is_inverse=instrument.contract_value is not None)
+            ) is not None:
+                self._near(distance, shock)
 
     def _measure_loan(self, aboard: Aboard) -> None:
         if aboard.health is not None:
@@ -145,11 +154,17 @@ class Gauge:
                 held, price = wallets.holding(key), self.exchange.market.mark(key)
                 if price is None:
                     return ZERO
-                base = instrument.base
+                base, cv = instrument.base, instrument.contract_value
+                if cv is not None:
+                    coin = wallets.holding(instrument.quote_key) - held * cv / price - wallets.cost(key)
+                    net[base], equity = net.get(base, ZERO) + coin + held * cv / price, equity + coin * price
+                    prices[base] = price
+                    continue
                 prices[base] = self._spot(base, price)
                 net[base] = net.get(base, ZERO) + held
                 equity += held * price - (wallets.cost(key) if key.kind is Kind.PERP else ZERO)
-            coins = {instrument.quote_key: None for instrument in self.instruments.values()}
+            linear = [one for one in self.instruments.values() if one.contract_value is None]
+            coins = {instrument.quote_key: None for instrument in linear}
             equity += sum((wallets.holding(key) for key in coins), ZERO)
         equity += aboard.ether * prices[ETHER]
         if equity <= 0:
@@ -164,3 +179,16 @@ class Gauge:
             if self.exchange is not None and key.kind is Kind.SPOT and instrument.base == asset:
                 return self.exchange.market.mark(key) or otherwise
         return otherwise
+
+
+def _distance(m: Decimal, mm: Decimal, held: Decimal, *, is_inverse: bool) -> Decimal | None:
+    """Adverse move that takes a margin of ``m`` notionals to ``mm``; None for an inverse short that its coin covers.
+
+    A linear position gains and loses what the price moves by. An inverse one is worth ``1/P`` coins: at a price of
+    ``1 + x`` it has won or lost ``x/(1 + x)``, and the notional that must be covered has shrunk or grown as well.
+    """
+    if not is_inverse:
+        return (ONE + m) / (ONE + mm) - ONE if held < 0 else ONE - (ONE - m) / (ONE - mm)
+    if held > 0:
+        return (m - mm) / (ONE + m)
+    return None if m >= ONE else (m - mm) / (ONE - m)

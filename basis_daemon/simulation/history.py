@@ -1,4 +1,4 @@
-"""Recorded hours read from `candles_1h.csv` and `funding.csv`: every fault names file, line, column, value and remedy.
+"""Recorded bars and settled funding read from CSV: every fault names file, line, column, value and remedy.
 
 Holes stay holes. Only the rows of the venue and symbols asked for are read as numbers.
 """
@@ -19,12 +19,14 @@ CANDLE_COLUMNS = ("timestamp", "venue", "market", "symbol", "open", "high", "low
 FUNDING_COLUMNS = ("timestamp", "venue", "symbol", "funding_rate", "interval_hours")
 INTERVALS_H = frozenset({1, 2, 4, 8})
 RATE_MAX = Decimal("0.05")
-HOUR = timedelta(hours=1)
+HOUR, FIVE_MINUTES = timedelta(hours=1), timedelta(minutes=5)
+FILES = {HOUR: CANDLES, FIVE_MINUTES: "candles_5m.csv"}
+"""Where the bars of each length are; a window has the hourly ones, the others, or both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One hour; ``opened`` is its first instant. Nothing of it is known before, and its close an hour later."""
+    """One step of time; ``opened`` is its first instant. Nothing of it is known before, and its close a step later."""
 
     opened: datetime
     open: Decimal
@@ -61,6 +63,7 @@ class History:
     directory: Path
     bars: Mapping[SeriesName, Sequence[Bar]] = field(default_factory=dict)
     settled: Mapping[SeriesName, Sequence[Settlement]] = field(default_factory=dict)
+    step: timedelta = HOUR
 
     @property
     def stamps(self) -> tuple[datetime, datetime] | None:
@@ -81,15 +84,19 @@ def with_stand_in(history: History, wanted: Sequence[SeriesName], venue: str) ->
     return History(history.directory, own | lent, history.settled)
 
 
-def read_history(directory: Path, wanted: Sequence[SeriesName]) -> History:
-    """The bars of these series, and the settlements of the perps among them. Raises HistoryError."""
+def read_history(directory: Path, wanted: Sequence[SeriesName], step: timedelta = HOUR) -> History:
+    """The bars of these series, and the settlements of the perps among them. Raises HistoryError.
+
+    A window that has no file of shorter bars than hours has no such series.
+    """
     bars: dict[SeriesName, list[Bar]] = {name: [] for name in wanted}
-    for row in rows_of(directory / CANDLES, CANDLE_COLUMNS):
+    file = directory / FILES[step]
+    for row in rows_of(file, CANDLE_COLUMNS) if step == HOUR or file.is_file() else ():
         name = SeriesName(row["venue"], row["market"], row["symbol"])
         if name.market not in {SPOT, PERP}:
             raise row.fault("market", "spot or perp", "correct the word")
         if name in bars:
-            _append(bars[name], _bar(row), row)
+            _append(bars[name], _bar(row, step), row)
     settled: dict[SeriesName, list[Settlement]] = {name: [] for name in wanted if name.market == PERP}
     for row in rows_of(directory / FUNDING, FUNDING_COLUMNS):
         name = SeriesName(row["venue"], PERP, row["symbol"])
@@ -99,7 +106,15 @@ def read_history(directory: Path, wanted: Sequence[SeriesName]) -> History:
         directory,
         {name: found for name, found in bars.items() if found},
         {name: found for name, found in settled.items() if found},
+        step,
     )
+
+
+def stamps_in(directory: Path) -> tuple[datetime, datetime] | None:
+    """First and last bar open of anything hourly there, whoever it is of; None without hours. Raises HistoryError."""
+    file = directory / CANDLES
+    found = [row.stamp() for row in rows_of(file, ("timestamp",))] if file.is_file() else []
+    return (min(found), max(found)) if found else None
 
 
 def _append(known: list[Bar] | list[Settlement], new: Bar | Settlement, row: Row) -> None:
@@ -114,10 +129,12 @@ def _append(known: list[Bar] | list[Settlement], new: Bar | Settlement, row: Row
     known.append(new)  # type: ignore[arg-type]  # the caller hands a list of the same kind
 
 
-def _bar(row: Row) -> Bar:
+def _bar(row: Row, step: timedelta) -> Bar:
     at = row.stamp()
-    if at.minute or at.second or at.microsecond:
-        raise row.fault("timestamp", "a full hour: the stamp of a bar is its open", "give hourly bars")
+    if (at - at.replace(hour=0, minute=0, second=0, microsecond=0)) % step:
+        expected = f"a multiple of {step}: the stamp of a bar is its open"
+        raise row.fault("timestamp", "a full hour: the stamp of a bar is its open" if step == HOUR else expected,
+                        "give hourly bars" if step == HOUR else "give such bars")  # fmt: skip
     first, high, low, last = (row.price(column) for column in ("open", "high", "low", "close"))
     if high < max(first, last):
         raise row.fault("high", "no open or close above it", "correct the bar")

@@ -66,10 +66,10 @@ class BookShape:
     depth_usdt: Decimal
     levels: int
 
-    def side(self, price: Decimal, sign: int) -> tuple[Level, ...]:
-        """Bids (-1) or asks (+1) around ``price``."""
+    def side(self, price: Decimal, sign: int, contract_value: Decimal | None = None) -> tuple[Level, ...]:
+        """Bids (-1) or asks (+1) around ``price``; of an inverse perp in contracts."""
         edges = (price * (1 + sign * (self.slippage_bp + n * self.step_bp) * BP) for n in range(self.levels))
-        return tuple((edge, self.depth_usdt / edge) for edge in edges)
+        return tuple((edge, self.depth_usdt / (contract_value or edge)) for edge in edges)
 
 
 @dataclass(slots=True)
@@ -229,8 +229,10 @@ class ReplayMarket:
                 yield self._book(name, price, point.at)
 
     def _book(self, name: SeriesName, price: Decimal, at: datetime) -> BookTick:
-        bids, asks = self.shape.side(price, -1), self.shape.side(price, 1)
-        return BookTick(self.keys[name], at, self.clock.monotonic_ns(), bids, asks)
+        key = self.keys[name]
+        cv = self.instruments[key].contract_value
+        bids, asks = self.shape.side(price, -1, cv), self.shape.side(price, 1, cv)
+        return BookTick(key, at, self.clock.monotonic_ns(), bids, asks)
 
     def _mark(self, name: SeriesName, price: Decimal, at: datetime) -> MarkTick:
         """Predicted is what was settled last: a later rate is not known yet."""

@@ -1,19 +1,20 @@
-"""The path through hourly bars, point by point, as the venue learns it: nothing later than the point is looked at.
+"""The path through bars, point by point, as the venue learns it: nothing later than the point is looked at.
 
-A bar that closes up goes open, low, high, close, another one open, high, low, close. The last point stands a minute
-before the hour, so that the next bar's open is an instant of its own.
+A bar that closes up goes open, low, high, close, another one open, high, low, close. The last point stands a sixtieth
+of the bar before its end, so that the next bar's open is an instant of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from basis_daemon.simulation.history import HOUR, PERP, Bar, History, SeriesName, Settlement
 
-MINUTES = (0, 20, 40, 59)
+SIXTIETHS = (0, 20, 40, 59)
+"""Of a bar: minutes of an hour."""
 ONE = Decimal(1)
 
 
@@ -56,8 +57,8 @@ def points(history: History, start: datetime, end: datetime, stress: Stress) -> 
     )
     known = 0
     for opened in sorted({stamp for walk in walks.values() for stamp in walk}):
-        for place, minute in enumerate(MINUTES):
-            at = opened + timedelta(minutes=minute)
+        for place, part in enumerate(SIXTIETHS):
+            at = opened + history.step * part / 60
             if at >= end:
                 return
             first = known
@@ -83,6 +84,6 @@ def lead_in(history: History, start: datetime, stress: Stress) -> Sequence[Point
         if name.market == PERP:
             for bar in bars:
                 if bar.opened < start:
-                    prices = zip(MINUTES, walked(bar, stress), strict=True)
-                    found += [Point(bar.opened + timedelta(minutes=m), {name: price}) for m, price in prices]
+                    prices = zip(SIXTIETHS, walked(bar, stress), strict=True)
+                    found += [Point(bar.opened + history.step * part / 60, {name: price}) for part, price in prices]
     return sorted(found, key=lambda point: point.at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -14,14 +14,15 @@ from basis_daemon.engine.judgement import Outcome
 from basis_daemon.settings import Settings, load_settings
 from basis_daemon.settings.document import read_document
 from basis_daemon.settings.environment import PREFIX
-from basis_daemon.simulation.chain.record import read_record
-from basis_daemon.simulation.history import SPOT, History, SeriesName, read_history, with_stand_in
+from basis_daemon.simulation.chain.record import ChainRecord, read_record
+from basis_daemon.simulation.history import HOUR, SPOT, History, SeriesName, read_history, stamps_in, with_stand_in
 from basis_daemon.simulation.hold import hold, instance_of, lacking, needs_chain
 from basis_daemon.simulation.outcome import judge, together
 from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.run import Played, Recorded, Span, play
 from basis_daemon.simulation.venue import listing
-from basis_daemon.simulation.windows import Window, span_of, windows_of
+from basis_daemon.simulation.windows import Stamps, Window, span_of, windows_of
+from basis_daemon.simulation.words import check_words, named, step_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "replay.yaml"
 """Of a checkout; an installation without one needs a file named on the command line."""
@@ -36,6 +37,7 @@ class Asked:
     start: datetime | None = None
     end: datetime | None = None
     config: Path = CONFIG
+    signals: Path | None = None
 
 
 class Spectator(Protocol):
@@ -62,6 +64,7 @@ class Told:
 def replay(asked: Asked, environ: Mapping[str, str], spectator: Spectator, on_told: Callable[[Told], None]) -> Outcome:
     """Plays every window of the directory, each as a book of its own. Raises ConfigError, HistoryError among them."""
     settings = settings_for(asked, environ)
+    check_words(settings, asked.strategy, asked.signals)
     found = []
     for window in windows_of(asked.history):
         told = _played(settings, asked, window, spectator)
@@ -73,23 +76,29 @@ def replay(asked: Asked, environ: Mapping[str, str], spectator: Spectator, on_to
 def _played(settings: Settings, asked: Asked, window: Window, spectator: Spectator) -> Told:
     strategy = instance_of(settings, asked.strategy)
     wanted = list(listing(settings, [strategy]).keys)
-    history = _read(settings, window, wanted) if wanted else History(window.directory)
+    step = step_of(settings, asked.strategy)
+    history = _read(settings, window, wanted, step) if wanted else History(window.directory)
     record = read_record(window.directory) if needs_chain(strategy) else None
-    span = span_of(window, history, asked.start, asked.end, record.stamps if record is not None else None)
+    span = span_of(window, history, asked.start, asked.end, _others(window, history, record))
     spectator.begin(window.name, span)
     missing = lacking(strategy, record) if record is not None else []
     if missing or (wanted and not history.bars):
-        absent = [str(name) for name in wanted if name not in history.bars]
+        absent = [named(name, step) for name in wanted if name not in history.bars]
         return Told(window, hold(strategy, window, span, [*absent, *missing]))
-    played = play(settings, Recorded(history, record), span, spectator.see)
+    played = play(settings, Recorded(history, record, asked.signals), span, spectator.see)
     view = BookView().fold(played.rows)
     return Told(window, judge(played, view, asked.strategy, window.name), (played, view))
 
 
-def _read(settings: Settings, window: Window, wanted: Sequence[SeriesName]) -> History:
+def _others(window: Window, history: History, record: ChainRecord | None) -> Stamps | None:
+    """First and last rows of what the strategy does not trade, where it finds none of its own."""
+    return record.stamps if record is not None else None if history.step == HOUR else stamps_in(window.directory)
+
+
+def _read(settings: Settings, window: Window, wanted: Sequence[SeriesName], step: timedelta) -> History:
     stand_in = settings.replay.spot_stand_in if settings.replay is not None else None
-    if stand_in is None:
-        return read_history(window.directory, wanted)
+    if stand_in is None or step != HOUR:
+        return read_history(window.directory, wanted, step)
     lent = {SeriesName(stand_in, SPOT, name.symbol) for name in wanted if name.market == SPOT}
     return with_stand_in(
         read_history(window.directory, [*wanted, *sorted(lent - {*wanted}, key=str)]), wanted, stand_in

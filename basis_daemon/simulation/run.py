@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.market import MarketEvent
@@ -30,6 +31,7 @@ from basis_daemon.simulation.opening import Opening, Prices, begins_with, books_
 from basis_daemon.simulation.path import Point, Stress, hours, lead_in, points
 from basis_daemon.simulation.venue import Listing, as_venue, listing, paper_venue
 from basis_daemon.simulation.virtual import VirtualClock, VirtualLoop
+from basis_daemon.simulation.words import is_directional, spoken
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.strategies.parameters import SHOCKS, BasisParameters
 from basis_daemon.supervisor import Phase
@@ -77,10 +79,11 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a window has: bars and settlements, and the chain's rows where somebody lives there."""
+    """What a window has: bars and settlements, the chain's rows where somebody lives there, and what a model said."""
 
     history: History
     chain: ChainRecord | None = None
+    words: Path | None = None
 
 
 def play(settings: Settings, recorded: Recorded, span: Span, on_point: Callable[[Point], None]) -> Played:
@@ -115,6 +118,7 @@ async def _play(
             memory_share=float,
             bridge=partial(_bridge, settings, set_.road, alarms),
             terms=kept_text(settings, replay),
+            signals=spoken(settings, recorded.words, alarms),
         )
         daemon = assemble(settings, strategies, ground)
         stage.is_armed = lambda: daemon.supervisor.phase is Phase.ARMED
@@ -225,8 +229,10 @@ def as_played(strategy: BookStrategy, replay: ReplaySettings) -> BookStrategy:
 
 
 def _delta_hard(settings: Settings) -> Decimal:
-    """Of a book that hedges; of any other the limit that hedged ones have."""
+    """Of a book that hedges; of any other the limit that hedged ones have. A model's side is no breach of anything."""
     found = [strategy_parameters(settings, name) for name in settings.enabled_strategies]
+    if all(is_directional(settings, name) for name in settings.enabled_strategies):
+        return Decimal("Infinity")
     return min((p.delta_hard for p in found if isinstance(p, BasisParameters)), default=DELTA_HARD)
 
 

@@ -20,6 +20,7 @@ from basis_daemon.simulation.history import PERP, SPOT, SeriesName
 from basis_daemon.simulation.market import ReplayMarket
 from basis_daemon.simulation.opening import Opening
 from basis_daemon.simulation.virtual import VirtualClock
+from basis_daemon.simulation.words import contract, is_directional
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.strategies.parameters import QUOTE
 from basis_daemon.venues.paper.feed import PaperFeed
@@ -47,12 +48,14 @@ def listing(settings: Settings, strategies: Sequence[BookStrategy]) -> Listing:
     for name, venue in settings.enabled_venues.items():
         for asset in sorted({asset for s in strategies for asset in s.charter.traded_at.get(name, ())}):
             symbol = f"{asset}{QUOTE}"
-            for market, made in (
-                (SPOT, _spot(asset, venue, paper_of(settings), replay)),
-                (PERP, _perp(asset, venue, paper_of(settings), replay)),
-            ):
+            perp = _perp(asset, venue, paper_of(settings), replay)
+            listed = [(SPOT, symbol, _spot(asset, venue, paper_of(settings), replay)), (PERP, symbol, perp)]
+            if all(is_directional(settings, s.name) for s in strategies):
+                made = contract(perp, is_inverse=any(s.charter.numeraire != QUOTE for s in strategies))
+                listed = [(PERP, made.key.symbol, made)]
+            for market, series, made in listed:
                 instruments[made.key] = made
-                keys[SeriesName(name, market, symbol)] = made.key
+                keys[SeriesName(name, market, series)] = made.key
     return Listing(instruments, keys)
 
 
@@ -84,7 +87,8 @@ def _perp(asset: str, venue: VenueSettings, paper: PaperSettings, replay: Replay
 def paper_venue(settings: Settings, clock: VirtualClock, listed: Listing, opening: Opening) -> PaperVenue:
     """All accounts of all venues, with what of the opening lies there."""
     paper, accounts = paper_of(settings), list[PaperAccountSpec]()
-    for venue in settings.enabled_venues.values():
+    traded = {name.venue for name in listed.keys}
+    for venue in (venue for name, venue in settings.enabled_venues.items() if name in traded):
         spot, perps = venue.accounts.spot, venue.accounts.derivatives
         is_unified = spot == perps
         accounts.append(PaperAccountSpec(spot, trades_spot=True, trades_perps=is_unified))

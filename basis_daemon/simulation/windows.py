@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from basis_daemon.simulation.history import CANDLES, HOUR, History
+from basis_daemon.simulation.history import CANDLES, FILES, History
 from basis_daemon.simulation.rows import HistoryError
 from basis_daemon.simulation.run import Span
 
@@ -28,7 +28,7 @@ class Window:
 
 def windows_of(directory: Path) -> list[Window]:
     """The window that ``directory`` is, or all of those inside it by name. Raises HistoryError when there is none."""
-    if (directory / CANDLES).is_file():
+    if _holds_bars(directory):
         known = _index(directory.parent / INDEX)
         name = directory.resolve().name
         return [Window(name, directory, known.get(name))]
@@ -37,12 +37,16 @@ def windows_of(directory: Path) -> list[Window]:
         near = f"one of {', '.join(beside)}" if beside else "a window, or a folder of windows"
         raise HistoryError(f"--history {directory}: found no such directory; expected {near}; correct the path")
     known = _index(directory / INDEX)
-    found = sorted(file.parent for file in directory.glob(f"*/{CANDLES}"))
+    found = sorted(each for each in directory.iterdir() if _holds_bars(each))
     if not found:
         remedy = f"a window is a directory that holds {CANDLES} and funding.csv"
         near = ", ".join(sorted(known)) or "nothing that is a window"
         raise HistoryError(f"--history {directory}: found no {CANDLES} in it, nor one level below ({near}); {remedy}")
     return [Window(each.name, each, known.get(each.name)) for each in found]
+
+
+def _holds_bars(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in FILES.values())
 
 
 Stamps = tuple[datetime, datetime]
@@ -56,7 +60,7 @@ def span_of(
     ``chain`` are the first and last rows of a chain, for books without a bar.
     """
     stamps = history.stamps or chain
-    own = window.dates or (Span(stamps[0], stamps[1] + HOUR) if stamps is not None else None)
+    own = window.dates or (Span(stamps[0], stamps[1] + history.step) if stamps is not None else None)
     if own is None:
         raise HistoryError(
             f"{window.directory / CANDLES}: found no bar of any series that the strategy needs; expected rows whose "
@@ -69,7 +73,7 @@ def span_of(
             f"expected an earlier --from or a later --to; window {window.name} runs {_words(own)}"
         )
     if stamps is not None and (span.end <= stamps[0] or span.start > stamps[1]):
-        there = f"{stamps[0].isoformat()} to {(stamps[1] + HOUR).isoformat()}"
+        there = f"{stamps[0].isoformat()} to {(stamps[1] + history.step).isoformat()}"
         raise HistoryError(
             f"--from {span.start.isoformat()} --to {span.end.isoformat()}: found no bar there; "
             f"{window.directory / CANDLES} holds {there}; choose instants within"

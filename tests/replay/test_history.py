@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from basis_daemon.simulation.path import MINUTES, Stress, lead_in, points
+from basis_daemon.simulation.path import SIXTIETHS, Stress, lead_in, points
 from basis_daemon.simulation.replay import Asked
 from basis_daemon.simulation.rows import HistoryError
 from basis_daemon.simulation.windows import read_instant
@@ -104,7 +104,7 @@ def test_the_command_refuses_in_one_panel_and_leaves_with_1(tmp_path: Path) -> N
 def test_a_bar_is_walked_in_the_order_of_its_close_and_settlements_come_with_their_instant(tmp_path: Path) -> None:
     history = history_of(written(tmp_path / "window", days=4))
     path = list(points(history, START, START.replace(hour=9), Stress()))
-    assert [point.at.minute for point in path] == [*MINUTES] * 9
+    assert [point.at.minute for point in path] == [*SIXTIETHS] * 9
     assert [(point.at.hour, point.at.minute) for point in path if point.settled] == [(8, 0)]  # at 0:00: the lead-in's
     for bars in history.bars.values():
         for bar in (bar for bar in bars if START <= bar.opened < START.replace(hour=9)):

@@ -20,7 +20,9 @@ from basis_daemon.venues.paper.matching import (
     ZERO,
     Depth,
     Fill,
+    at_trigger,
     check_filters,
+    is_reached,
     limit_of,
     match_now,
     reject,
@@ -84,6 +86,8 @@ class PaperExchange:
                 return self._trade(order, share)
             case OrderOperation.TRANSFER:
                 return self._transfer(order)
+            case OrderOperation.STOP | OrderOperation.TAKE_PROFIT:
+                return self._hold(order)
             case OrderOperation.CANCEL if self.tape.trades_of(order.memo or ""):
                 return self.cancel(order.memo or "")
             case OrderOperation.CANCEL:
@@ -134,7 +138,7 @@ class PaperExchange:
 
     def _reducible(self, order: Order, quantity: Decimal) -> Decimal:
         """``quantity``, for a reduce_only order no more than the position on the other side."""
-        if not order.reduce_only or order.operation is not OrderOperation.PERP_TRADE:
+        if not order.reduce_only or order.instrument.kind is not Kind.PERP:
             return quantity
         return min(quantity, max(ZERO, -self.wallets.holding(order.instrument) * side_of(order).sign))
 
@@ -161,6 +165,7 @@ class PaperExchange:
         said = self._settle(event) if isinstance(event, FundingSettled) else []
         self.market.see(event)
         if isinstance(event, BookTick):
+            said += self._fire(event.instrument)
             said += self._match_resting(event.instrument)
         if event.instrument.kind is Kind.PERP and event.instrument.venue in self._covers:
             said += self._liquidate(event.instrument.venue)
@@ -169,7 +174,7 @@ class PaperExchange:
     def _match_resting(self, key: PositionKey) -> list[FeedEvent]:
         """Best price first, then arrival; all of them share what the book shows."""
         said: list[FeedEvent] = []
-        live = [item for item in self.wallets.resting.values() if item.instrument.key == key]
+        live = [i for i in self.wallets.resting.values() if i.instrument.key == key and not i.is_conditional]
         live.sort(key=lambda item: -item.limit * side_of(item.order).sign)
         for item in live:
             most, depth = self._reducible(item.order, item.remaining), self.market.depth(key) or Depth()
@@ -182,6 +187,43 @@ class PaperExchange:
                     del self.wallets.resting[item.order.order_id]
         return said
 
+    def _hold(self, order: Order) -> list[FeedEvent]:
+        """Keep a conditional order until the mark reaches its trigger; refused where it has done so."""
+        instrument, mark = self.wallets.instruments.get(order.instrument), self.market.mark(order.instrument)
+        if instrument is None or mark is None or order.trigger_price is None:
+            raise reject(
+                order, f"{order.instrument} has no mark, or the order no trigger", ErrorClass.BAD_PARAMS, "TRIGGER"
+            )
+        check_filters(order, instrument, order.trigger_price)
+        if is_reached(order, mark):
+            raise reject(order, f"mark {mark} is beyond its trigger", ErrorClass.RETRYABLE, "TRIGGERED")
+        self.tape.accept(order)
+        self.wallets.resting[order.order_id] = Resting(order, instrument, order.trigger_price, order.quantity)
+        return [self.tape.state(order, S.ACKED, order.quantity)]
+
+    def _fire(self, key: PositionKey) -> list[FeedEvent]:
+        """Orders whose trigger the mark has reached trade at once, no further than to flat; the others wait on."""
+        said: list[FeedEvent] = []
+        mark = self.market.mark(key)
+        for item in [
+            item for item in self.wallets.resting.values() if item.is_conditional and item.instrument.key == key
+        ]:
+            if mark is None or not is_reached(item.order, mark):
+                continue
+            order_id, most = item.order.order_id, self._reducible(item.order, item.remaining)
+            depth, side = self.market.depth(key) or Depth(), side_of(item.order)
+            fills = [at_trigger(fill, item.order) for fill in depth.take(side, most)]
+            if not fills:
+                said += self.cancel(order_id, S.EXPIRED)
+                continue
+            del self.wallets.resting[order_id]
+            whole = sum((fill.quantity for fill in fills), ZERO) == item.order.quantity
+            for number, fill in enumerate(fills, 1):
+                is_last = number == len(fills)
+                state = S.PARTIAL if not is_last else S.FILLED if whole else S.EXPIRED
+                said += self._fill(item, fill, state)
+        return said
+
     def _settle(self, event: FundingSettled) -> list[FeedEvent]:
         """Pay funding on what was held at the instant of settlement, at the mark of that instant."""
         key, instrument = event.instrument, self.wallets.instruments.get(event.instrument)
@@ -189,7 +231,7 @@ class PaperExchange:
             return []
         later = (t for t in self.tape.fills(key.venue, event.venue_time) if t.venue_time > event.venue_time)
         held = self.wallets.holding(key) - sum((trade.deltas.get(key, ZERO) for trade in later), ZERO)
-        cash = funding_cash(held, mark, event.rate)
+        cash = funding_cash(held, mark, event.rate, instrument.contract_value)
         return self._pay(self.tape.funding(instrument, event.venue_time, cash)) if cash else []
 
     def move_money(self, key: PositionKey, amount: Decimal, cause: Cause = Cause.EXTERNAL) -> list[FeedEvent]:

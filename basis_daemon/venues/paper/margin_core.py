@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from basis_daemon.domain.instrument import Instrument, Kind, MarginTier, PositionKey
+from basis_daemon.domain.instrument import Instrument, Kind, MarginTier, PositionKey, unit_worth
 from basis_daemon.domain.ledger import COST_GRAIN, perp_cost_change
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.position import MarginReport
@@ -56,9 +56,9 @@ def spot_booking(fill: Fill, side: Side, instrument: Instrument) -> Booking:
 
 def perp_booking(fill: Fill, side: Side, instrument: Instrument, held: Decimal, open_notional: Decimal) -> Booking:
     """The fill against the position before it: cash moves by realised P&L and fee, never by notional."""
-    quantity = fill.quantity * side.sign
-    cost, realised = perp_cost_change(held, open_notional, quantity, fill.price)
-    fee = Fee(asset=instrument.quote, quantity=cut(fill.quantity * fill.price * fee_rate(fill, instrument)))
+    quantity, worth = fill.quantity * side.sign, instrument.unit_worth(fill.price)
+    cost, realised = perp_cost_change(held, open_notional, quantity, worth)
+    fee = Fee(asset=instrument.settle, quantity=cut(fill.quantity * abs(worth) * fee_rate(fill, instrument)))
     deltas = {instrument.key: quantity}
     if cash := realised - fee.quantity:
         deltas[instrument.quote_key] = cash
@@ -72,9 +72,9 @@ def booking(fill: Fill, side: Side, instrument: Instrument, held: Decimal, open_
     return spot_booking(fill, side, instrument)
 
 
-def funding_cash(quantity: Decimal, mark: Decimal, rate: Decimal) -> Decimal:
-    """Quote received (+) or paid (-) at a settlement: ``-Q x mark x f``, mark at settlement."""
-    return cut(-quantity * mark * rate)
+def funding_cash(quantity: Decimal, mark: Decimal, rate: Decimal, contract_value: Decimal | None = None) -> Decimal:
+    """Coin received (+) or paid (-) at a settlement: ``-Q x mark x f``, mark at settlement."""
+    return cut(-quantity * abs(unit_worth(mark, contract_value)) * rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +92,17 @@ class PerpHolding:
 
     @property
     def notional(self) -> Decimal:
-        """Absolute notional at mark, quote units."""
-        return abs(self.quantity) * self.mark
+        """Absolute notional at mark, in the margin coin."""
+        return abs(self._worth)
 
     @property
     def unrealised(self) -> Decimal:
-        """``Q x mark - O``."""
-        return self.quantity * self.mark - self.open_notional
+        """What it counts for at the mark, less its cost."""
+        return self._worth - self.open_notional
+
+    @property
+    def _worth(self) -> Decimal:
+        return self.quantity * self.instrument.unit_worth(self.mark)
 
     @property
     def maintenance(self) -> Decimal:

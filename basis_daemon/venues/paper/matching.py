@@ -7,13 +7,13 @@ of the level they hit; a resting order fills at its own price when the opposite 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from basis_daemon.domain.errors import ErrorClass, OrderRejectedError
 from basis_daemon.domain.instrument import Instrument, round_down, round_up
 from basis_daemon.domain.market import BookTick, Level
-from basis_daemon.domain.order import AmountUnit, Order, OrderType, Side, TimeInForce
+from basis_daemon.domain.order import AmountUnit, Order, OrderOperation, OrderType, Side, TimeInForce
 
 _BP = Decimal(10_000)
 ZERO = Decimal(0)
@@ -102,8 +102,9 @@ def time_in_force(order: Order) -> TimeInForce:
 def check_filters(order: Order, instrument: Instrument, limit: Decimal) -> None:
     """Raises OrderRejectedError for a quantity, price or notional that the instrument does not take."""
     quantity = order.quantity
-    if order.amount_unit is not AmountUnit.BASE:
-        raise reject(order, f"amount_unit {order.amount_unit}, expected base", ErrorClass.BAD_PARAMS, "UNIT")
+    unit = AmountUnit.BASE if instrument.contract_value is None else AmountUnit.CONTRACTS
+    if order.amount_unit is not unit:
+        raise reject(order, f"amount_unit {order.amount_unit}, expected {unit}", ErrorClass.BAD_PARAMS, "UNIT")
     if quantity % instrument.quantity_step:
         why = f"quantity {quantity}, expected a multiple of {instrument.quantity_step}"
         raise reject(order, why, ErrorClass.BAD_PARAMS, "STEP")
@@ -113,9 +114,25 @@ def check_filters(order: Order, instrument: Instrument, limit: Decimal) -> None:
     if order.price is not None and order.price % instrument.price_tick:
         why = f"price {order.price}, expected a multiple of {instrument.price_tick}"
         raise reject(order, why, ErrorClass.BAD_PARAMS, "TICK")
-    if not order.reduce_only and quantity * limit < instrument.notional_min:
-        why = f"notional {quantity * limit}, expected at least {instrument.notional_min}"
+    notional = instrument.notional(quantity, limit)
+    if not order.reduce_only and notional < instrument.notional_min:
+        why = f"notional {notional}, expected at least {instrument.notional_min}"
         raise reject(order, why, ErrorClass.BAD_PARAMS, "NOTIONAL")
+
+
+def is_reached(order: Order, mark: Decimal) -> bool:
+    """A stop waits for the market to run away from the side that it trades, a take-profit for it to come."""
+    upward = (side_of(order) is Side.BUY) is (order.operation is OrderOperation.STOP)
+    trigger = order.trigger_price or ZERO
+    return mark >= trigger if upward else mark <= trigger
+
+
+def at_trigger(fill: Fill, order: Order) -> Fill:
+    """A take-profit gets no better price than its trigger, which the market passed on its way to what is shown now."""
+    if order.operation is OrderOperation.STOP or order.trigger_price is None:
+        return fill
+    worse = max if order.side is Side.BUY else min
+    return replace(fill, price=worse(fill.price, order.trigger_price))
 
 
 def match_now(order: Order, limit: Decimal, most: Decimal, depth: Depth, available: Decimal) -> tuple[Fill, ...]:

@@ -141,7 +141,7 @@ class Tape:
             order_state=state,
             price=fill.price,
             qty_base=fill.quantity,
-            qty_quote=fill.quantity * fill.price,
+            qty_quote=instrument.notional(fill.quantity, fill.price),
             liquidity="maker" if fill.is_maker else "taker",
             fees=money.fees,
             realised_pnl=money.realised,

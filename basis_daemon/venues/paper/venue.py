@@ -15,7 +15,7 @@ from basis_daemon.domain.errors import ConfigError, ErrorClass, OutcomeUnknownEr
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow
 from basis_daemon.domain.market import MarketEvent
-from basis_daemon.domain.order import Order, OrderOperation, Side
+from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation, Side
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import OrderState, Origin, Trade, TradeStatus
 from basis_daemon.ports import Clock, Evidence, FeedEvent, Finding
@@ -38,7 +38,9 @@ class PaperAccountSpec:
     def operations(self) -> frozenset[OrderOperation]:
         """What it executes."""
         traded = {OrderOperation.SPOT_TRADE: self.trades_spot, OrderOperation.PERP_TRADE: self.trades_perps}
-        return frozenset({op for op, does in traded.items() if does} | {OrderOperation.TRANSFER, OrderOperation.CANCEL})
+        protective = PROTECTIVE if self.trades_perps else frozenset[OrderOperation]()
+        always = {OrderOperation.TRANSFER, OrderOperation.CANCEL}
+        return frozenset({op for op, does in traded.items() if does} | always | protective)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from basis_daemon.domain.errors import ConfigError, ErrorClass
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
-from basis_daemon.domain.order import Order, Side
+from basis_daemon.domain.order import PROTECTIVE, Order, Side
 from basis_daemon.domain.position import MarginReport
 from basis_daemon.venues.paper.margin_core import Booking, PerpHolding, margin_report, withdrawable
 from basis_daemon.venues.paper.market import PaperMarket
@@ -23,6 +23,11 @@ class Resting:
     instrument: Instrument
     limit: Decimal
     remaining: Decimal
+
+    @property
+    def is_conditional(self) -> bool:
+        """True while it waits for its trigger."""
+        return self.order.operation in PROTECTIVE
 
 
 class Wallets:
@@ -51,7 +56,7 @@ class Wallets:
         if key.kind is Kind.PERP:
             if not instrument.tiers:
                 raise ConfigError(f"paper perp {key} has no margin tiers; load them with the market")
-            coins = {i.quote for i in self._perps_of(key.venue)} | {instrument.quote}
+            coins = {i.settle for i in self._perps_of(key.venue)} | {instrument.settle}
             if len(coins) > 1:
                 raise ConfigError(f"paper account {key.venue} has perps in {sorted(coins)}, expected one margin coin")
         self.instruments[key] = instrument
@@ -129,10 +134,11 @@ class Wallets:
         worst = abs(held + side.sign * adding)
         if order.reduce_only or worst <= abs(held):
             return
-        notional, most = worst * mark, instrument.tiers[-1].notional_cap
+        marked, paid = instrument.unit_worth(mark), instrument.unit_worth(limit)
+        notional, most = worst * abs(marked), instrument.tiers[-1].notional_cap
         needed = notional / min(instrument.tier(min(notional, most)).leverage_max, self._leverage)
         needed += sum((perp.initial for perp in perps if perp.instrument.key != key), ZERO)
-        needed += order.quantity * (limit * instrument.taker_fee + max(ZERO, (limit - mark) * side.sign))
+        needed += order.quantity * (abs(paid) * instrument.taker_fee + max(ZERO, (paid - marked) * side.sign))
         equity = margin_report(self.holding(instrument.quote_key), perps).equity
         if needed > equity:
             raise reject(order, f"needs margin {needed}, equity {equity}", ErrorClass.INSUFFICIENT, "MARGIN")
