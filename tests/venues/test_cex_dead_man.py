@@ -17,6 +17,7 @@ from basis_daemon.venues.cex.dead_man import POLICY, DeadManSwitch, OrderClass, 
 from basis_daemon.web.client import LocalClient
 from tests.venue_contract import order_for, small
 from tests.venues.rig import KEY, PERP_BTC, SPEC, SPOT_BTC, AccountUnderTest, Rig
+from tests.venues.test_cex_transfer import USDM, move
 
 PATIENCE_S = 30.0
 pytestmark = pytest.mark.feature("C09")
@@ -76,6 +77,14 @@ async def test_orders_that_end_by_themselves_need_no_switch(listening: Rig) -> N
     account = AccountUnderTest(listening, PERP_BTC)
     await account.interface.execute_order(order_for(account, Side.SELL, small(account)), account.wall)
     assert countdowns(listening) == {}
+
+
+async def test_money_between_two_wallets_needs_no_switch_however_long_it_takes(listening: Rig) -> None:
+    away = move(listening, 1, source=USDM, fields={"venue": "binanceusdm"})
+    listening.open_orders.append(away)
+    switch(listening).kick()
+    await switch(listening).keep()
+    assert (countdowns(listening), class_of(away)) == ({}, OrderClass.NO_TRADE)
 
 
 async def test_it_is_renewed_in_rhythm_and_at_once_after_a_reconnection(listening: Rig) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.order import PROTECTIVE, Order
+from basis_daemon.domain.order import CEX_TRADES, PROTECTIVE, Order
 from basis_daemon.venues.cex.desk import Desk
 from basis_daemon.venues.cex.limiter import Request
 from basis_daemon.venues.cex.outcome import CallError
@@ -27,12 +27,14 @@ OpenOrders = Callable[[], Sequence[Order]]
 class OrderClass(StrEnum):
     """What the switch asks of an order."""
 
+    NO_TRADE = "no_trade"
     IMMEDIATE = "immediate"
     RESTING = "resting"
     PROTECTIVE = "protective"
 
 
 POLICY: Mapping[OrderClass, str] = {
+    OrderClass.NO_TRADE: "money that moves rests in no book: it has no symbol to watch",
     OrderClass.IMMEDIATE: "over before it could be orphaned: needs no switch",
     OrderClass.RESTING: "cancelled by the venue when this daemon falls silent",
     OrderClass.PROTECTIVE: "must outlive us: the switch of its symbol stays disarmed, lest it take the stop too",
@@ -43,6 +45,8 @@ def class_of(order: Order) -> OrderClass:
     """Which policy an order falls under."""
     if order.operation in PROTECTIVE:
         return OrderClass.PROTECTIVE
+    if order.operation not in CEX_TRADES:
+        return OrderClass.NO_TRADE
     return OrderClass.IMMEDIATE if order.is_immediate else OrderClass.RESTING
 
 
