@@ -45,15 +45,23 @@ class Freshness:
 
     def newest(self, instruments: Collection[PositionKey], before: datetime = EPOCH) -> datetime:
         """The newest stamp of these instruments, market time as their strategy sees it; ``before`` the first one."""
+        found = (self._newest_quote(instruments), self._newest_read(instruments))
+        return max((at for at in found if at is not None), default=before)
+
+    def _newest_quote(self, instruments: Collection[PositionKey]) -> datetime | None:
         newest = None
         for held in (self._mailbox.books, self._mailbox.marks):
             for key in instruments:
                 if (event := held.get(key)) is not None and (newest is None or event.venue_time > newest):
                     newest = event.venue_time
+        return newest
+
+    def _newest_read(self, instruments: Collection[PositionKey]) -> datetime | None:
+        newest = None
         for read in self._mailbox.chain.values():
             if read.instrument in instruments and (newest is None or read.venue_time > newest):
                 newest = read.venue_time
-        return before if newest is None else newest
+        return newest
 
     def is_lagging(self, instruments: Collection[PositionKey]) -> bool:
         """True while one stream is behind the newest of them: wait for it, up to the grace, before deciding.
@@ -86,17 +94,20 @@ class Freshness:
         """Age of ``book:KEY``, ``mark:KEY``, ``account:NAME`` and what is read of a chain; never seen has no entry.
 
         A stamp lags behind the newest stamp of these instruments, of which the caller owns all and may know it already.
+        Blocks have a clock of their own: what was read there lags behind the newest block, never behind an exchange.
         """
         ages: dict[str, Age] = {}
         down = {account for account, _ in self._down} if self._down else _NOBODY
-        newest, quote_s = newest or self.newest(instruments), self._limits.quote_s
+        read_at = self._newest_read(instruments) if self._mailbox.chain else None
+        newest = self._newest_quote(instruments) if read_at else newest or self.newest(instruments)
+        quote_s = self._limits.quote_s
         for key in instruments:
             for name, held in (("book", self._mailbox.books.get(key)), ("mark", self._mailbox.marks.get(key))):
-                if held is not None:
+                if held is not None and newest is not None:
                     ages[f"{name}:{key}"] = _age(newest - held.venue_time, held.received_ns, now_ns, quote_s)
         for name, read in self._mailbox.chain.items():
-            if read.instrument in instruments:
-                ages[name] = _age(newest - read.venue_time, read.received_ns, now_ns, self._limits.head_s)
+            if read_at is not None and read.instrument in instruments:
+                ages[name] = _age(read_at - read.venue_time, read.received_ns, now_ns, self._limits.head_s)
         for account in accounts:
             if (at := self._answered_ns.get(account)) is not None:
                 age_s = Decimal(now_ns - at).scaleb(_NS_EXPONENT)
