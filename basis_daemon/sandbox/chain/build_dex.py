@@ -34,7 +34,7 @@ class PoolPlan:
 
 
 POOLS = (
-    PoolPlan("WETH", "USDT", 500, 100_000_000, Decimal("0.25")),
+    PoolPlan("WETH", "USDT", 500, 300_000_000, Decimal("0.75")),
     PoolPlan("wstETH", "WETH", 100, 40_000, Decimal("0.02")),
     PoolPlan("weETH", "WETH", 100, 40_000, Decimal("0.02")),
     PoolPlan("EIGEN", "WETH", 3000, 2_000, Decimal("0.5")),

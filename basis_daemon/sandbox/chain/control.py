@@ -126,6 +126,11 @@ async def _pool_price(controls: ChainControls, body: Json) -> Json:
     return {}
 
 
+async def _ether(controls: ChainControls, body: Json) -> Json:
+    await controls.ether(_decimal(body, "usdt"))
+    return {}
+
+
 async def _reorg(controls: ChainControls, body: Json) -> Json:
     return {"head": await controls.reorg(int(_decimal(body, "depth")))}
 
@@ -158,6 +163,7 @@ ACTIONS: dict[str, tuple[Action, str]] = {
     "mine": (_mine, "blocks"),
     "time": (_time, "advance_s: chain time moves on by one block"),
     "pool_price": (_pool_price, "pool (weETH/WETH), factor on the fair price: a whale swaps until it is so"),
+    "ether": (_ether, "usdt: ether costs that, at the oracle and in the pool of WETH and USDT"),
     "reorg": (_reorg, "depth: that many blocks are replaced by empty ones"),
     "gas": (_gas, "base_fee_gwei of a block mined now"),
     "fund": (_fund, "account, and whole amounts by symbol (ETH, USDT, weETH, ..)"),

@@ -10,6 +10,8 @@ from basis_daemon.sandbox.chain.build_dex import FOREVER, POOLS, is_token0, sqrt
 from basis_daemon.sandbox.chain.build_staking import EIGEN_PRICE_WETH
 from basis_daemon.sandbox.chain.steering import ISSUERS, WAD, Steering, base_units
 
+EVERYTHING = 2**256 - 1
+
 
 class MarketControls(Steering):
     """The oracle and the pools."""
@@ -52,6 +54,12 @@ class MarketControls(Steering):
             sold, bought = (token, quote) if (target < now) == is_first else (quote, token)
             await self._swap(sold, bought, found.fee, target)
 
+    async def ether(self, usdt: Decimal) -> None:
+        """Ether costs so many USDT: the oracle says so, and the pool stands there."""
+        dollars = await self.contracts.at("PriceFeed", "feeds", "USDT").functions.latestAnswer().call()
+        await self.price("WETH", usd=usdt * Decimal(dollars).scaleb(-8))
+        await self.pool_price("WETH/USDT", Decimal(1))
+
     def _pool_address(self, pair: set[str]) -> str:
         pools = self.world["uniswap_v3"]["pools"]
         return next(str(row["address"]) for row in pools if {row["token0"], row["token1"]} == pair)
@@ -60,7 +68,8 @@ class MarketControls(Steering):
         router = self.contracts.at("SwapRouter", "uniswap_v3", "router")
         owner = self._operator.owner
         amount = await sold.functions.balanceOf(owner).call()
-        await self.act(sold.functions.approve(router.address, amount))
+        if await sold.functions.allowance(owner, router.address).call() < amount:
+            await self.act(sold.functions.approve(router.address, 0))
+            await self.act(sold.functions.approve(router.address, EVERYTHING))
         order = (sold.address, bought.address, fee, owner, FOREVER, amount, 0, limit)
         await self.act(router.functions.exactInputSingle(order))
-        await self.act(sold.functions.approve(router.address, 0))

@@ -76,8 +76,10 @@ class Head:
 class ChainLink:
     """Open one with ``open``. Raises LinkError for what the node refuses, aiohttp.ClientError for one that is gone."""
 
-    def __init__(self, session: aiohttp.ClientSession, rpc_url: str, tokens: Mapping[str, Token], seed: int) -> None:
-        self._session, self._rpc_url, self._tokens = session, rpc_url, tokens
+    def __init__(
+        self, session: aiohttp.ClientSession, rpc_url: str, control_url: str, tokens: Mapping[str, Token], seed: int
+    ) -> None:
+        self._session, self._rpc_url, self._control_url, self._tokens = session, rpc_url, control_url, tokens
         self._wallet = hot_wallet(seed)
         self._symbols = {token.address.lower(): symbol for symbol, token in tokens.items()}
         self._calls = 0
@@ -89,10 +91,8 @@ class ChainLink:
         try:
             told, world = _read(ready_file)
             tokens = {coin: Token.of(world["tokens"][coin]) for coin in coins if coin != ETHER}
-            link = cls(session, told["rpc_url"], tokens, seed)
-            funds = {"account": link._wallet.address, **WALLET_FUNDS}
-            async with session.post(f"http://127.0.0.1:{told['control_port']}/fund", json=funds) as answer:
-                answer.raise_for_status()
+            link = cls(session, told["rpc_url"], f"http://127.0.0.1:{told['control_port']}", tokens, seed)
+            await link._steer("fund", {"account": link._wallet.address, **WALLET_FUNDS})
         except (OSError, ValueError, KeyError, aiohttp.ClientError) as error:
             await session.close()
             raise OSError(f"chain {ready_file}: {error}; start `basis-daemon sandbox chain` first") from error
@@ -105,10 +105,17 @@ class ChainLink:
         block = await self._call("eth_getBlockByNumber", "latest", HASHES)
         return Head(int(block["number"], 16), block["hash"], int(block["timestamp"], 16))
 
-    async def mine_at(self, at_s: int) -> None:
-        """A block of this time, from which the chain's own clock goes on."""
+    async def next_at(self, at_s: int) -> None:
+        """The next block is of this time, from which the chain's own clock goes on."""
         await self._call("evm_setNextBlockTimestamp", at_s)
+
+    async def mine(self) -> None:
+        """A block, empty or not."""
         await self._call("evm_mine")
+
+    async def ether_costs(self, usdt: Decimal) -> None:
+        """At the chain's oracle and in its pool, from now on."""
+        await self._steer("ether", {"usdt": str(usdt)})
 
     async def signed(self, coin: str, to: str, amount: Decimal) -> tuple[str, str]:
         """(hash, raw transaction) of a payment out of the hot wallet; nothing has left yet."""
@@ -166,6 +173,10 @@ class ChainLink:
 
     def _units(self, coin: str, amount: Decimal) -> int:
         return int(amount.scaleb(ETHER_PLACES if coin == ETHER else self._tokens[coin].places))
+
+    async def _steer(self, action: str, body: Mapping[str, object]) -> None:
+        async with self._session.post(f"{self._control_url}/{action}", json=body) as answer:
+            answer.raise_for_status()
 
     async def _call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - what a method answers is the method's own
         self._calls += 1

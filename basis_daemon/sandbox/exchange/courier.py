@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 
 import aiohttp
 
@@ -17,6 +18,8 @@ BEHIND_S = 12
 """Market seconds by which the chain may be late: a block of the real one."""
 LOOKED_BACK = 12
 """Blocks that are looked at again: a reorganisation may have put a payment elsewhere."""
+ETHER_PAIR, PRICE_STEP = "ETHUSDT", Decimal("0.0005")
+"""What ether costs here it costs on the chain too, within what a pool takes for a swap."""
 
 
 class Courier:
@@ -29,6 +32,7 @@ class Courier:
         self._raw: dict[str, str] = {}
         self._first = -1
         self._head = Head(-1, "")
+        self._told_price = Decimal(1)
 
     async def run(self) -> None:
         """Until cancelled. A chain that is gone is waited for: coin stays where it is."""
@@ -52,12 +56,21 @@ class Courier:
             self._head = head
 
     async def _tide(self, head: Head) -> Head:
-        """The chain's time follows the market's, by a block whenever it has fallen behind; it never goes back."""
-        market_s = self._custody.venue.now_ms // 1000
-        if market_s - head.at_s < BEHIND_S:
-            return head
-        await self._link.mine_at(market_s)
-        return await self._link.head()
+        """The chain's time follows the market's, by a block whenever it has fallen behind; it never goes back.
+
+        So does the price of ether there.
+        """
+        venue = self._custody.venue
+        market_s, price = venue.now_ms // 1000, venue.index[ETHER_PAIR]
+        is_behind, is_moved = market_s - head.at_s >= BEHIND_S, abs(price / self._told_price - 1) >= PRICE_STEP
+        if is_behind:
+            await self._link.next_at(market_s)
+        if is_moved:
+            await self._link.ether_costs(price)
+            self._told_price = price
+        elif is_behind:
+            await self._link.mine()
+        return await self._link.head() if is_behind or is_moved else head
 
     async def _pay(self, row: CapitalRow) -> None:
         row.tx_id, raw = await self._link.signed(row.asset, row.address, row.amount)
