@@ -40,6 +40,8 @@ STEP, REACTION = timedelta(hours=1), timedelta(minutes=1)
 """Market time between two looks, and between something that happens and the next look."""
 CATCH_UP_S, LOOK_S = 60.0, 0.02
 SECOND = timedelta(seconds=1)
+OVERTIME = timedelta(hours=12)
+"""Market time beyond the end in which what is under way may arrive."""
 BEHIND_MAX = timedelta(hours=3)
 """How old the newest valuation may be: they are hourly, and take time that a day of seconds does not have."""
 
@@ -79,8 +81,13 @@ def _configure(config: Path, directory: Path, options: DemoOptions, changes: Map
     return configured(config, directory, {"sandbox.chain_ready_file": READY_FILE, **changes, **chosen})
 
 
-def _sandbox(options: DemoOptions, story: Story, settings: Settings) -> Counterparty:
+def _sandbox(options: DemoOptions, story: Story, settings: Settings) -> tuple[Counterparty]:
     del settings
+    return (chain_of(options, story),)
+
+
+def chain_of(options: DemoOptions, story: Story) -> Counterparty:
+    """A sandbox chain on which every transaction gets its block at once, with what the story begins with."""
     arguments = ["sandbox", "chain", "--json", "--directory", "chain", "--seed", str(options.seed), "--block-time", "0"]
     arguments += [word for symbol, amount in story.funds.items() for word in ("--fund", f"{symbol}={amount}")]
     return Counterparty("chain", tuple(arguments), READY_FILE, {}, story.setup, BUILD_S, is_talkative=True)
@@ -89,12 +96,15 @@ def _sandbox(options: DemoOptions, story: Story, settings: Settings) -> Counterp
 class Film:
     """The running demo: market time, what happened when, and what the chain said of the debt at every look."""
 
+    step, reaction, look_s = STEP, REACTION, LOOK_S
+
     def __init__(self, stage: Stage, story: Story, spectator: Spectator) -> None:
         self._stage, self._spectator = stage, spectator
         self._waiting, self._daily = list(story.scenes), story.daily
         self._days = stage.options.days or story.days
         self._day = 0
         self._began_ns = 0
+        self._is_busy = False
         self.told: list[Json] = []
         self.start = self.now = EPOCH
         self.loans: list[Loan] = []
@@ -119,21 +129,29 @@ class Film:
         self._began_ns = self._stage.clock.monotonic_ns()
         self.start = self.now = await self._head_time()
         end = self.start + timedelta(days=self._days)
-        step = REACTION
-        while self.now < end:
-            seconds = max(int(min(step, end - self.now) / SECOND), 1)
+        step = self.reaction
+        while self.now < end or (self._is_busy and self.now < end + OVERTIME):
+            step = step if self.now >= end else min(step, end - self.now)
             await self._live_daily()
-            mined = await self._stage.control.post("/time", {"advance_s": seconds})
-            await self._catch_up(datetime.fromisoformat(mined["time"]))
-            step = REACTION if await self._play_what_is_due() else STEP
+            await self._catch_up(await self._move(max(int(step / SECOND), 1)))
+            step = self.reaction if await self._play_what_is_due() or self._is_busy else self._quiet_step()
         self.seconds = (self._stage.clock.monotonic_ns() - self._began_ns) / 1_000_000_000
+
+    def _quiet_step(self) -> timedelta:
+        """While nothing happens."""
+        return self.step
+
+    async def _move(self, seconds: int) -> datetime:
+        """Market time goes on; what it is then."""
+        mined = await self._stage.control.post("/time", {"advance_s": seconds})
+        return datetime.fromisoformat(mined["time"])
 
     async def _live_daily(self) -> None:
         """What every day brings, once a day."""
         if (self.now - self.start).days > self._day:
             self._day = (self.now - self.start).days
             for action, body in self._daily:
-                await self._stage.control.post(f"/{action}", body)
+                await self._stage.houses["chain"].control.post(f"/{action}", body)
 
     async def _play_what_is_due(self) -> bool:
         """True when something happened."""
@@ -145,28 +163,32 @@ class Film:
         return bool(due)
 
     async def _play(self, scene: Scene) -> None:
-        await self._stage.control.post(f"/{scene.action}", scene.body)
+        await self._stage.houses[scene.house].control.post(f"/{scene.action}", scene.body)
         at = await self._head_time()
         self.told.append({"time": at.isoformat(), "action": scene.action, **scene.body, "says": scene.says})
         self._spectator.say(f"{at:%e %b %H:%M}  {scene.says}")
 
     async def _head_time(self) -> datetime:
         """Of the newest block; what the chain says of the debt then is noted."""
-        status = await self._stage.control.get("/status")
+        status = await self._stage.houses["chain"].control.get("/status")
         at = datetime.fromisoformat(status["time"])
         if status["health_factor"] is not None:
             self.loans.append(Loan(at, Decimal(status["health_factor"]), Decimal(status["loan_to_value"])))
         return at
+
+    def _is_caught_up(self, book: Json, until: datetime) -> bool:
+        """True once it has decided on what was last, values in time, and has nothing in flight."""
+        has_decided = all(datetime.fromisoformat(row["time"]) >= until for row in book["strategies"])
+        return has_decided and has_valued(book, until - BEHIND_MAX) and not (book["plans_running"] or book["in_doubt"])
 
     async def _catch_up(self, until: datetime) -> None:
         """Return once the daemon has decided on this block, values in time, and has nothing in flight."""
         stage = self._stage
         give_up_ns = stage.clock.monotonic_ns() + int(CATCH_UP_S * 1_000_000_000)
         while True:
-            stage.sandbox.check()
-            stage.daemon.check()
+            stage.check()
             book = await stage.operator.get("/status")
-            if _is_caught_up(book, until):
+            if self._is_caught_up(book, until):
                 break
             if stage.clock.monotonic_ns() > give_up_ns:
                 raise DemoFailedError(
@@ -174,17 +196,14 @@ class Film:
                     f"{book['market_time']}, plans {book['plans_running']}, in doubt {book['in_doubt']}\n"
                     f"{stage.daemon.tail()}"
                 )
-            await stage.clock.sleep(LOOK_S)
+            await stage.clock.sleep(self.look_s)
+        self._is_busy = bool(book["plans_running"])
         self.now = await self._head_time()
         self._spectator.see(Moment(self.clock, book))
 
 
-def _is_caught_up(book: Json, until: datetime) -> bool:
-    has_decided = all(datetime.fromisoformat(row["time"]) >= until for row in book["strategies"])
-    return has_decided and _has_valued(book, until - BEHIND_MAX) and not (book["plans_running"] or book["in_doubt"])
-
-
-def _has_valued(book: Json, since: datetime) -> bool:
+def has_valued(book: Json, since: datetime) -> bool:
+    """True when every strategy has been valued since then."""
     valued = [row["valued_at"] for row in book["strategies"]]
     return all(at is not None and datetime.fromisoformat(at) >= since for at in valued)
 
@@ -199,7 +218,7 @@ def _judge(stage: Stage, film: Film, books: Json, exit_code: int) -> Played:
         daemon_exit_code=exit_code,
         story=tuple(film.told),
         loans=tuple(film.loans),
-        health_factor_floor=_floor(stage.settings.settings, options.strategies[0]),
+        health_factor_floor=floor_of(stage.settings.settings, options.strategies[0]),
         report=str(options.report) if options.report is not None else None,
     )
     with JournalReader.open(file) as journal:
@@ -207,7 +226,7 @@ def _judge(stage: Stage, film: Film, books: Json, exit_code: int) -> Played:
     return Played(judge_chain(view, signed, books, facts), view, file, CHAIN)
 
 
-def _floor(settings: Settings, strategy: str) -> Decimal | None:
+def floor_of(settings: Settings, strategy: str) -> Decimal | None:
     """Below it nothing may ever stand; None for a strategy that borrows nothing."""
     parameters = strategy_parameters(settings, strategy)
     return parameters.hf_emergency if isinstance(parameters, LeveragedParameters) else None

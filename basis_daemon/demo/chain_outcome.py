@@ -79,7 +79,7 @@ def transactions_of(rows: Iterable[StoredRecord]) -> list[TxRow]:
 
 def judge_chain(view: BookView, signed: Sequence[TxRow], books: Json, facts: ChainFacts) -> Outcome:
     """The run's figures, and what must hold between journal and chain."""
-    counts = _counts(view, signed, books)
+    counts = chain_counts(view, signed, books)
     part = part_of(view, facts.strategy, trades=counts["trades"], orders_sent=counts["orders_sent"])
     document = run_of(facts.strategy, facts.seed, facts.clock) | {"window": None}
     document |= counts | money_of(view) | risk_of(view) | end_of(view, (facts.strategy,), facts.report)
@@ -94,7 +94,7 @@ def judge_chain(view: BookView, signed: Sequence[TxRow], books: Json, facts: Cha
     return judged(document, _checks(document, view, signed, books, facts))
 
 
-def _counts(view: BookView, signed: Sequence[TxRow], books: Json) -> Json:
+def chain_counts(view: BookView, signed: Sequence[TxRow], books: Json) -> Json:
     """Of orders, those of a group each; allowances, cancels, an operator's transactions are no orders."""
     mined = {row["hash"] for row in books["transactions"]}
     own = [row for row in signed if row.order_id in view.history.lives and row.attempt is not Attempt.CANCEL]
@@ -132,6 +132,14 @@ def _is_group(view: BookView, row: TxRow) -> bool:
 
 def _checks(document: Json, view: BookView, signed: Sequence[TxRow], books: Json, facts: ChainFacts) -> Iterable[Check]:
     yield from common_checks(document, facts.daemon_exit_code)
+    yield from chain_checks(view, signed, books)
+    yield same_positions(document["positions"], document["venue_positions"])
+    yield never_denied(document, view)
+    yield from debt_checks(document, view, facts)
+
+
+def chain_checks(view: BookView, signed: Sequence[TxRow], books: Json) -> Iterable[Check]:
+    """Transactions, bookings and gas against those that the chain holds."""
     ours = {row.hash for row in signed if row.is_in_chain}
     theirs = [str(row["hash"]) for row in books["transactions"]]
     yield same_set("transactions", ours, set(theirs), "the chain holds exactly the transactions that were journalled")
@@ -140,15 +148,13 @@ def _checks(document: Json, view: BookView, signed: Sequence[TxRow], books: Json
     booked = Counter(_booked(view))
     once = sum(1 for tx_hash in expected if booked[tx_hash] == 1)
     yield Check("booked", f"{once} once", f"{len(expected)} once", "every transaction is booked, once")
-    yield same_positions(document["positions"], document["venue_positions"])
     taken = sum((Decimal(row["gas_eth"]) for row in books["transactions"] if row["hash"] not in before), Decimal(0))
     gas = plain(-view.state.ledger.total(Cause.GAS, GAS_ASSET))
     yield Check("gas", gas, plain(taken), "gas as booked is gas as the chain took it")
-    yield never_denied(document, view)
-    yield from _debt_checks(document, view, facts)
 
 
-def _debt_checks(document: Json, view: BookView, facts: ChainFacts) -> Iterable[Check]:
+def debt_checks(document: Json, view: BookView, facts: ChainFacts) -> Iterable[Check]:
+    """What the lender said of the debt, as far as there was one."""
     floor = facts.health_factor_floor
     if facts.health_factor is not None and floor is not None:
         found = f">= {floor}" if facts.health_factor >= floor else document["min_health_factor"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,12 +14,13 @@ D = Decimal
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """At ``at`` of the days, 0 to 1, ``action`` of the sandbox's control port is asked for with ``body``."""
+    """At ``at`` of the days, 0 to 1, ``action`` of a sandbox's control port is asked for with ``body``."""
 
     at: Decimal
     action: str
     body: Mapping[str, Any]
     says: str
+    house: str = "chain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Story:
     """What the user begins with, whole tokens by symbol, and what then happens, in order.
 
     ``daily`` are actions of every market day that nobody mentions; ``setup`` are commands that run before the daemon
-    starts. In fewer than ``days_min`` days the strategy would not get to its part.
+    starts. In fewer than ``days_min`` days the strategy would not get to its part. ``at_exchange`` are balances there
+    that are not what the sandbox begins with.
     """
 
     funds: Mapping[str, str]
@@ -36,6 +38,7 @@ class Story:
     days_min: int = 1
     daily: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     setup: tuple[tuple[str, ...], ...] = ()
+    at_exchange: Mapping[str, str] = field(default_factory=dict)
 
 
 _RUSH = {"asset": "USDT", "borrow_apr": "0.30"}
@@ -105,7 +108,51 @@ LEVERAGED = Story(
 )
 """A week until the token's yield is known and two days until the carry is; then it levers up, leaves, comes back."""
 
-STORIES: Mapping[str, Story] = {"pure_lending": LENDING, "eth_staking_only": STAKING, "eth_leveraged": LEVERAGED}
+_HEDGE_DAYS = 15
+
+
+def _squeeze(day: str, rise: str, says: str) -> Scene:
+    """Ether trades so much above its script."""
+    shifts = {"spot:ETHUSDT": rise, "usdm:ETHUSDT": rise}
+    return Scene(D(day) / _HEDGE_DAYS, "conditions", {"price_shift": shifts}, says, house="exchange")
+
+
+HEDGE = Story(
+    funds={"ETH": "0.2"},
+    days=_HEDGE_DAYS,
+    days_min=_HEDGE_DAYS,
+    daily=_REWARDS,
+    scenes=(
+        _squeeze("6", "0.10", "ether jumps by 10 %: margin is released out of the token"),
+        _squeeze("8.5", "0.23", "and further: what lies in the wallet goes to the margin"),
+        _squeeze("10", "0", "the jump is over"),
+    ),
+)
+"""Three days until the token's yield is known, one until the carry is; when funding turns it leaves."""
+
+LEVERED_HEDGE = replace(HEDGE, setup=LEVERAGED.setup)
+"""Two days more until leverage pays."""
+
+OVERLAY = Story(
+    funds={"ETH": "40"},
+    days=_HEDGE_DAYS,
+    days_min=_HEDGE_DAYS,
+    scenes=(
+        _squeeze("4", "-0.15", "ether falls by 15 %: idle margin repays"),
+        _squeeze("6", "0", "ether is back"),
+    ),
+    at_exchange={"USDT": "0"},
+)
+"""Ether in the wallet and nothing at the exchange: what is there is borrowed."""
+
+STORIES: Mapping[str, Story] = {
+    "pure_lending": LENDING,
+    "eth_staking_only": STAKING,
+    "eth_leveraged": LEVERAGED,
+    "usdt_market_neutral_no_leverage": HEDGE,
+    "usdt_market_neutral": LEVERED_HEDGE,
+    "eth_basis": OVERLAY,
+}
 """By kind."""
 
 

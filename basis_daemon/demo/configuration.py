@@ -11,6 +11,7 @@ from basis_daemon.settings.document import read_document
 
 _CONFIGS = Path(__file__).resolve().parents[2] / "config"
 SANDBOX_CONFIG, SANDBOX_CHAIN_CONFIG = _CONFIGS / "sandbox.yaml", _CONFIGS / "sandbox_chain.yaml"
+SANDBOX_HEDGE_CONFIG = _CONFIGS / "sandbox_hedge.yaml"
 """Of a checkout; an installation without one needs a file named on the command line."""
 
 _LINE = re.compile(r"^(?P<key>\s*[a-z0-9_]+:)(?P<value>\s*[^#]*?)(?P<comment>\s+#.*)?$")

@@ -98,11 +98,11 @@ def _begin_and_end(options: DemoOptions, directory: Path) -> tuple[datetime, dat
     return begin, min(end, begin + timedelta(days=days)) if options.days is not None else end
 
 
-def _sandbox(options: DemoOptions, settings: Settings) -> Counterparty:
+def _sandbox(options: DemoOptions, settings: Settings) -> tuple[Counterparty]:
     arguments = [*_sandbox_arguments(options), *_sub_accounts(settings)]
     if any(name in settings.signals for name in options.strategies):
         arguments += ["--step", str(STEP_OF_BARS_S)]
-    return Counterparty("exchange", tuple(arguments), READY_FILE, {"/clock": {"hold": True}})
+    return (Counterparty("exchange", tuple(arguments), READY_FILE, {"/clock": {"hold": True}}),)
 
 
 def _sandbox_arguments(options: DemoOptions) -> list[str]:
@@ -166,8 +166,7 @@ async def _let_time_run(stage: Stage, spectator: Spectator) -> None:
     before = 0
     while True:
         clock = await stage.control.get("/status")
-        stage.sandbox.check()
-        stage.daemon.check()
+        stage.check()
         now_ns = stage.clock.monotonic_ns()
         if now_ns - looked_ns > LOOK_AT_BOOK_S * 1_000_000_000:
             book, looked_ns = await stage.operator.get("/status"), now_ns
@@ -181,7 +180,7 @@ async def _let_time_run(stage: Stage, spectator: Spectator) -> None:
         elif now_ns - moved_ns > STANDSTILL_S * 1_000_000_000:
             raise DemoFailedError(
                 f"market time stands at {clock['market_time']} for {STANDSTILL_S:g} s\n{stage.daemon.tail()}\n"
-                f"{stage.sandbox.tail()}"
+                f"{stage.houses['exchange'].child.tail()}"
             )
         await stage.clock.sleep(LOOK_S)
 

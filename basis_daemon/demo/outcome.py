@@ -58,7 +58,7 @@ class RunFacts:
 
 def judge(view: BookView, books: Json, facts: RunFacts) -> Outcome:
     """The run's figures, from the journal and from the venue's books, and what must hold between them."""
-    venue = _venue_word(books, facts.accounts)
+    venue = venue_word(books, facts.accounts)
     document = run_of(facts.strategy, facts.seed, facts.clock) | {"window": facts.window}
     document |= _counts(view, venue) | money_of(view) | risk_of(view)
     document |= end_of(view, facts.strategies, facts.report) | {
@@ -93,7 +93,7 @@ def end_of(view: BookView, strategies: Sequence[str], report: str | None) -> Jso
     }
 
 
-def _venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
+def venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
     """What the sandbox holds of all its accounts: client ids in order of arrival, fills, positions by our keys.
 
     Orders of another hand are counted apart: their fills are booked, but nobody here sent them.
@@ -254,15 +254,20 @@ def decisions_of(view: BookView, strategy: str) -> dict[str, int]:
 
 def _checks(document: Json, view: BookView, venue: Json, facts: RunFacts) -> Iterable[Check]:
     yield from common_checks(document, facts.daemon_exit_code)
+    yield from exchange_checks(document, view, venue, document["trades"])
+    yield same_positions(document["positions"], document["venue_positions"])
+    yield never_denied(document, view)
+
+
+def exchange_checks(document: Json, view: BookView, venue: Json, fills: int) -> Iterable[Check]:
+    """The book's orders, fills and funding against those of the exchange, and what a hedged book must never show."""
     sent, theirs = sent_ids(view, venue["refused"]), set(venue["ids"])
     yield same_set("orders", sent, theirs, "the venue took exactly the orders that were sent")
-    yield Check("fills", str(document["trades"]), str(venue["fills"]), "every fill of the venue is booked, once")
-    yield same_positions(document["positions"], document["venue_positions"])
+    yield Check("fills", str(fills), str(venue["fills"]), "every fill of the venue is booked, once")
     booked = {coin: view.state.ledger.total(Cause.FUNDING, coin) for coin in venue["funding"]}
     means = "funding as booked is funding as the venue paid it"
     yield Check("funding", _told(booked), _told(venue["funding"]), means)
     yield Check("liquidations", str(venue["liquidations"]), "0", "the venue liquidated nothing")
-    yield never_denied(document, view)
     is_within = Decimal(document["max_abs_delta_frac"]) <= DELTA_HARD
     found = f"<= {DELTA_HARD}" if is_within else document["max_abs_delta_frac"]
     yield Check("delta", found, f"<= {DELTA_HARD}", "net delta as a fraction of equity, outside clips")

@@ -1,4 +1,4 @@
-"""Plays a demo in a directory of its own, where its strategies live: at the sandbox's exchange or on its chain."""
+"""Plays a demo in a directory of its own, where its strategies live: the sandbox's exchange, its chain, or both."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from basis_daemon.demo import chain, exchange
-from basis_daemon.demo.configuration import SANDBOX_CHAIN_CONFIG, SANDBOX_CONFIG
+from basis_daemon.demo import chain, exchange, linked
+from basis_daemon.demo.configuration import SANDBOX_CHAIN_CONFIG, SANDBOX_CONFIG, SANDBOX_HEDGE_CONFIG
 from basis_daemon.demo.processes import DemoFailedError
 from basis_daemon.demo.report import write_report
 from basis_daemon.demo.stage import DemoOptions, Played, Spectator
 from basis_daemon.domain.errors import BasisError, ConfigError
 from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
-from basis_daemon.settings import Settings, load_settings, trades_at_exchanges
+from basis_daemon.settings import Settings, lives_on_chain, load_settings, trades_at_exchanges
 
 Perform = Callable[[Path, Path, DemoOptions, Spectator], Awaitable[Played]]
 
@@ -42,7 +42,7 @@ def house_of(options: DemoOptions) -> tuple[Path, Perform]:
     """The configuration of a demo, and who performs it. Raises ConfigError."""
     known = {file: _settings(file) for file in _configs(options)}
     homes = {name: _home_of(name, known) for name in options.strategies}
-    at_exchanges = [name for name, file in homes.items() if trades_at_exchanges(known[file], name)]
+    at_exchanges = [name for name, file in homes.items() if not lives_on_chain(known[file], name)]
     on_chain = [name for name in homes if name not in at_exchanges]
     if at_exchanges and on_chain:
         raise ConfigError(
@@ -53,11 +53,12 @@ def house_of(options: DemoOptions) -> tuple[Path, Perform]:
     if not on_chain:
         return config, exchange.perform
     chain.story_for(options, known[config])
-    return config, chain.perform
+    is_linked = any(trades_at_exchanges(known[homes[name]], name) for name in on_chain)
+    return config, linked.perform if is_linked else chain.perform
 
 
 def _configs(options: DemoOptions) -> tuple[Path, ...]:
-    return (SANDBOX_CONFIG, SANDBOX_CHAIN_CONFIG) if options.config is None else (options.config,)
+    return (SANDBOX_CONFIG, SANDBOX_CHAIN_CONFIG, SANDBOX_HEDGE_CONFIG) if options.config is None else (options.config,)
 
 
 def _settings(file: Path) -> Settings:

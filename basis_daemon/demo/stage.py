@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,17 +98,34 @@ class Counterparty:
 
 
 @dataclass(frozen=True, slots=True)
+class House:
+    """A sandbox that runs; ``control`` is the port that drives it."""
+
+    child: Child
+    control: LocalClient
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that runs, and where; ``control`` is the port that drives the sandbox."""
+    """Everything that runs, and where; the last of ``houses`` keeps market time."""
 
     options: DemoOptions
     directory: Path
     settings: LoadedSettings
-    sandbox: Child
-    control: LocalClient
+    houses: Mapping[str, House]
     daemon: Child
     operator: LocalClient
     clock: SystemClock
+
+    @property
+    def control(self) -> LocalClient:
+        """Of the sandbox that keeps market time."""
+        return list(self.houses.values())[-1].control
+
+    def check(self) -> None:
+        """Raises DemoFailedError when something that should run has ended."""
+        for child in (*(house.child for house in self.houses.values()), self.daemon):
+            child.check()
 
 
 @asynccontextmanager
@@ -117,27 +134,31 @@ async def staged(
     directory: Path,
     spectator: Spectator,
     configure: Callable[[Mapping[str, str]], LoadedSettings],
-    sandbox_of: Callable[[Settings], Counterparty],
+    sandboxes_of: Callable[[Settings], Sequence[Counterparty]],
 ) -> AsyncIterator[Stage]:
-    """Both processes, ready, market time held; they are gone when the context is left."""
+    """All processes, ready, market time held; they are gone when the context is left. Sandboxes start in order."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         settings = configure({"control.socket": _socket(directory, stack)})
-        counterparty = sandbox_of(settings.settings)
-        spectator.say(f"starting the sandbox {counterparty.name}")
-        sandbox = await Child.start("sandbox", counterparty.arguments, directory, clock)
-        stack.push_async_callback(sandbox.stop, STOP_S)
-        control = await stack.enter_async_context(await _listening(sandbox, counterparty, directory, spectator))
-        for action, body in counterparty.first.items():
-            await control.post(action, body)
-        for command in counterparty.setup:
+        counterparties = sandboxes_of(settings.settings)
+        houses: dict[str, House] = {}
+        for who in counterparties:
+            name = "sandbox" if len(counterparties) == 1 else f"sandbox_{who.name}"
+            spectator.say(f"starting the sandbox {who.name}")
+            child = await Child.start(name, who.arguments, directory, clock)
+            stack.push_async_callback(child.stop, STOP_S)
+            control = await stack.enter_async_context(await _listening(child, who, directory, spectator))
+            houses[who.name] = House(child, control)
+            for action, body in who.first.items():
+                await control.post(action, body)
+        for command in (command for who in counterparties for command in who.setup):
             await _set_up(command, directory, spectator, clock)
         spectator.say("starting the daemon")
         daemon = await Child.start("daemon", ("run", "--config", "daemon.yaml", "--arm"), directory, clock)
         stack.push_async_callback(daemon.stop, STOP_S)
         operator = await stack.enter_async_context(LocalClient.at_socket(settings.settings.control_socket))
         await daemon.until("armed with prices", lambda: _are_watching(operator, options.strategies), START_S)
-        yield Stage(options, directory, settings, sandbox, control, daemon, operator, clock)
+        yield Stage(options, directory, settings, houses, daemon, operator, clock)
 
 
 async def _listening(sandbox: Child, who: Counterparty, directory: Path, spectator: Spectator) -> LocalClient:

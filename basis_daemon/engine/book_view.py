@@ -15,9 +15,11 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from basis_daemon.domain.decision import ReasonCode
+from basis_daemon.domain.exposure import AS_ETHER, ETHER
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.risk_book import RiskBook
+from basis_daemon.domain.valuation import STAKED
 from basis_daemon.engine.codec import (
     DecisionRow,
     GroupRow,
@@ -177,7 +179,7 @@ class BookView:
         is_of_an_earlier_life = self.history.plan_steps[seen.row.plan_id][0].at.generation != row.generation
         (self._cut.add if is_of_an_earlier_life else self._cut.discard)(strategy)
         if self._is_settled(strategy) and strategy in self.latest_of:
-            self._note_delta(strategy, self._net_delta(strategy))
+            self._note_delta(strategy, self.state.ledger.holdings())
 
     def _decision(self, row: StoredRecord) -> None:
         history, decision = self.history, self.state.last_decision[row.record.correlation_id.rsplit(":", 2)[0]]
@@ -218,7 +220,8 @@ class BookView:
         self.history.valuations.append(Valued(row, valuation, is_settled))
         self.latest_of[strategy] = valuation
         if is_settled:
-            self._note_delta(strategy, {asset: Decimal(q) for asset, q in valuation["net_delta"].items()})
+            held = {PositionKey(key): Decimal(q) for key, q in valuation["holdings"].items()}
+            self._note_delta(strategy, held)
 
     def _risk(self, row: StoredRecord) -> None:
         self.risks[row.record.correlation_id] = load(RiskBook, row.record.payload)
@@ -227,24 +230,26 @@ class BookView:
         """True while no plan of the strategy runs, and none was cut by the end of its process: no clip is half done."""
         return strategy not in self._cut and all(plan.strategy != strategy for plan in self.state.running_plans())
 
-    def _note_delta(self, strategy: str, net: Mapping[str, Decimal]) -> None:
+    def _note_delta(self, strategy: str, holdings: Mapping[PositionKey, Decimal]) -> None:
+        """The underlying whose net exposure is farthest from what it should be, at the prices of the last valuation.
+
+        What is staked or lent ether is ether. A share class of a coin is to be long of that coin by its equity.
+        """
         valuation = self.latest_of[strategy]
         prices, equity = valuation.get("prices", {}), Decimal(valuation.get("equity_usdt") or 0)
-        priced = [abs(quantity) * Decimal(prices[asset]) for asset, quantity in net.items() if asset in prices]
-        if priced and equity > 0:
-            self.history.deltas.setdefault(strategy, []).append(max(priced) / equity)
-
-    def _net_delta(self, strategy: str) -> dict[str, Decimal]:
-        """Spot and linear perps per underlying, in base units; what the ledger holds now at the strategy's accounts.
-
-        What the book is counted in has no delta in it, and no more has an inverse perp that settles in it.
-        """
-        valuation, net = self.latest_of[strategy], dict[str, Decimal]()
-        for key, quantity in self.state.ledger.holdings().items():
+        worth = dict[str, Decimal]()
+        for key, quantity in holdings.items():
             asset = underlying(key, valuation["bases"])
-            if asset not in {QUOTE, valuation["numeraire"]} and key.venue in valuation["accounts"]:
-                net[asset] = net.get(asset, ZERO) + quantity
-        return net
+            if key.venue in valuation["accounts"] and asset in prices:
+                base = ETHER if asset in AS_ETHER | STAKED else asset
+                worth[base] = worth.get(base, ZERO) + key.sign * quantity * Decimal(prices[asset])
+        worth.pop(QUOTE, None)
+        if (numeraire := valuation.get("numeraire", QUOTE)) == ETHER:
+            worth[ETHER] = worth.get(ETHER, ZERO) - equity
+        else:
+            worth.pop(numeraire, None)  # a book in coin that bets on the coin hedges nothing of it
+        if worth and equity > 0:
+            self.history.deltas.setdefault(strategy, []).append(max(map(abs, worth.values())) / equity)
 
 
 def summed(rows: Iterable[Json]) -> Json:

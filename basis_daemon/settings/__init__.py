@@ -1,6 +1,12 @@
 """YAML, environment and secret files to frozen settings. They end at the wiring: nothing below sees a config object."""
 
-from basis_daemon.settings.families import make_strategies, strategy_parameters, trades_at_exchanges, weighed
+from basis_daemon.settings.families import (
+    lives_on_chain,
+    make_strategies,
+    strategy_parameters,
+    trades_at_exchanges,
+    weighed,
+)
 from basis_daemon.settings.faults import Fault, LiveTradingRefusedError, SettingsError
 from basis_daemon.settings.kept import kept_text, read_kept
 from basis_daemon.settings.load import LoadedSettings, load_settings, may_arm
@@ -22,6 +28,7 @@ __all__ = [
     "json_schema",
     "kept_text",
     "known_keys",
+    "lives_on_chain",
     "load_settings",
     "make_strategies",
     "may_arm",

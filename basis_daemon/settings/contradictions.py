@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from basis_daemon.settings.cap_faults import cap_faults, stress_faults
 from basis_daemon.settings.explain import Where, plain
-from basis_daemon.settings.families import strategy_parameters, trades_at_exchanges, weighed
+from basis_daemon.settings.families import lives_on_chain, strategy_parameters, weighed
 from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.listening import signal_faults
 from basis_daemon.settings.model import JournalSettings, Mode, Settings
@@ -17,8 +17,8 @@ from basis_daemon.strategies.ml_parameters import DirectionalParameters
 from basis_daemon.strategies.onchain_parameters import OnchainParameters
 from basis_daemon.strategies.parameters import BasisParameters, ExchangeParameters
 
-REHEARSED = frozenset({"eth_staking_only", "eth_leveraged"})
-"""Kinds that no other mode takes yet."""
+LENDING = "pure_lending"
+"""The one kind on the chain that other modes than the sandbox take."""
 
 INVERSE = frozenset({"binancecoinm"})
 """Exchanges whose contracts are margined in their coin."""
@@ -87,7 +87,7 @@ def _contract_faults(settings: Settings, where: Where) -> list[Fault]:
 
 def _chain_faults(settings: Settings, where: Where) -> list[Fault]:
     """A strategy that lives on the chain needs one, and a wallet belongs to one, which may trade at exchanges."""
-    on_chain = [name for name in settings.enabled_strategies if not trades_at_exchanges(settings, name)]
+    on_chain = [name for name in settings.enabled_strategies if lives_on_chain(settings, name)]
     crossing = [name for name in settings.enabled_strategies if any(v.network for v in weighed(settings, name))]
     owners = list(dict.fromkeys([*on_chain, *crossing]))
     faults = []
@@ -99,7 +99,7 @@ def _chain_faults(settings: Settings, where: Where) -> list[Fault]:
         faults.append(_fault(f"strategies.{name}.enabled", "true", why, where))
     for name in on_chain:
         is_rehearsal = settings.mode is Mode.SANDBOX or is_replay(settings)
-        if (kind := settings.enabled_strategies[name].kind) in REHEARSED and not is_rehearsal:
+        if (kind := settings.enabled_strategies[name].kind) != LENDING and not is_rehearsal:
             why = f"sandbox: {kind} has been played on the sandbox chain only"
             faults.append(_fault("mode", str(settings.mode), why, where))
     if not settings.enabled_venues and not on_chain:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from basis_daemon.settings.model import Settings
 from basis_daemon.settings.transfers import NETWORK
 from basis_daemon.strategies import STRATEGIES
 from basis_daemon.strategies.charter import BookStrategy
+from basis_daemon.strategies.hedge_parameters import HedgeParameters, LeveredHedgeParameters
 from basis_daemon.strategies.ml_parameters import ML_RANGES, DirectionalParameters
 from basis_daemon.strategies.onchain_parameters import (
     LENDING_RANGES,
@@ -25,9 +26,11 @@ from basis_daemon.strategies.onchain_parameters import (
     STAKING_RANGES,
     LendingParameters,
     LeveragedParameters,
+    OnchainParameters,
     StakingParameters,
 )
 from basis_daemon.strategies.onchain_parameters import RANGES as ONCHAIN_RANGES
+from basis_daemon.strategies.overlay_parameters import OVERLAY_RANGES, OverlayParameters
 from basis_daemon.strategies.parameters import (
     EXCHANGE_RANGES,
     QUOTE,
@@ -43,13 +46,19 @@ from basis_daemon.strategies.parameters import (
 class Family:
     """The parameters of one kind. ``fixed`` make it what it is, and the file cannot change them.
 
-    A kind that ``weighs`` trades at exchanges, by the weights in ``w``; any other lives on the chain.
+    A kind that ``weighs`` trades at exchanges, by the weights in ``w``; one whose parameters say so lives on the chain,
+    and some do both.
     """
 
     parameters: type[BaseModel]
     ranges: Mapping[str, tuple[str, str]]
     fixed: Mapping[str, object] = field(default_factory=dict)
     weighs: bool = False
+
+    @property
+    def is_on_chain(self) -> bool:
+        """True when it needs a wallet."""
+        return issubclass(self.parameters, OnchainParameters)
 
     def shown(self) -> Mapping[str, Node]:
         """The JSON schema of what the file may say, with ranges and units."""
@@ -71,6 +80,9 @@ class Family:
         return {WEIGHTS: weights, **properties}
 
 
+_STAKED = {**ONCHAIN_RANGES, **STAKING_RANGES}
+_LEVERED = {**_STAKED, **LEVERAGED_RANGES}
+_HEDGED_LAMBDA = {"lambda_target": ("0", "0.80")}
 FAMILIES: Mapping[str, Family] = {
     "btc_basis": Family(BasisParameters, RANGES, {"asset": "BTC"}, weighs=True),
     "eth_basis": Family(BasisParameters, RANGES, {"asset": "ETH"}, weighs=True),
@@ -87,10 +99,24 @@ FAMILIES: Mapping[str, Family] = {
         weighs=True,
     ),
     "pure_lending": Family(LendingParameters, {**ONCHAIN_RANGES, **LENDING_RANGES}),
-    "eth_staking_only": Family(StakingParameters, {**ONCHAIN_RANGES, **STAKING_RANGES}),
-    "eth_leveraged": Family(LeveragedParameters, {**ONCHAIN_RANGES, **STAKING_RANGES, **LEVERAGED_RANGES}),
+    "eth_staking_only": Family(StakingParameters, _STAKED),
+    "eth_leveraged": Family(LeveragedParameters, _LEVERED),
+    "usdt_market_neutral_no_leverage": Family(HedgeParameters, {**RANGES, **_STAKED}, {"asset": "ETH"}, weighs=True),
+    "usdt_market_neutral": Family(
+        LeveredHedgeParameters, {**RANGES, **_LEVERED, **_HEDGED_LAMBDA}, {"asset": "ETH"}, weighs=True
+    ),
 }
+_IN_ETH = {
+    "eth_basis": Family(
+        OverlayParameters,
+        {**RANGES, **ONCHAIN_RANGES, **LENDING_RANGES, **OVERLAY_RANGES},
+        {"asset": "ETH"},
+        weighs=True,
+    ),
+}
+"""Kinds that can be counted in ETH too, as another book."""
 WEIGHTS, CLASS = "w", "share_class"
+IN_ETH = "ETH"
 _MADE_HERE = frozenset({"venues"})
 _UNITS = {
     "_s": "s", "_h": "h", "_bp": "bp", "_usdt": "USDT", "_apr": "per year on equity", "_funding": "days",
@@ -133,13 +159,28 @@ def weighed(settings: Settings, name: str) -> tuple[BasisVenue, ...]:
 
 
 def trades_at_exchanges(settings: Settings, name: str) -> bool:
-    """True for an instance that trades at exchanges, False for one that lives on the chain."""
-    return FAMILIES[settings.strategies[name].kind].weighs
+    """True for an instance that trades at exchanges."""
+    return _family_of(settings, name).weighs
+
+
+def lives_on_chain(settings: Settings, name: str) -> bool:
+    """True for an instance that needs a wallet; one that trades at exchanges may need one too."""
+    return _family_of(settings, name).is_on_chain
+
+
+def _family_of(settings: Settings, name: str) -> Family:
+    instance = settings.strategies[name]
+    return family_of(instance.kind, instance.params)
+
+
+def family_of(kind: str, params: Mapping[str, Any]) -> Family:
+    """The class in which the return is counted may make another book of the same kind."""
+    return _IN_ETH[kind] if kind in _IN_ETH and params.get(CLASS) == IN_ETH else FAMILIES[kind]
 
 
 def all_parameters(settings: Settings, name: str) -> dict[str, object]:
     """What one instance runs with, defaults included, under the names that the file uses."""
-    hidden = FAMILIES[settings.strategies[name].kind].fixed.keys() | _MADE_HERE
+    hidden = _family_of(settings, name).fixed.keys() | _MADE_HERE
     dumped = strategy_parameters(settings, name).model_dump()
     values = {key: value for key, value in dumped.items() if key not in hidden}
     weights = {venue.name: venue.weight for venue in weighed(settings, name)}
@@ -174,10 +215,12 @@ def _weighable(venues: Tree, *, is_enabled: bool) -> dict[str, bool]:
     }
 
 
-def parameters_schema(kind: str | None = None) -> Node:
-    """The JSON schema of ``params`` of one kind, or of all of them together, with ranges and units."""
-    kinds = FAMILIES if kind is None else {kind: FAMILIES[kind]}
-    properties = {name: node for family in kinds.values() for name, node in family.shown().items()}
+def parameters_schema(families: Iterable[Family] | None = None) -> Node:
+    """The JSON schema of ``params`` of these families, or of all of them together, with ranges and units."""
+    shown = [*FAMILIES.values(), *_IN_ETH.values()] if families is None else families
+    properties = {name: node for family in shown for name, node in family.shown().items()}
+    if families is None:
+        properties[CLASS] = {"type": "string", "enum": [QUOTE, IN_ETH], "default": QUOTE}
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
@@ -187,14 +230,15 @@ def unit_of(name: str) -> str:
 
 
 def _parameter_faults(key: str, kind: str, params: Tree, venues: Mapping[str, bool], where: Where) -> list[Fault]:
-    family, schema = FAMILIES[kind], parameters_schema(kind)
+    family = family_of(kind, params)
+    schema = parameters_schema([family])
     known = schema["properties"]
     faults = [
         unknown_key(f"{key}.{name}", known, where(f"{key}.{name}"), schema) for name in params if name not in known
     ]
     if family.weighs:
         faults += _weight_faults(f"{key}.{WEIGHTS}", params.get(WEIGHTS), venues, where)
-        faults += _class_faults(f"{key}.{CLASS}", params.get(CLASS, QUOTE), where)
+        faults += _class_faults(f"{key}.{CLASS}", kind, params.get(CLASS, QUOTE), where)
     for name, (low, high) in family.ranges.items():
         value = params.get(name)
         if (
@@ -217,14 +261,14 @@ def _parameter_faults(key: str, kind: str, params: Tree, venues: Mapping[str, bo
     return []
 
 
-def _class_faults(key: str, found: object, where: Where) -> list[Fault]:
-    """A class counted in the asset itself keeps its core on chain, which no venue here reaches."""
-    if found == QUOTE:
+def _class_faults(key: str, kind: str, found: object, where: Where) -> list[Fault]:
+    """What a return may be counted in; a book that keeps its core in a coin is written for that coin."""
+    classes = [QUOTE, IN_ETH] if kind in _IN_ETH else [QUOTE]
+    if found in classes:
         return []
-    remedy = (
-        f"write {QUOTE}: a book counted in its own coin keeps that coin on Aave, and no venue here lends or borrows"
-    )
-    return [Fault(key, found_text(found), QUOTE, remedy, where(key))]
+    counted = f", {', '.join(_IN_ETH)} in {IN_ETH} too" if kind not in _IN_ETH else ""
+    remedy = f"write {QUOTE}: the return of {kind} is counted in {' or '.join(classes)}{counted}"
+    return [Fault(key, found_text(found), " or ".join(classes), remedy, where(key))]
 
 
 def _weight_faults(key: str, weights: object, venues: Mapping[str, bool], where: Where) -> list[Fault]:
@@ -256,7 +300,7 @@ def _build(
     accounts: Mapping[str, tuple[str, str]],
     ways: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
 ) -> BaseModel:
-    family = FAMILIES[kind]
+    family = family_of(kind, params)
     values = {name: value for name, value in params.items() if name != WEIGHTS}
     if family.weighs:
         weights = params[WEIGHTS]

@@ -16,7 +16,8 @@ from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.margin import ZERO
 from basis_daemon.domain.market import FundingSettled, MarketSnapshot
 from basis_daemon.domain.order import OrderOperation as O
-from basis_daemon.strategies import memory, onchain_memory
+from basis_daemon.strategies import memory as remembered
+from basis_daemon.strategies import onchain_memory
 from basis_daemon.strategies.charter import Charter
 from basis_daemon.strategies.memory import BasisMemory
 from basis_daemon.strategies.onchain_memory import OnchainMemory, Teaching
@@ -99,11 +100,11 @@ class TwofoldStrategy(RuledStrategy[P2, TwofoldMemory, V2]):
         """Nothing seen, weights as configured and capped."""
         return TwofoldMemory(pair_memory(self._parameters), OnchainMemory())
 
-    def fold(self, memory_: object, event: object) -> TwofoldMemory:
+    def fold(self, memory: object, event: object) -> TwofoldMemory:
         """Each half learns what is its own; a plan without a perp is none of the venues' business."""
-        known = self._own(memory_)
+        known = self._own(memory)
         is_books = not isinstance(event, PlanEnded) or any(t.key.kind is Kind.PERP for t in event.targets)
-        book = memory.fold(known.book, event, self._taught) if is_books else known.book
+        book = remembered.fold(known.book, event, self._taught) if is_books else known.book
         chain = onchain_memory.fold(known.chain, event, self._chain.teaching)
         if book is known.book and chain is known.chain:
             return known

@@ -12,7 +12,9 @@ from tests.quality_gates.chain_pictures import chain_pictures
 from tests.quality_gates.directional_pictures import directional_pictures
 from tests.quality_gates.pictures import basis_pictures
 from tests.quality_gates.strategy import Subject
+from tests.strategies import hedge_scenes
 from tests.strategies.chain_scenes import Run
+from tests.strategies.hedge_scenes import overlaid, overlay_candidate
 from tests.strategies.levered_scenes import candidate, levered
 from tests.strategies.ml_scenes import inverse, linear
 from tests.strategies.staking_scenes import holder, staker
@@ -42,6 +44,17 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("ml_usdt_directional", lambda: linear().strategy, directional_pictures(linear)),
     Subject("ml_btc_directional", lambda: inverse().strategy, directional_pictures(inverse)),
     Subject("eth_leveraged", lambda: candidate().strategy, chain_pictures(candidate, levered)),
+    Subject("eth_basis", lambda: overlay_candidate().strategy, chain_pictures(overlay_candidate, overlaid)),
+    Subject(
+        "usdt_market_neutral_no_leverage",
+        lambda: hedge_scenes.candidate().strategy,
+        chain_pictures(hedge_scenes.candidate, hedge_scenes.entered),
+    ),
+    Subject(
+        "usdt_market_neutral",
+        lambda: hedge_scenes.levered_candidate().strategy,
+        chain_pictures(hedge_scenes.levered_candidate, hedge_scenes.levered),
+    ),
 )
 
 

@@ -1,0 +1,146 @@
+"""A demo at the sandbox exchange and on the sandbox chain at once: one market time, coin goes from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from basis_daemon.demo import chain
+from basis_daemon.demo.chain import BEHIND_MAX, Film, floor_of, has_valued
+from basis_daemon.demo.chain_outcome import ChainFacts, transactions_of
+from basis_daemon.demo.chain_story import Story
+from basis_daemon.demo.linked_outcome import Books, judge_linked
+from basis_daemon.demo.linked_report import LINKED
+from basis_daemon.demo.stage import (
+    STOP_S,
+    Counterparty,
+    DemoOptions,
+    Played,
+    Spectator,
+    Stage,
+    book_of,
+    configured,
+    staged,
+    switches,
+)
+from basis_daemon.journal.reader import JournalReader
+from basis_daemon.sandbox.exchange.chain_link import deposit_key
+from basis_daemon.settings import LoadedSettings, Settings, load_settings, weighed
+from basis_daemon.wiring_exchanges import sandbox_credentials
+
+Json = dict[str, Any]
+READY_FILE = "exchange/ready.json"
+SPARE_DAYS = 1
+"""The market lasts longer than the story: what is under way at its end may arrive."""
+REACTION, STEP = timedelta(seconds=15), timedelta(hours=2)
+"""Between two looks while something happens: the time between two decisions; and else, as between two frames of the
+exchange: what is decided on one is done before the next."""
+
+
+async def perform(config: Path, directory: Path, options: DemoOptions, spectator: Spectator) -> Played:
+    """Until the days are over. Raises DemoFailedError when it could not be played to its end."""
+    story = chain.story_for(options, load_settings(config, {}, with_secrets=False).settings)
+    configure = partial(_configure, config, directory, options)
+    async with staged(options, directory, spectator, configure, partial(_sandboxes, options, story)) as stage:
+        film = LinkedFilm(stage, story, spectator)
+        film.may_owe = floor_of(stage.settings.settings, options.strategies[0]) is not None
+        await film.run()
+        spectator.say("the days are over: the daemon drains")
+        exit_code = await stage.daemon.stop(STOP_S)
+        books = Books(*[await stage.houses[name].control.get("/books") for name in ("exchange", "chain")])
+    spectator.say("reading the journal")
+    return _judge(stage, film, books, exit_code)
+
+
+def _configure(config: Path, directory: Path, options: DemoOptions, changes: Mapping[str, str]) -> LoadedSettings:
+    """Both ready files, and the deposit address that an exchange of this seed shows."""
+    settings = load_settings(config, {}, with_secrets=False).settings
+    venues = {venue.name for name in options.strategies for venue in weighed(settings, name)}
+    ready = {"sandbox.ready_file": READY_FILE, "sandbox.chain_ready_file": chain.READY_FILE}
+    addresses = {
+        f"transfers.venues.{name}.deposit_address": f'"{_address(settings, name, options.seed)}"' for name in venues
+    }
+    return configured(
+        config, directory, {**ready, **addresses, **changes, **switches(settings, options.strategies, venues)}
+    )
+
+
+def _address(settings: Settings, venue: str, seed: int) -> str:
+    return str(deposit_key(seed, sandbox_credentials(settings.venues[venue])[0]).address)
+
+
+def _sandboxes(options: DemoOptions, story: Story, settings: Settings) -> tuple[Counterparty, ...]:
+    """The chain first: the exchange pays out over it."""
+    del settings
+    days = (options.days or story.days) + SPARE_DAYS
+    words = [
+        "--directory",
+        "exchange",
+        "--seed",
+        str(options.seed),
+        "--days",
+        str(days),
+        "--step",
+        str(int(STEP.total_seconds())),
+    ]
+    words += ["--chain", chain.READY_FILE]
+    first: dict[str, Mapping[str, object]] = {"/clock": {"hold": True}}
+    if story.at_exchange:
+        first["/conditions"] = {"balances": story.at_exchange}
+    exchange = Counterparty("exchange", ("sandbox", "exchange", *words), READY_FILE, first)
+    return chain.chain_of(options, story), exchange
+
+
+class LinkedFilm(Film):
+    """Market time is the exchange's, and the chain's follows; a transfer may take longer than a step."""
+
+    reaction, look_s = REACTION, 0.05
+    may_owe = False
+
+    def _quiet_step(self) -> timedelta:
+        return STEP - (self.now - self.start) % STEP
+
+    async def _move(self, seconds: int) -> datetime:
+        return _time_of(await self._stage.control.post("/clock", {"advance_s": seconds}))
+
+    async def _head_time(self) -> datetime:
+        if self.may_owe:
+            await super()._head_time()
+        return _time_of(await self._stage.control.get("/status"))
+
+    def _is_caught_up(self, book: Json, until: datetime) -> bool:
+        """True once it has decided on what was last; while a plan runs, its money may be under way for long.
+
+        Blocks may be seconds ahead of the exchange: then nothing is due yet.
+        """
+        has_decided = all(datetime.fromisoformat(row["time"]) > until - REACTION for row in book["strategies"])
+        return has_decided and (bool(book["plans_running"]) or has_valued(book, until - BEHIND_MAX))
+
+
+def _time_of(status: Json) -> datetime:
+    return datetime.fromisoformat(status["market_time"])
+
+
+def _judge(stage: Stage, film: Film, books: Books, exit_code: int) -> Played:
+    settings, options = stage.settings.settings, stage.options
+    view = book_of(settings.journal_file)
+    facts = ChainFacts(
+        strategy=options.strategies[0],
+        seed=options.seed,
+        clock=film.clock,
+        daemon_exit_code=exit_code,
+        story=tuple(film.told),
+        loans=tuple(film.loans),
+        health_factor_floor=floor_of(settings, options.strategies[0]),
+        report=str(options.report) if options.report is not None else None,
+    )
+    accounts = {
+        sandbox_credentials(venue)[0]: {"spot": venue.accounts.spot, "usdm": venue.accounts.derivatives}
+        for venue in settings.enabled_venues.values()
+    }
+    with JournalReader.open(settings.journal_file) as journal:
+        signed = transactions_of(journal.rows())
+    return Played(judge_linked(view, signed, books, facts, accounts), view, settings.journal_file, LINKED)
