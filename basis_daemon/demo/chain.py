@@ -36,8 +36,8 @@ Json = dict[str, Any]
 READY_FILE = "chain/ready.json"
 BUILD_S = 900.0
 """The first start on a machine installs and compiles; that takes minutes where the network or the machine is slow."""
-STEP, REACTION = timedelta(hours=1), timedelta(minutes=1)
-"""Market time between two looks, and between something that happens and the next look."""
+REACTION = timedelta(minutes=1)
+"""Market time between something that happens and the next look."""
 CATCH_UP_S, LOOK_S = 60.0, 0.02
 SECOND = timedelta(seconds=1)
 OVERTIME = timedelta(hours=12)
@@ -96,13 +96,14 @@ def chain_of(options: DemoOptions, story: Story) -> Counterparty:
 class Film:
     """The running demo: market time, what happened when, and what the chain said of the debt at every look."""
 
-    step, reaction, look_s = STEP, REACTION, LOOK_S
+    reaction, look_s = REACTION, LOOK_S
 
     def __init__(self, stage: Stage, story: Story, spectator: Spectator) -> None:
         self._stage, self._spectator = stage, spectator
         self._waiting, self._daily = list(story.scenes), story.daily
         self._days = stage.options.days or story.days
         self._day = 0
+        self._step = story.step
         self._began_ns = 0
         self._is_busy = False
         self.told: list[Json] = []
@@ -139,7 +140,7 @@ class Film:
 
     def _quiet_step(self) -> timedelta:
         """While nothing happens."""
-        return self.step
+        return self._step
 
     async def _move(self, seconds: int) -> datetime:
         """Market time goes on; what it is then."""

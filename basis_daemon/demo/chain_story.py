@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -29,7 +30,8 @@ class Story:
 
     ``daily`` are actions of every market day that nobody mentions; ``setup`` are commands that run before the daemon
     starts. In fewer than ``days_min`` days the strategy would not get to its part. ``at_exchange`` are balances there
-    that are not what the sandbox begins with.
+    that are not what the sandbox begins with. ``step`` is the market time between two looks while nothing happens; a
+    carry that is confirmed hour by hour needs them hourly.
     """
 
     funds: Mapping[str, str]
@@ -39,6 +41,7 @@ class Story:
     daily: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     setup: tuple[tuple[str, ...], ...] = ()
     at_exchange: Mapping[str, str] = field(default_factory=dict)
+    step: timedelta = timedelta(hours=1)
 
 
 _RUSH = {"asset": "USDT", "borrow_apr": "0.30"}
@@ -118,6 +121,7 @@ def _squeeze(day: str, rise: str, says: str) -> Scene:
 
 
 HEDGE = Story(
+    step=timedelta(hours=2),
     funds={"ETH": "0.2"},
     days=_HEDGE_DAYS,
     days_min=_HEDGE_DAYS,
@@ -130,10 +134,11 @@ HEDGE = Story(
 )
 """Three days until the token's yield is known, one until the carry is; when funding turns it leaves."""
 
-LEVERED_HEDGE = replace(HEDGE, setup=LEVERAGED.setup)
+LEVERED_HEDGE = replace(HEDGE, setup=LEVERAGED.setup, step=LEVERAGED.step)
 """Two days more until leverage pays."""
 
 OVERLAY = Story(
+    step=timedelta(hours=2),
     funds={"ETH": "40"},
     days=_HEDGE_DAYS,
     days_min=_HEDGE_DAYS,

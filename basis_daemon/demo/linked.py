@@ -35,9 +35,8 @@ Json = dict[str, Any]
 READY_FILE = "exchange/ready.json"
 SPARE_DAYS = 1
 """The market lasts longer than the story: what is under way at its end may arrive."""
-REACTION, STEP = timedelta(seconds=15), timedelta(hours=2)
-"""Between two looks while something happens: the time between two decisions; and else, as between two frames of the
-exchange: what is decided on one is done before the next."""
+REACTION = timedelta(seconds=15)
+"""Between two looks while something happens: the time between two decisions."""
 
 
 async def perform(config: Path, directory: Path, options: DemoOptions, spectator: Spectator) -> Played:
@@ -84,7 +83,7 @@ def _sandboxes(options: DemoOptions, story: Story, settings: Settings) -> tuple[
         "--days",
         str(days),
         "--step",
-        str(int(STEP.total_seconds())),
+        str(int(story.step.total_seconds())),
     ]
     words += ["--chain", chain.READY_FILE]
     first: dict[str, Mapping[str, object]] = {"/clock": {"hold": True}}
@@ -101,7 +100,8 @@ class LinkedFilm(Film):
     may_owe = False
 
     def _quiet_step(self) -> timedelta:
-        return STEP - (self.now - self.start) % STEP
+        """To the exchange's next frame: what is decided on one is done before the next."""
+        return self._step - (self.now - self.start) % self._step
 
     async def _move(self, seconds: int) -> datetime:
         return _time_of(await self._stage.control.post("/clock", {"advance_s": seconds}))
