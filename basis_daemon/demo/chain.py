@@ -112,6 +112,11 @@ class Film:
         self.seconds = 0.0
 
     @property
+    def stage(self) -> Stage:
+        """Where it is played."""
+        return self._stage
+
+    @property
     def clock(self) -> Json:
         """Market time as a spectator and the judgement take it."""
         gone = self.now - self.start

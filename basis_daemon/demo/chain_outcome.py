@@ -132,8 +132,8 @@ def _is_group(view: BookView, row: TxRow) -> bool:
 
 def _checks(document: Json, view: BookView, signed: Sequence[TxRow], books: Json, facts: ChainFacts) -> Iterable[Check]:
     yield from common_checks(document, facts.daemon_exit_code)
-    yield from chain_checks(view, signed, books)
     yield same_positions(document["positions"], document["venue_positions"])
+    yield from chain_checks(view, signed, books)
     yield never_denied(document, view)
     yield from debt_checks(document, view, facts)
 

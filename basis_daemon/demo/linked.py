@@ -42,19 +42,19 @@ REACTION = timedelta(seconds=15)
 async def perform(config: Path, directory: Path, options: DemoOptions, spectator: Spectator) -> Played:
     """Until the days are over. Raises DemoFailedError when it could not be played to its end."""
     story = chain.story_for(options, load_settings(config, {}, with_secrets=False).settings)
-    configure = partial(_configure, config, directory, options)
-    async with staged(options, directory, spectator, configure, partial(_sandboxes, options, story)) as stage:
+    configured_by = partial(configure, config, directory, options)
+    async with staged(options, directory, spectator, configured_by, partial(sandboxes, options, story)) as stage:
         film = LinkedFilm(stage, story, spectator)
         film.may_owe = floor_of(stage.settings.settings, options.strategies[0]) is not None
         await film.run()
         spectator.say("the days are over: the daemon drains")
         exit_code = await stage.daemon.stop(STOP_S)
-        books = Books(*[await stage.houses[name].control.get("/books") for name in ("exchange", "chain")])
+        books = await told(stage)
     spectator.say("reading the journal")
-    return _judge(stage, film, books, exit_code)
+    return judge(stage, film, books, exit_code)
 
 
-def _configure(config: Path, directory: Path, options: DemoOptions, changes: Mapping[str, str]) -> LoadedSettings:
+def configure(config: Path, directory: Path, options: DemoOptions, changes: Mapping[str, str]) -> LoadedSettings:
     """Both ready files, and the deposit address that an exchange of this seed shows."""
     settings = load_settings(config, {}, with_secrets=False).settings
     venues = {venue.name for name in options.strategies for venue in weighed(settings, name)}
@@ -71,7 +71,7 @@ def _address(settings: Settings, venue: str, seed: int) -> str:
     return str(deposit_key(seed, sandbox_credentials(settings.venues[venue])[0]).address)
 
 
-def _sandboxes(options: DemoOptions, story: Story, settings: Settings) -> tuple[Counterparty, ...]:
+def sandboxes(options: DemoOptions, story: Story, settings: Settings) -> tuple[Counterparty, ...]:
     """The chain first: the exchange pays out over it."""
     del settings
     days = (options.days or story.days) + SPARE_DAYS
@@ -124,7 +124,13 @@ def _time_of(status: Json) -> datetime:
     return datetime.fromisoformat(status["market_time"])
 
 
-def _judge(stage: Stage, film: Film, books: Books, exit_code: int) -> Played:
+async def told(stage: Stage) -> Books:
+    """What both sandboxes say at the end."""
+    return Books(*[await stage.houses[name].control.get("/books") for name in ("exchange", "chain")])
+
+
+def judge(stage: Stage, film: Film, books: Books, exit_code: int) -> Played:
+    """The book of the stage's journal against both."""
     settings, options = stage.settings.settings, stage.options
     view = book_of(settings.journal_file)
     facts = ChainFacts(

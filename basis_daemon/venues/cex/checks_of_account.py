@@ -65,7 +65,7 @@ async def ip(examined: Examined) -> Check:
 
 
 async def balances(examined: Examined) -> Check:
-    """Whether there is anything to trade with."""
+    """Whether there is anything to trade with: here, or in the wallet that stands behind the account."""
     name = examined.line("balances")
     for desk in examined.desks:
         if desk.name not in examined.wallets:
@@ -81,9 +81,9 @@ async def balances(examined: Examined) -> Check:
     if held:
         return green(name, ", ".join(held))
     wanted = ", ".join(sorted(set().union(*(_traded(desk) for desk in examined.desks))))
-    return red(
-        name, "nothing", f"some of {wanted}", "bring money to the account, or configure the key of the one with it"
-    )
+    remedy = "bring money to the account, or configure the key of the one with it"
+    is_backed = any(desk.options.custody is not None for desk in examined.desks)
+    return (yellow if is_backed else red)(name, "nothing", f"some of {wanted}", remedy)
 
 
 async def asset_mode(examined: Examined) -> Check:
