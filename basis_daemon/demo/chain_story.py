@@ -143,8 +143,9 @@ OVERLAY = Story(
     days=_HEDGE_DAYS,
     days_min=_HEDGE_DAYS,
     scenes=(
-        _squeeze("4", "-0.15", "ether falls by 15 %: idle margin repays"),
-        _squeeze("6", "0", "ether is back"),
+        _squeeze("3", "-0.25", "ether falls by a quarter: idle margin repays, the pair stays"),
+        _squeeze("4.5", "-0.12", "half of it comes back: margin is borrowed"),
+        _squeeze("6", "0", "ether is back: margin is borrowed"),
     ),
     at_exchange={"USDT": "0"},
 )

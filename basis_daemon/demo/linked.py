@@ -28,7 +28,9 @@ from basis_daemon.demo.stage import (
 )
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.sandbox.exchange.chain_link import deposit_key
-from basis_daemon.settings import LoadedSettings, Settings, load_settings, weighed
+from basis_daemon.settings import LoadedSettings, Settings, load_settings, strategy_parameters, weighed
+from basis_daemon.strategies.onchain_parameters import LeveragedParameters
+from basis_daemon.strategies.overlay_parameters import OverlayParameters
 from basis_daemon.wiring_exchanges import sandbox_credentials
 
 Json = dict[str, Any]
@@ -45,13 +47,17 @@ async def perform(config: Path, directory: Path, options: DemoOptions, spectator
     configured_by = partial(configure, config, directory, options)
     async with staged(options, directory, spectator, configured_by, partial(sandboxes, options, story)) as stage:
         film = LinkedFilm(stage, story, spectator)
-        film.may_owe = floor_of(stage.settings.settings, options.strategies[0]) is not None
+        film.may_owe = _may_owe(stage.settings.settings, options.strategies[0])
         await film.run()
         spectator.say("the days are over: the daemon drains")
         exit_code = await stage.daemon.stop(STOP_S)
         books = await told(stage)
     spectator.say("reading the journal")
     return judge(stage, film, books, exit_code)
+
+
+def _may_owe(settings: Settings, name: str) -> bool:
+    return isinstance(strategy_parameters(settings, name), LeveragedParameters | OverlayParameters)
 
 
 def configure(config: Path, directory: Path, options: DemoOptions, changes: Mapping[str, str]) -> LoadedSettings:

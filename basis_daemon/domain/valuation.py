@@ -39,7 +39,10 @@ COMPONENTS: Mapping[Cause, str] = {
 
 BORROW = "borrow"
 STAKED = frozenset({"weETH", "wstETH"})
-"""Staking tokens whose quantity stays and whose rate grows: the change of their price is what staking earned."""
+"""Staking tokens whose quantity stays and whose rate in ether grows: that is what staking earned."""
+QUOTE, ETHER = "USDT", "ETH"
+GRAIN = Decimal("1e-18")
+"""A quotient without an end is cut here: the split stays exact, because what is cut goes to the other part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +76,28 @@ class Valuation:
     def equity(self) -> Decimal:
         """Assets at their price, perps at mark less cost. Raises KeyError naming what is held without a price."""
         worth = sum((key.sign * q * self._price(key) for key, q in self.holdings.items() if q), ZERO)
-        return worth - sum(self.open_notional.values(), ZERO)
+        return worth - sum((cost * self.rate(key) for key, cost in self.open_notional.items() if cost), ZERO)
 
     def _price(self, key: PositionKey) -> Decimal:
         return self.worth(key) if key.kind is Kind.PERP else self.prices[key.asset]
 
+    @property
+    def quote(self) -> Decimal:
+        """What one USDT is worth, in which linear perps are marked and cost. Raises KeyError where nobody knows."""
+        return ONE if self.numeraire == QUOTE else self.prices[QUOTE]
+
+    def rate(self, key: PositionKey) -> Decimal:
+        """What a unit of the coin is worth in which this perp settles and cost; that of an inverse one is the numeraire."""
+        return ONE if key in self.contract_values else self.quote
+
     def worth(self, key: PositionKey) -> Decimal:
-        """What one unit of a perp counts for at its mark."""
-        return unit_worth(self.marks[key], self.contract_values.get(key))
+        """What one unit of a perp counts for at its mark, in the numeraire."""
+        return unit_worth(self.marks[key], self.contract_values.get(key)) * self.rate(key)
 
     def base_price(self, base: str) -> Decimal:
         """Of a coin; of one that only perps are traded on, their mark: then nothing of their move is basis."""
         found = self.prices.get(base)
-        return found if found is not None else next(m for key, m in self.marks.items() if self.bases[key] == base)
+        return found if found is not None else next(self.worth(key) for key in self.marks if self.bases[key] == base)
 
     def net_delta(self) -> dict[str, Decimal]:
         """Base units per underlying, the numeraire left out."""
@@ -98,9 +110,9 @@ class Valuation:
 
     def value_of(self, account: str, asset: str) -> Decimal:
         """Closing value of one unit that was posted: cost counts against the book."""
-        if asset.startswith("cost:"):
-            return Decimal(-1)
         key = PositionKey(account)
+        if asset.startswith("cost:"):
+            return -self.rate(key)
         return self.worth(key) if asset.startswith("perp:") else key.sign * self.prices[asset]
 
 
@@ -140,15 +152,21 @@ def attribute(opening: Valuation, closing: Valuation) -> dict[str, Decimal]:
     """
     parts = dict.fromkeys(("delta", "basis", BORROW, *COMPONENTS.values()), ZERO)
     for base, quantity in opening.net_delta().items():
-        name = "staking" if base in STAKED else "delta"
-        parts[name] += quantity * (closing.base_price(base) - opening.base_price(base))
+        change = quantity * (closing.base_price(base) - opening.base_price(base))
+        exposed = quantity * _of_ether(base, opening, closing) if base in STAKED else change
+        parts["delta"] += exposed
+        parts["staking"] += change - exposed
+    owed = sum((cost for key, cost in opening.open_notional.items() if key not in opening.contract_values), ZERO)
+    parts["delta"] -= owed * _dollar(opening, closing)
     for key, quantity in opening.holdings.items():
         if key in opening.contract_values and quantity:
             parts["delta"] += quantity * (closing.worth(key) - opening.worth(key))
         elif key.kind is Kind.PERP and quantity:
             base = opening.bases[key]
-            now, before = closing.marks[key] - closing.base_price(base), opening.marks[key] - opening.base_price(base)
-            parts["basis"] += quantity * (now - before)
+            now, before = closing.worth(key) - closing.base_price(base), opening.worth(key) - opening.base_price(base)
+            exposed = quantity * _of_dollars(key, opening, closing)
+            parts["delta"] += exposed
+            parts["basis"] += quantity * (now - before) - exposed
     known = {(p.cause, p.account, p.asset): p.amount for p in opening.posted}
     for p in closing.posted:
         moved = p.amount - known.get((p.cause, p.account, p.asset), ZERO)
@@ -157,3 +175,26 @@ def attribute(opening: Valuation, closing: Valuation) -> dict[str, Decimal]:
             parts[BORROW if is_owed else COMPONENTS[p.cause]] += moved * closing.value_of(p.account, p.asset)
     parts["unexplained"] = closing.equity - opening.equity - sum(parts.values(), ZERO)
     return parts
+
+
+def _of_ether(token: str, opening: Valuation, closing: Valuation) -> Decimal:
+    """What a staking token changed by because ether did, at the rate that it had; the rest is what it earned."""
+    before = opening.base_price(ETHER)
+    rate = (opening.prices[token] / before).quantize(GRAIN) if before else ZERO
+    return rate * (closing.base_price(ETHER) - before)
+
+
+def _of_dollars(key: PositionKey, opening: Valuation, closing: Valuation) -> Decimal:
+    """What a perp's distance from its coin changed by because dollars did; nothing in a class of dollars.
+
+    The opening distance is exposure like any other money: ``basis`` is what the distance itself changed by.
+    """
+    if not (change := _dollar(opening, closing)):
+        return ZERO
+    price = (opening.base_price(opening.bases[key]) / opening.quote).quantize(GRAIN)
+    return (opening.marks[key] - price) * change
+
+
+def _dollar(opening: Valuation, closing: Valuation) -> Decimal:
+    """What a USDT became dearer by in the numeraire; what perps cost is owed in it."""
+    return ZERO if opening.numeraire == QUOTE or QUOTE not in opening.prices else closing.quote - opening.quote

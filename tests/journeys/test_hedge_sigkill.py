@@ -36,7 +36,9 @@ DEATHS = (
     "tx_broadcast:1",
 )
 """A clip bought and not yet hedged; a withdrawal asked for, or not; ether gone from there; a stake signed, sent."""
-STORY = replace(HEDGE, days=5, days_min=1, scenes=())
+STORY = replace(HEDGE, scenes=())
+DAYS = 5
+"""Of the market of a whole story: the entry is on the fifth."""
 
 
 class Silence:
@@ -54,6 +56,7 @@ class MortalFilm(LinkedFilm):
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage, STORY, Silence())
+        self._days = DAYS
         self.deaths: list[str] = []
 
     @property
@@ -79,7 +82,8 @@ class MortalFilm(LinkedFilm):
         self._stage = replace(stage, daemon=daemon)
 
         async def is_armed() -> bool:
-            return ((await status_of(stage.operator)) or {}).get("live", {}).get("phase") == "armed"
+            said = await status_of(stage.operator)
+            return said is not None and bool(said["live"].get("phase") == "armed")
 
         await daemon.until("armed", is_armed, WAIT_S)
 
