@@ -23,7 +23,7 @@ from basis_daemon.domain.trade import Trade, TradeStatus
 from basis_daemon.strategies.legs import HOUR, Legs, after_plan
 
 SECONDS_PER_DAY = 86_400
-GAP_MAX = 2 * HOUR
+GAP_MAX = 3 * HOUR
 """Market time without a reading after which an hourly confirmation begins anew."""
 WAIT_PLANNED = timedelta(days=7)
 """A queue whose issuer gives no estimate."""
