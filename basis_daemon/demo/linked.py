@@ -110,6 +110,13 @@ class LinkedFilm(Film):
         return self._step - (self.now - self.start) % self._step
 
     async def _move(self, seconds: int) -> datetime:
+        """A block first, where nothing happens: the decision on the exchange's frame after it knows what it says."""
+        until = self.now + timedelta(seconds=seconds)
+        if seconds > REACTION.total_seconds():
+            chain_time = {"reach_s": int((until - REACTION).timestamp())}
+            await self._stage.houses["chain"].control.post("/time", chain_time)
+            await self._catch_up(until - REACTION)
+        seconds = int((until - self.now).total_seconds())
         return _time_of(await self._stage.control.post("/clock", {"advance_s": seconds}))
 
     async def _head_time(self) -> datetime:

@@ -50,3 +50,40 @@ def test_the_staked_hedge_enters_at_both_tops_up_by_transfer_and_leaves_when_fun
     assert is_flat(said), said["positions"]
     page = report.read_text(encoding="utf-8")
     assert all(words in page for words in ('id="timeline-usdt', "Between the exchange and the wallet", "CARRY_EXIT"))
+
+
+@pytest.mark.feature("S03", part="hedge")
+@pytest.mark.feature("R05", part="both")
+def test_the_levered_hedge_levers_what_is_hedged_and_frees_its_margin_out_of_debt() -> None:
+    said = played("--strategy", "usdt_market_neutral")
+    assert said["ok"], said["checks"]
+    holds_the_contract(said)
+    reasons = said["decisions"]
+    assert reasons["ENTRY"] >= 3, "hedged, staked, levered"
+    assert reasons["LIQ_TOPUP"] >= 2
+    assert reasons["CARRY_EXIT"] >= 1
+    assert said["group_transactions"] >= 3, "levered, freed at constant lambda, left"
+    assert Decimal(said["min_health_factor"]) > Decimal("1.04")
+    assert said["checks"]["target_ltv"]
+    assert Decimal(said["pnl"]["borrow"]) < 0 < Decimal(said["pnl"]["staking"])
+    assert is_flat(said), said["positions"]
+
+
+@pytest.mark.feature("S03", part="overlay")
+@pytest.mark.feature("R05", part="both")
+def test_the_eth_class_borrows_for_its_pair_repays_in_a_fall_borrows_margin_in_a_rise_and_leaves() -> None:
+    said = played("--strategy", "eth_basis_in_eth")
+    assert said["ok"], said["checks"]
+    holds_the_contract(said)
+    assert said["numeraire"] == "ETH"
+    reasons = said["decisions"]
+    assert reasons["LTV_BAND"] >= 1, "idle margin repaid"
+    assert reasons["LIQ_TOPUP"] >= 1, "margin borrowed"
+    assert reasons["CARRY_EXIT"] >= 1
+    pnl = {cause: Decimal(amount) for cause, amount in said["pnl"].items()}
+    assert pnl["borrow"] < 0 < min(pnl["lending"], pnl["funding"])
+    assert Decimal(said["min_health_factor"]) > Decimal("1.5")
+    held = {key: Decimal(amount) for key, amount in said["positions"].items()}
+    assert held["aave_v3:atoken:WETH"] > 39, "the core is lent all the time"
+    assert held.get("aave_v3:vdebt:USDT", Decimal(0)) < 50, "less than an order is worth"
+    assert "binanceusdm:perp:ETHUSDT" not in held

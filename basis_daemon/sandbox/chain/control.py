@@ -116,7 +116,10 @@ async def _mine(controls: ChainControls, body: Json) -> Json:
 
 
 async def _time(controls: ChainControls, body: Json) -> Json:
-    block = await controls.advance(int(_decimal(body, "advance_s")))
+    if "reach_s" in body:
+        block = await controls.reach(int(_decimal(body, "reach_s")))
+    else:
+        block = await controls.advance(int(_decimal(body, "advance_s")))
     seconds = (await controls.client.eth.get_block(block))["timestamp"]
     return {"block": block, "time": datetime.fromtimestamp(seconds, UTC).isoformat()}
 
@@ -161,7 +164,7 @@ ACTIONS: dict[str, tuple[Action, str]] = {
     "reward": (_reward, "account, amount of EIGEN: posts a root and answers with the claim that proves it"),
     "slash": (_slash, "fraction of all stake delegated to EigenLayer's operator"),
     "mine": (_mine, "blocks"),
-    "time": (_time, "advance_s: chain time moves on by one block"),
+    "time": (_time, "advance_s, or reach_s (Unix seconds): chain time moves on by one block"),
     "pool_price": (_pool_price, "pool (weETH/WETH), factor on the fair price: a whale swaps until it is so"),
     "ether": (_ether, "usdt: ether costs that, at the oracle and in the pool of WETH and USDT"),
     "reorg": (_reorg, "depth: that many blocks are replaced by empty ones"),

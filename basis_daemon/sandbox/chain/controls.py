@@ -46,6 +46,14 @@ class ChainControls(LendingControls, IssuerControls, MarketControls, RestakingCo
         await rpc(self.client, "evm_increaseTime", seconds)
         return await self.mine()
 
+    async def reach(self, at_s: int) -> int:
+        """Chain time is at least ``at_s`` (Unix seconds), by one block where it was not; the head's number."""
+        head = await self.client.eth.get_block("latest")
+        if head["timestamp"] >= at_s:
+            return head["number"]
+        await rpc(self.client, "evm_setNextBlockTimestamp", at_s)
+        return await self.mine()
+
     async def reorg(self, depth: int) -> str:
         """The last ``depth`` blocks are replaced by empty ones of the same numbers; the new head's hash."""
         hidden = (await self.client.eth.get_block("latest"))["hash"]
