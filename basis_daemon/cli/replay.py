@@ -75,24 +75,28 @@ def replay(
         config=config or CONFIG,
         signals=signals,
     )
-    told: list[tuple[Told, float]] = []
-    console, clock = _progress_console(), SystemClock()
-    began_ns = clock.monotonic_ns()
-
-    def note(window: Told) -> None:
-        nonlocal began_ns
-        now_ns = clock.monotonic_ns()
-        told.append((window, (now_ns - began_ns) / 1_000_000_000))
-        began_ns = now_ns
-
+    console, noted = _progress_console(), _Noted(SystemClock())
     with out_of_the_tree():
-        outcome = play(asked, os.environ, _Spectator(console), note)
-    _write_down(told, asked.strategy, report, keep, console)
+        outcome = play(asked, os.environ, _Spectator(console), noted)
+    _write_down(noted.told, asked.strategy, report, keep, console)
     answer(outcome.document, as_json=as_json, shown=summary(outcome.document))
     if outcome.failed:
         said = "; ".join(f"{c.name}: found {c.found}, expected {c.expected} ({c.means})" for c in outcome.failed)
         typer.echo(f"failed: {said}", err=True)
         raise typer.Exit(ExitCode.FAILED_CHECK)
+
+
+class _Noted:
+    """Every window that was played, each with the seconds that it took."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._clock, self._began_ns = clock, clock.monotonic_ns()
+        self.told: list[tuple[Told, float]] = []
+
+    def __call__(self, window: Told) -> None:
+        now_ns = self._clock.monotonic_ns()
+        self.told.append((window, (now_ns - self._began_ns) / 1_000_000_000))
+        self._began_ns = now_ns
 
 
 def _write_down(

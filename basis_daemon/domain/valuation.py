@@ -87,7 +87,7 @@ class Valuation:
         return ONE if self.numeraire == QUOTE else self.prices[QUOTE]
 
     def rate(self, key: PositionKey) -> Decimal:
-        """What a unit of the coin is worth in which this perp settles and cost; that of an inverse one is the numeraire."""
+        """What a unit of the coin is worth in which a perp settles; that of an inverse one is the numeraire."""
         return ONE if key in self.contract_values else self.quote
 
     def worth(self, key: PositionKey) -> Decimal:
