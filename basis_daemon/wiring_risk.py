@@ -47,6 +47,10 @@ def risk_terms(settings: Settings, strategy: BookStrategy) -> RiskTerms:
         shocks=charter.shocks,
         drift=settings.risk.drift_shocks_per_day,
         caps=caps_of(settings),
+        ways=charter.ways,
+        m_star=charter.m_star,
+        lambda_target=charter.lambda_target,
+        exit_cost=charter.exit_cost,
     )
 
 

@@ -12,6 +12,7 @@ from basis_daemon.cli import risk_tables, stress_tables
 from basis_daemon.cli.answers import JsonOption, answer
 from basis_daemon.cli.book import ConfigFile, JournalOption, SocketOption, source
 from basis_daemon.domain.stress import Grid
+from basis_daemon.engine.plan_view import journal_plan
 from basis_daemon.engine.risk_views import journal_risk
 from basis_daemon.engine.stress_view import journal_stress
 from basis_daemon.settings import load_settings
@@ -26,6 +27,9 @@ def risk(
     stress: Annotated[
         bool, typer.Option("--stress", help="Every cell of risk.stress: what is left, who survives, who falls first.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="What each threat needs, and which cash would cover it; nothing is sent.")
+    ] = False,
     journal: JournalOption = None,
     socket: SocketOption = None,
     config: ConfigFile = None,
@@ -37,8 +41,13 @@ def risk(
     are, by funding and interest alone; `drift` with a price that moves against the position in a straight line by
     risk.drift_shocks_per_day. What a position earns is never counted; what is not known is unknown, never safe.
     """
+    if stress and plan:
+        raise typer.BadParameter("--stress and --plan are two questions: ask one of them")
     asked = source(journal, socket, config)
-    if stress:
+    if plan:
+        found = asked.ask("/risk/plan", journal_plan)
+        answer(found, as_json=as_json, shown=risk_tables.plan(found))
+    elif stress:
         grid = _grid(config)
         found = asked.ask("/risk/stress", lambda view: journal_stress(view, grid))
         answer(found, as_json=as_json, shown=stress_tables.stress(found))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -96,3 +96,27 @@ def _caps(rows: Sequence[Json]) -> Table:
         for row in rows
     ]
     return grid(("lost with", "name", "USDT", "of equity", "cap"), cells, right=(2, 3, 4))
+
+
+def plan(found: Json) -> RenderableType:
+    """What the ladders would draw, threat by threat."""
+    if not found["needs"]:
+        return Text("nothing is short: no account is below its top-up level, no debt is to be repaid", style=GOOD)
+    return Group(*(part for strategy in found["strategies"] for part in _of_strategy(strategy)))
+
+
+def _of_strategy(strategy: Json) -> Iterator[RenderableType]:
+    coming = ", ".join(f"{money(amount)} to {key}" for key, amount in strategy["in_transit"].items())
+    yield facts([("strategy", strategy["name"]), ("in transit", coming or "nothing")])
+    for repair in strategy["repairs"]:
+        yield Text()
+        yield Text(f"{repair['threat']['state']}: {repair['threat']['said']}", style=STYLES[repair["threat"]["state"]])
+        places = 2 if repair["unit"] == "USDT" else 6
+        said = [(name, f"{money(repair[name], places)} {repair['unit']}") for name in ("needed", "coming", "lacking")]
+        yield facts([*said, *([("then", repair["note"])] if repair["note"] else [])])
+        cells = [
+            (move["from"], move["to"], money(move["amount"], places), money(move["fee"]), span(move["eta_h"]))
+            for move in repair["moves"]
+        ]
+        if cells:
+            yield grid(("from", "to", repair["unit"], "fee", "arrives in"), cells, right=(2, 3, 4))

@@ -17,8 +17,9 @@ from basis_daemon.domain.directional import inverse_fall
 from basis_daemon.domain.instrument import Instrument
 
 ZERO, ONE = Decimal(0), Decimal(1)
-LEVEL_WORST = 3
 FAR = Decimal(10)
+TOP_UP, REDUCE, EMERGENCY = 1, 2, 3
+"""Levels of every ladder; 0 asks for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def hours_to_consume(distance: Decimal, hourly_sigma: Decimal | None) -> Decimal
 
 def acted_level(level: int, *, is_restorable: bool) -> int:
     """One level worse when no source in time can restore ``m*``; level 0 asks for nothing."""
-    return level if level == 0 or is_restorable else min(level + 1, LEVEL_WORST)
+    return level if level == 0 or is_restorable else min(level + 1, EMERGENCY)
 
 
 # --------------------------------------------------------------------------------------------------------- averages

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 
 from basis_daemon.domain.caps import Caps, Held, gains_of
 from basis_daemon.domain.chain import EModeTick, ReserveTick
@@ -20,8 +21,10 @@ from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey, unit_w
 from basis_daemon.domain.lending import HealthLadder
 from basis_daemon.domain.margin import Ladder
 from basis_daemon.domain.market import MarketSnapshot
+from basis_daemon.domain.ways import Way
 
 ZERO = Decimal(0)
+NOTHING_COMING: Mapping[PositionKey, Decimal] = MappingProxyType({})
 DOLLARS = frozenset({"USDT", "USDC", "USDS", "DAI"})
 """Debt and collateral that no price of a coin moves."""
 
@@ -34,7 +37,8 @@ class RiskTerms:
     """By what a strategy's positions are judged: its ladders, and the shock of every driver.
 
     ``shocks`` is the adverse move by underlying (``BTC``) or staking token (``weETH``, against ETH), ``drift`` the
-    shocks a day against which the hours are counted, ``caps`` what may stand with whom.
+    shocks a day against which the hours are counted, ``caps`` what may stand with whom. ``ways`` lead to the margin,
+    which is restored to ``m_star``; a debt goes back to ``lambda_target`` at ``exit_cost`` (fractions, None: untold).
     """
 
     ladder: Ladder = field(default_factory=Ladder)
@@ -42,6 +46,10 @@ class RiskTerms:
     shocks: Mapping[str, Decimal] = field(default_factory=dict)
     drift: Decimal = Decimal(1)
     caps: Caps = field(default_factory=Caps)
+    ways: tuple[Way, ...] = ()
+    m_star: Decimal | None = None
+    lambda_target: Decimal | None = None
+    exit_cost: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,10 @@ class LoanRisk:
 
 @dataclass(frozen=True, slots=True)
 class RiskBook:
-    """One strategy's positions, balances and prices at an instant; ``equity_usdt`` is None while it is unknown."""
+    """One strategy's positions, balances and prices at an instant; ``equity_usdt`` is None while it is unknown.
+
+    ``stale_accounts`` were not heard of for too long; ``coming`` is what travels, by where it will be.
+    """
 
     strategy: str
     terms: RiskTerms
@@ -137,6 +148,8 @@ class RiskBook:
     holdings: Mapping[PositionKey, Decimal]
     prices: Mapping[str, Decimal]
     staked: frozenset[str] = frozenset()
+    stale_accounts: frozenset[str] = frozenset()
+    coming: Mapping[PositionKey, Decimal] = field(default_factory=dict)
 
     @property
     def held(self) -> Held:
@@ -148,8 +161,16 @@ class RiskBook:
         return Held(self.holdings, self.prices, gains_of(self.holdings, margins) | dict.fromkeys(blind))
 
 
-def read_risk(strategy: str, market: MarketSnapshot, exposure: Exposure, terms: RiskTerms) -> RiskBook:
+def read_risk(
+    strategy: str,
+    market: MarketSnapshot,
+    exposure: Exposure,
+    terms: RiskTerms,
+    coming: Mapping[PositionKey, Decimal] = NOTHING_COMING,
+) -> RiskBook:
     """The book of one strategy out of its picture."""
+    accounts = sorted({key.venue for key in exposure.holdings if key.kind is not Kind.TRANSIT})
+    silent = {name.removeprefix("account:") for name in market.stale(*(f"account:{name}" for name in accounts))}
     staked = frozenset(key.asset for key in market.lsts)
     held = {key: amount for key, amount in exposure.holdings.items() if amount}
     return RiskBook(
@@ -163,6 +184,8 @@ def read_risk(strategy: str, market: MarketSnapshot, exposure: Exposure, terms: 
         holdings=held,
         prices={key.asset: exposure.prices[key.asset] for key in held if key.asset in exposure.prices},
         staked=staked,
+        stale_accounts=frozenset(silent),
+        coming={key: amount for key, amount in coming.items() if key.venue in accounts},
     )
 
 

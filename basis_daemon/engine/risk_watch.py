@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from basis_daemon.domain.decision import Exposure
-from basis_daemon.domain.instrument import Kind
+from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.market import MarketSnapshot
 from basis_daemon.domain.risk_book import RiskBook, RiskTerms, read_risk
 from basis_daemon.domain.threats import Constraint, Threat, threats_of
@@ -60,11 +61,20 @@ class RiskWatch:
 
     def _book(self, strategy: str) -> RiskBook:
         market, exposure = self._seen[strategy]
-        return read_risk(strategy, market, exposure, self._watched[strategy].terms)
+        return read_risk(strategy, market, exposure, self._watched[strategy].terms, self._coming())
+
+    def _coming(self) -> Mapping[PositionKey, Decimal]:
+        """What travels, by where it will be."""
+        found: dict[PositionKey, Decimal] = {}
+        for life in self._recorder.state.open_orders():
+            targets = [key for key, amount in life.order.expected_deltas.items() if amount > 0]
+            for key in targets if life.is_travelling else ():
+                found[key] = found.get(key, Decimal(0)) + life.in_transit
+        return found
 
     def keep(self, strategy: str, market: MarketSnapshot, exposure: Exposure) -> None:
         """Journal one strategy's positions as they were valued, so that a file answers as the daemon did."""
-        book = read_risk(strategy, market, exposure, self._watched[strategy].terms)
+        book = read_risk(strategy, market, exposure, self._watched[strategy].terms, self._coming())
         self._recorder.note(RecordKind.RISK, dump(book), strategy)
 
 

@@ -11,6 +11,7 @@ from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.lending import HealthLadder
 from basis_daemon.domain.margin import Ladder
 from basis_daemon.domain.order import OrderOperation
+from basis_daemon.domain.ways import Way
 from basis_daemon.ports import Strategy
 
 
@@ -21,7 +22,9 @@ class Charter:
     ``shocks`` per underlying, and of a staking token against ETH; ``health`` is the ladder of a debt in e-mode;
     ``exchange_of`` names the venue behind each account at an exchange, ``traded_at`` the
     assets that are traded there; ``needed`` are (operation, order venue) without which it could not act; ``cash`` are
-    the wallets that capital leaves from; ``is_on_chain``: it needs a chain; ``numeraire`` is its share class.
+    the wallets that capital leaves from; ``is_on_chain``: it needs a chain; ``numeraire`` is its share class. ``ways``
+    lead to its margin, which it restores to ``m_star``; a debt of its own goes back to ``lambda_target`` (None where it
+    has none), at ``exit_cost`` of what is sold for it.
     """
 
     max_drawdown: Decimal
@@ -38,6 +41,10 @@ class Charter:
     unhedged_max_s: Decimal = Decimal(20)
     is_on_chain: bool = False
     numeraire: str = "USDT"
+    ways: tuple[Way, ...] = ()
+    m_star: Decimal | None = None
+    lambda_target: Decimal | None = None
+    exit_cost: Decimal = Decimal(0)
 
 
 class BookStrategy(Strategy, Protocol):

@@ -13,14 +13,15 @@ from typing import TypeVar
 
 from basis_daemon.domain.decision import ReasonCode, Rejected
 from basis_daemon.domain.instrument import PositionKey, round_down
-from basis_daemon.domain.margin import ZERO, short_distance, weight_drift
+from basis_daemon.domain.margin import EMERGENCY, REDUCE, ZERO, short_distance, weight_drift
+from basis_daemon.domain.margin_plan import Pool, Source, sources_of
 from basis_daemon.domain.order import Side
-from basis_daemon.strategies.ladder import EMERGENCY, HOUR_S, REDUCE, Form, MarginSite, Repair, Source, repair
+from basis_daemon.strategies.ladder import Form, MarginSite, Repair, repair
 from basis_daemon.strategies.orders import Leg, Move, Pair, SideBySide, Single, Step, cents_down, cents_up, legs_of
 from basis_daemon.strategies.parameters import BP
 from basis_daemon.strategies.rules import Act, Rule, Verdict, brief, drawdown_stop, in_flight, stale_gate
 from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave, proceeds_of, route
-from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
+from basis_daemon.strategies.view import BookView, VenueView
 
 VB = TypeVar("VB", bound=BookView)
 REPAIR_URGENCY = 1
@@ -136,21 +137,12 @@ def margin_site(view: BookView, venue: VenueView) -> MarginSite:
 
 
 def _cash_sources(view: BookView, venue: VenueView) -> tuple[Source, ...]:
-    """Cheapest first: this exchange's own cash, the wallet, then what other venues can spare above ``z_open``."""
-    own, stale = venue.venue, view.frame.market.stale
-    sources = []
-    if venue.cash > 0 and not stale(f"account:{own.spot_account}"):
-        sources.append(Source(own.cash_key, cents_down(venue.cash), own.internal_eta_s / HOUR_S))
-    if own.network is None:
-        return tuple(sources)
-    if view.drawable > 0 and not stale("account:wallet"):
-        sources.append(Source(WALLET_CASH, cents_down(view.drawable), own.route_eta_h))
-    others = [other for other in view.fresh if other is not venue and other.venue.network is not None]
-    spare = [(other.venue.cash_key, other.cash) for other in others]
-    spare += [(other.venue.margin_key, other.free_margin) for other in others]
-    fee = own.withdrawal_fee_usdt
-    sources += [Source(key, cents_down(amount - fee), own.route_eta_h) for key, amount in spare if amount > fee]
-    return tuple(sources)
+    """What of the sources was heard of; accounts that were not count as empty."""
+    stale = view.frame.market.stale
+    own = ZERO if stale(f"account:{venue.venue.spot_account}") else venue.cash
+    wallet = ZERO if stale("account:wallet") else view.drawable
+    others = (Pool(other.venue.way, other.cash, other.free_margin) for other in view.fresh if other is not venue)
+    return sources_of(venue.venue.way, own, wallet, others)
 
 
 def _repair_steps(

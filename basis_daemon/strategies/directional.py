@@ -13,13 +13,12 @@ from basis_daemon.domain.bracket import Guarding
 from basis_daemon.domain.decision import Exposure, InputUsed, ReasonCode, Rejected, RiskView
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, PositionKey
-from basis_daemon.domain.margin import ZERO
+from basis_daemon.domain.margin import EMERGENCY, REDUCE, ZERO
 from basis_daemon.domain.market import MarketSnapshot
 from basis_daemon.domain.order import OrderOperation, Side
 from basis_daemon.strategies import ml_memory
 from basis_daemon.strategies.charter import Charter
 from basis_daemon.strategies.defence import REASONS
-from basis_daemon.strategies.ladder import EMERGENCY, REDUCE
 from basis_daemon.strategies.ml_memory import DirectionalMemory, Taste
 from basis_daemon.strategies.ml_parameters import DirectionalParameters
 from basis_daemon.strategies.ml_view import ContractView, DirectionalView, contract_key, look

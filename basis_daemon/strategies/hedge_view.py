@@ -13,10 +13,9 @@ from functools import cached_property
 
 from basis_daemon.domain.exposure import AS_ETHER
 from basis_daemon.domain.hedge import carry_apr, cost_apr, funding_for, sleeve_exit_cost, staked_share
-from basis_daemon.domain.margin import ZERO
+from basis_daemon.domain.margin import REDUCE, ZERO
 from basis_daemon.strategies.carry import SETTLEMENTS_MIN, SETTLEMENTS_PER_YEAR, holds
 from basis_daemon.strategies.hedge_parameters import HedgeParameters
-from basis_daemon.strategies.ladder import REDUCE
 from basis_daemon.strategies.orders import CENT, Step, cents_down
 from basis_daemon.strategies.rules import brief
 from basis_daemon.strategies.sizing import is_tradable, route

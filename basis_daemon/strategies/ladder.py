@@ -13,6 +13,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from basis_daemon.domain.margin import (
+    EMERGENCY,
+    TOP_UP,
     ZERO,
     Ladder,
     acted_level,
@@ -23,9 +25,8 @@ from basis_daemon.domain.margin import (
     top_up,
     top_up_from_long,
 )
-
-TOP_UP, REDUCE, EMERGENCY = 1, 2, 3
-HOUR_S = Decimal(3600)
+from basis_daemon.domain.margin_plan import Source, drawn
+from basis_daemon.strategies.parameters import HOUR_S
 
 
 class Form(StrEnum):
@@ -34,15 +35,6 @@ class Form(StrEnum):
     CASH = "cash"
     LONG_LEG = "long_leg"
     BUY_BACK = "buy_back"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Money outside the pair: ``eta_h`` market hours until it is margin."""
-
-    name: str
-    amount: Decimal
-    eta_h: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +109,8 @@ def repair(site: MarginSite, ladder: Ladder, unhedged_max_s: Decimal) -> Repair 
 
 
 def _drawn(site: MarginSite, horizon_h: Decimal | None) -> tuple[Source, ...]:
-    """Cash that arrives in time, cheapest first, the last source cut to what restores m*."""
-    needed, drawn = top_up(site.m_star, site.notional, site.margin), []
-    for source in site.cash:
-        if needed > 0 and source.amount > 0 and (horizon_h is None or source.eta_h <= horizon_h):
-            drawn.append(Source(source.name, min(source.amount, needed), source.eta_h))
-            needed -= drawn[-1].amount
-    return tuple(drawn)
+    """Cash that arrives in time, as far as it restores m*."""
+    return drawn(site.cash, top_up(site.m_star, site.notional, site.margin), horizon_h)
 
 
 def _sum(cash: tuple[Source, ...]) -> Decimal:

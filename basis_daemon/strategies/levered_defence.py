@@ -9,9 +9,10 @@ from decimal import Decimal
 from basis_daemon.domain.decision import ReasonCode, Rejected
 from basis_daemon.domain.lending import ZERO
 from basis_daemon.domain.levered import cash_out, spread_that_pays
+from basis_daemon.domain.margin import EMERGENCY, REDUCE
+from basis_daemon.domain.margin_plan import EMERGENCY_STEP
 from basis_daemon.domain.staking import ORDINARY
 from basis_daemon.strategies import staking
-from basis_daemon.strategies.ladder import EMERGENCY, REDUCE
 from basis_daemon.strategies.legs import HOUR
 from basis_daemon.strategies.levered_bundles import cash_out_bundle, towards
 from basis_daemon.strategies.levered_view import LeverView
@@ -20,7 +21,6 @@ from basis_daemon.strategies.onchain_view import SPECK
 from basis_daemon.strategies.orders import Step
 from basis_daemon.strategies.rules import Act, Verdict, brief, drawdown_stop
 
-EMERGENCY_STEP = Decimal("0.05")
 SPIKE_FOR = HOUR
 REASONS: Mapping[int, ReasonCode] = {REDUCE: ReasonCode.LIQ_REDUCE, EMERGENCY: ReasonCode.LIQ_EMERGENCY}
 

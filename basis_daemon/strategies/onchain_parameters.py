@@ -89,6 +89,16 @@ class OnchainParameters(CheckedParameters):
         return {}
 
     @property
+    def debt_target(self) -> Decimal | None:
+        """Lambda that a debt is repaid to; None where there is none."""
+        return None
+
+    @property
+    def exit_cost(self) -> Decimal:
+        """Fraction of what is sold that a debt is repaid with."""
+        return D(0)
+
+    @property
     def slip_dex(self) -> Decimal:
         """Fraction of the rate that an ordinary sale may cost."""
         return self.slip_dex_bp * BP
@@ -179,3 +189,13 @@ class LeveragedParameters(StakingParameters):
     def shocks(self) -> Mapping[str, Decimal]:
         """Of the token against ETH; a debt in ether knows no other driver."""
         return {self.lst.value: self.shock_lst}
+
+    @property
+    def debt_target(self) -> Decimal:
+        """As configured; the protocol's limits may ask for less."""
+        return self.lambda_target
+
+    @property
+    def exit_cost(self) -> Decimal:
+        """As planned; a live quote may be dearer."""
+        return self.c_exit_plan

@@ -64,6 +64,8 @@ class OnchainStrategy(RuledStrategy[PC, OnchainMemory, VC]):
             cash=(family.cash,),
             health=p.health_ladder,
             shocks=p.shocks,
+            lambda_target=p.debt_target,
+            exit_cost=p.exit_cost,
             is_on_chain=True,
             numeraire="ETH" if family.cash == ETH else "USDT",
         )

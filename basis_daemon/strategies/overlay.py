@@ -11,11 +11,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from basis_daemon.domain.decision import InputUsed, ReasonCode, Rejected
-from basis_daemon.domain.margin import ZERO
+from basis_daemon.domain.margin import TOP_UP, ZERO
 from basis_daemon.domain.order import OrderOperation as O
 from basis_daemon.strategies import defence, entry, lending
 from basis_daemon.strategies.defence import defended, worse_first
-from basis_daemon.strategies.ladder import TOP_UP
 from basis_daemon.strategies.lending import LendView
 from basis_daemon.strategies.onchain_calls import (
     AAVE,

@@ -40,6 +40,11 @@ class OverlayParameters(TwofoldParameters, LendingParameters):
         return {"max_drawdown": ETH_DRAWDOWN, **given}
 
     @property
+    def debt_target(self) -> Decimal:
+        """What is borrowed against the core."""
+        return self.lambda_b
+
+    @property
     def lambda_low(self) -> Decimal:
         """Below it the overlay has room to grow."""
         return LOW * self.lambda_b

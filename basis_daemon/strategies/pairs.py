@@ -30,6 +30,8 @@ def pair_charter(p: BasisParameters) -> Charter:
         traded_at={venue.name: frozenset({p.asset}) for venue in p.venues},
         clip_usdt=p.clip_usdt,
         unhedged_max_s=p.unhedged_max_s,
+        ways=tuple(venue.way for venue in p.venues),
+        m_star=p.m_star,
     )
 
 

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.margin import Ladder, capped_weights
+from basis_daemon.domain.ways import Way
 
 D = Decimal
 BP = D("1e-4")
+HOUR_S = D(3600)
 QUOTE = "USDT"
 ONE = D(1)
 SHOCKS = {"BTC": D("0.20"), "ETH": D("0.25")}
@@ -86,6 +88,18 @@ class BasisVenue(BaseModel):
     def margin_key(self) -> PositionKey:
         """USDT that carries the short."""
         return PositionKey.of(self.perp_account, Kind.SPOT, QUOTE)
+
+    @property
+    def way(self) -> Way:
+        """How its margin is reached."""
+        return Way(
+            cash_key=self.cash_key,
+            margin_key=self.margin_key,
+            is_connected=self.network is not None,
+            fee_usdt=self.withdrawal_fee_usdt,
+            route_eta_h=self.route_eta_h,
+            internal_eta_h=self.internal_eta_s / HOUR_S,
+        )
 
     def spot_key(self, asset: str) -> PositionKey:
         """The long leg, also the name of its pair."""

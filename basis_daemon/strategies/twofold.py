@@ -89,6 +89,7 @@ class TwofoldStrategy(RuledStrategy[P2, TwofoldMemory, V2]):
         needed = pairs.needed | chain.routes | routes
         cash = pairs.cash if chain.cash is None else (chain.cash,)
         known = replace(pairs, health=p.health_ladder, shocks={**pairs.shocks, **p.shocks})
+        known = replace(known, lambda_target=p.debt_target, exit_cost=p.exit_cost)
         return replace(known, needed=needed, cash=cash, is_on_chain=True, numeraire=chain.numeraire)
 
     @property

@@ -11,7 +11,8 @@ from functools import cached_property
 from basis_daemon.domain.decision import MarginState, capital_of
 from basis_daemon.domain.errors import StaleDataError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
-from basis_daemon.domain.margin import ZERO, distance_of, maintenance_rate, required_ratio, target_ratio
+from basis_daemon.domain.margin import ZERO, distance_of, maintenance_rate, target_ratio
+from basis_daemon.domain.margin_plan import spare_margin
 from basis_daemon.domain.market import BookTick, MarkTick
 from basis_daemon.domain.order import Side
 from basis_daemon.strategies.carry import (
@@ -116,7 +117,7 @@ class VenueView:
     def free_margin(self) -> Decimal:
         """Coin that could leave the margin account while z stays at ``z_open``; all of it without a position."""
         p = self.frame.parameters
-        return max(self.margin - required_ratio(p.z_open, p.shock, self.state.maintenance_rate) * self.notional, ZERO)
+        return spare_margin(self.margin, self.notional, self.state.maintenance_rate, p.shock, p.z_open)
 
     @property
     def basis_bp(self) -> Decimal:

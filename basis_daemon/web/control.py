@@ -28,6 +28,7 @@ from basis_daemon.engine.attribution import NothingValuedError
 from basis_daemon.engine.book_view import BookView, Json
 from basis_daemon.engine.capital import Withdrawal
 from basis_daemon.engine.codec import WithdrawalRow
+from basis_daemon.engine.plan_view import plan_view
 from basis_daemon.engine.profit import pnl
 from basis_daemon.engine.risk_views import risk
 from basis_daemon.engine.stress_view import stress_view
@@ -115,6 +116,7 @@ class ControlServer:
         app.router.add_get("/pnl", self._pnl)
         app.router.add_get("/risk", self._risk)
         app.router.add_get("/risk/stress", self._stress)
+        app.router.add_get("/risk/plan", self._plan)
         app.router.add_get("/why/{asked}", self._why)
         app.router.add_post("/halt", self._halt)
         app.router.add_post("/rearm", self._rearm)
@@ -145,6 +147,10 @@ class ControlServer:
     async def _stress(self, request: web.Request) -> web.Response:
         books, grid = self._desk.risk(), self._desk.grid
         return await self._show(lambda _: stress_view(books, grid))
+
+    async def _plan(self, request: web.Request) -> web.Response:
+        books = self._desk.risk()
+        return await self._show(lambda _: plan_view(books))
 
     async def _positions(self, request: web.Request) -> web.Response:
         return await self._show(views.positions)

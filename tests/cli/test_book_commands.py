@@ -23,6 +23,7 @@ EVERY = (
     ("pnl",),
     ("risk",),
     ("risk", "--stress"),
+    ("risk", "--plan"),
     ("why", BOOK),
     ("why", PLAN),
     ("transfers", "list"),

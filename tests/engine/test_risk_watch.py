@@ -10,14 +10,21 @@ from basis_daemon.domain.caps import Caps
 from basis_daemon.domain.risk_book import RiskTerms
 from basis_daemon.domain.stress import Grid
 from basis_daemon.engine.book_view import BookView
+from basis_daemon.engine.plan_view import plan_view
 from basis_daemon.engine.risk_views import journal_risk, risk
 from basis_daemon.engine.risk_watch import RiskWatch, Watched
 from basis_daemon.engine.stress_view import journal_stress, stress_view
-from tests.builders import POOR
+from basis_daemon.strategies.basis import BtcBasis
+from tests.builders import POOR, parameters
 from tests.engine.turn_support import Room, opened, paired_rig
-from tests.venues.paper_support import FUTURES, PERP, WALLET, D
+from tests.venues.paper_support import CASH, FUTURES, MARGIN, PERP, WALLET, D
 
-TERMS = RiskTerms(shocks={"BTC": D("0.20")}, caps=Caps(exchange_of={WALLET: "binance", FUTURES: "binance"}))
+TERMS = RiskTerms(
+    shocks={"BTC": D("0.20")},
+    caps=Caps(exchange_of={WALLET: "binance", FUTURES: "binance"}),
+    ways=BtcBasis(parameters()).charter.ways,
+    m_star=D("0.4"),
+)
 
 
 def watching(room: Room) -> RiskWatch:
@@ -68,3 +75,17 @@ async def test_the_grid_over_a_living_book_names_its_short_as_the_first_to_fall(
         ]  # fmt: skip
         assert live["first_casualties"][FUTURES] > 0
         assert live["equity_usdt"] == "94000"
+
+
+@pytest.mark.feature("K04", part="daemon")
+async def test_the_plan_of_a_living_book_names_the_cash_that_its_ladder_would_draw() -> None:
+    """M .4 falls to .15 as the mark rises to 73,000: with z below 1 the spot wallet's cash is the first source."""
+    async with opened(Room(paired_rig(cash=20_000), rate=POOR, is_armed=lambda: False)) as room:
+        watch = watching(room)
+        assert plan_view(watch.books())["needs"] == 0
+        await room.at(2, price=73_000)
+        found = plan_view(watch.books())
+        (repair,) = found["strategies"][0]["repairs"]
+        assert repair["threat"]["state"] in {"TOP-UP", "REDUCE"}
+        assert [(move["from"], move["to"]) for move in repair["moves"]] == [(CASH, MARGIN)]
+        assert D(repair["covered"]) >= D(repair["needed"]) > 0

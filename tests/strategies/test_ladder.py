@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from basis_daemon.domain.margin import Ladder
-from basis_daemon.strategies.ladder import Form, MarginSite, Repair, Source, repair
+from basis_daemon.domain.margin_plan import Source
+from basis_daemon.strategies.ladder import Form, MarginSite, Repair, repair
 from tests.builders import D, signs
 
 ETH = MarginSite(
