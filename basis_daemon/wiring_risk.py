@@ -51,6 +51,8 @@ def risk_terms(settings: Settings, strategy: BookStrategy) -> RiskTerms:
         m_star=charter.m_star,
         lambda_target=charter.lambda_target,
         exit_cost=charter.exit_cost,
+        numeraire=charter.numeraire,
+        slip_emergency_bp=charter.slip_emergency_bp,
     )
 
 

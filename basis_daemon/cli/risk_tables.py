@@ -19,7 +19,12 @@ HOURS_IN_DAYS = Decimal(240)
 
 def risk(found: Json) -> RenderableType:
     """The binding constraint, then every position, then the step of every strategy."""
-    tables = (_threats(found["threats"]), _strategies(found["strategies"]), _caps(found["caps"]))
+    tables = (
+        _threats(found["threats"]),
+        _strategies(found["strategies"]),
+        _caps(found["caps"]),
+        _unwind(found["unwind"]),
+    )
     return Group(facts(head(found)), *(part for each in tables for part in (Text(), each)))
 
 
@@ -29,11 +34,16 @@ def head(found: Json) -> list[tuple[str, str | Text]]:
     state = Text(found["state"], style=STYLES[found["state"]])
     if first is None:
         return [("risk", state), ("nearest liquidation", "nothing that can be liquidated is held")]
+    leaving = found["unwind"]
+    cost = "unknown" if leaving["cost_usdt"] is None else f"{money(leaving['cost_usdt'])} USDT"
+    share = leaving["bp_of_equity"]
+    bp = f", {Decimal(share):,.1f} bp of equity" if share is not None else ""
     drain, drift = span(found["hours_drain"]), span(found["hours_drift"])
     return [
         ("risk", state),
         ("nearest liquidation", Text(first["said"], style=STYLES[first["state"]])),
         ("time to liquidation", f"{drift} at the adverse drift, {drain} by funding and interest alone"),
+        ("closing everything now", f"{cost}{bp}"),
     ]
 
 
@@ -96,6 +106,22 @@ def _caps(rows: Sequence[Json]) -> Table:
         for row in rows
     ]
     return grid(("lost with", "name", "USDT", "of equity", "cap"), cells, right=(2, 3, 4))
+
+
+def _unwind(found: Json) -> Table:
+    """Leg by leg."""
+    cells = [
+        (
+            leg["what"],
+            money(leg["value_usdt"]),
+            Text("unknown", style=BAD) if leg["cost_usdt"] is None else money(leg["cost_usdt"]),
+            "-" if leg["bp"] is None else f"{Decimal(leg['bp']):,.1f}",
+            money(leg["beyond_quotes_usdt"]),
+            leg["missing"],
+        )
+        for leg in found["legs"]
+    ]
+    return grid(("to close now", "USDT", "cost", "bp", "beyond the quotes", "for lack of"), cells, right=(1, 2, 3, 4))
 
 
 def plan(found: Json) -> RenderableType:

@@ -21,6 +21,7 @@ from basis_daemon.domain.instrument import Kind, MarginTier, PositionKey, unit_w
 from basis_daemon.domain.lending import HealthLadder
 from basis_daemon.domain.margin import Ladder
 from basis_daemon.domain.market import MarketSnapshot
+from basis_daemon.domain.unwind_cost import UnwindLeg, unwind_legs
 from basis_daemon.domain.ways import Way
 
 ZERO = Decimal(0)
@@ -39,6 +40,7 @@ class RiskTerms:
     ``shocks`` is the adverse move by underlying (``BTC``) or staking token (``weETH``, against ETH), ``drift`` the
     shocks a day against which the hours are counted, ``caps`` what may stand with whom. ``ways`` lead to the margin,
     which is restored to ``m_star``; a debt goes back to ``lambda_target`` at ``exit_cost`` (fractions, None: untold).
+    The whole book leaves into ``numeraire``, what no quote holds at ``slip_emergency_bp``.
     """
 
     ladder: Ladder = field(default_factory=Ladder)
@@ -50,6 +52,8 @@ class RiskTerms:
     m_star: Decimal | None = None
     lambda_target: Decimal | None = None
     exit_cost: Decimal = ZERO
+    numeraire: str = "USDT"
+    slip_emergency_bp: Decimal = Decimal(100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,8 @@ class LoanRisk:
 class RiskBook:
     """One strategy's positions, balances and prices at an instant; ``equity_usdt`` is None while it is unknown.
 
-    ``stale_accounts`` were not heard of for too long; ``coming`` is what travels, by where it will be.
+    ``stale_accounts`` were not heard of for too long; ``coming`` is what travels, by where it will be; ``unwind`` is
+    what closing every leg at that instant would have cost.
     """
 
     strategy: str
@@ -150,6 +155,7 @@ class RiskBook:
     staked: frozenset[str] = frozenset()
     stale_accounts: frozenset[str] = frozenset()
     coming: Mapping[PositionKey, Decimal] = field(default_factory=dict)
+    unwind: tuple[UnwindLeg, ...] = ()
 
     @property
     def held(self) -> Held:
@@ -186,6 +192,7 @@ def read_risk(
         staked=staked,
         stale_accounts=frozenset(silent),
         coming={key: amount for key, amount in coming.items() if key.venue in accounts},
+        unwind=unwind_legs(market, exposure, terms.numeraire, terms.slip_emergency_bp),
     )
 
 

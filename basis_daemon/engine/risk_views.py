@@ -11,7 +11,7 @@ from basis_daemon.domain.risk_book import RiskBook
 from basis_daemon.domain.threats import NEVER, Threat, ladder_state, least_hours, nearest_threats, threats_of
 from basis_daemon.engine.book_view import BookView, Json, plain
 
-GRAIN = Decimal("1e-10")
+GRAIN, BP = Decimal("1e-10"), Decimal("1e-4")
 
 
 def journal_risk(view: BookView) -> Json:
@@ -33,8 +33,36 @@ def risk(books: Sequence[RiskBook], now: datetime) -> Json:
         "hours_drain": hours(least_hours(threat.hours_drain for threat in threats)),
         "hours_drift": hours(least_hours(threat.hours_drift for threat in threats)),
         "threats": [threat_row(threat) for threat in threats],
+        "unwind": unwind(books),
         "caps": caps(books),
         "strategies": [_strategy(book, each[book.strategy]) for book in books],
+    }
+
+
+def unwind(books: Sequence[RiskBook]) -> Json:
+    """What closing everything now would cost; null as soon as the cost of one leg is not known."""
+    legs = [leg for book in books for leg in book.unwind]
+    costs = [leg.cost for leg in legs if leg.cost is not None]
+    cost = sum(costs, Decimal(0)) if len(costs) == len(legs) else None
+    known = [book.equity_usdt for book in books if book.equity_usdt is not None]
+    equity = sum(known, Decimal(0)) if len(known) == len(books) else None
+    share = cost / equity if cost is not None and equity else None
+    return {
+        "cost_usdt": figure(cost),
+        "bp_of_equity": figure(share / BP) if share is not None else None,
+        "beyond_quotes_usdt": figure(sum((leg.beyond for leg in legs), Decimal(0))),
+        "unknown": [leg.missing for leg in legs if leg.missing],
+        "legs": [
+            {
+                "what": leg.what,
+                "value_usdt": figure(leg.value),
+                "cost_usdt": figure(leg.cost),
+                "bp": figure(leg.cost / leg.value / BP) if leg.cost is not None and leg.value else None,
+                "beyond_quotes_usdt": figure(leg.beyond),
+                "missing": leg.missing,
+            }
+            for leg in legs
+        ],
     }
 
 

@@ -17,7 +17,7 @@ from basis_daemon.engine.stress_view import journal_stress, stress_view
 from basis_daemon.strategies.basis import BtcBasis
 from tests.builders import POOR, parameters
 from tests.engine.turn_support import Room, opened, paired_rig
-from tests.venues.paper_support import CASH, FUTURES, MARGIN, PERP, WALLET, D
+from tests.venues.paper_support import CASH, COIN, FUTURES, MARGIN, PERP, WALLET, D
 
 TERMS = RiskTerms(
     shocks={"BTC": D("0.20")},
@@ -46,6 +46,9 @@ async def test_the_view_of_the_daemon_and_of_its_journal_is_one() -> None:
         assert (live["state"], live["binding"]["site"], live["binding"]["position"]) == ("ACTIVE", FUTURES, PERP)
         assert live["binding"]["distance"] == "0.3930348259"
         assert live["strategies"][0]["equity_usdt"] == "94000"
+        assert {leg["what"] for leg in live["unwind"]["legs"]} == {COIN, PERP}
+        assert D(live["unwind"]["cost_usdt"]) > 0
+        assert D(live["unwind"]["bp_of_equity"]) > 0
 
 
 @pytest.mark.feature("K04", part="daemon")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basis_daemon.clock import SystemClock
+from basis_daemon.domain.depth import impact
 from basis_daemon.domain.errors import ConfigError, ErrorClass, InvalidOrderError, OrderRejectedError
 from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.domain.order import AmountUnit, Order, OrderOperation, OrderType, Side, TimeInForce
@@ -20,7 +21,6 @@ from basis_daemon.domain.trade import OrderState
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.cex.binance import BINANCE
 from basis_daemon.venues.cex.ccxt_client import ExchangeClient
-from basis_daemon.venues.cex.depth import impact
 from basis_daemon.venues.cex.desk import MarketTime
 from basis_daemon.venues.cex.fills import FillBook
 from basis_daemon.venues.cex.frames import Fill, OrderView
