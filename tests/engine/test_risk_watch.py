@@ -9,6 +9,7 @@ import pytest
 from basis_daemon.domain.caps import Caps
 from basis_daemon.domain.risk_book import RiskTerms
 from basis_daemon.domain.stress import Grid
+from basis_daemon.domain.threats import ladder_state
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.engine.plan_view import plan_view
 from basis_daemon.engine.risk_views import journal_risk, risk
@@ -92,3 +93,31 @@ async def test_the_plan_of_a_living_book_names_the_cash_that_its_ladder_would_dr
         assert repair["threat"]["state"] in {"TOP-UP", "REDUCE"}
         assert [(move["from"], move["to"]) for move in repair["moves"]] == [(CASH, MARGIN)]
         assert D(repair["covered"]) >= D(repair["needed"]) > 0
+
+
+@pytest.mark.feature("K07", part="cex-engine")
+@pytest.mark.parametrize(
+    ("price", "state", "reason"),
+    [
+        (62_000, "ACTIVE", None),
+        (73_000, "TOP-UP", "LIQ_TOPUP"),
+        (76_500, "REDUCE", "LIQ_REDUCE"),
+        (80_000, "EMERGENCY", "LIQ_EMERGENCY"),
+    ],
+)
+async def test_the_ladder_that_the_view_shows_is_the_one_that_acts_and_it_ends_active(
+    price: int, state: str, reason: str | None
+) -> None:
+    """M .4 of a pair without cash: the long leg is sold and the short bought back until the view is calm again."""
+    async with opened(Room(paired_rig(), rate=POOR)) as room:
+        watch = watching(room)
+        seen: list[str] = []
+        watch.on_look = lambda threats: seen.append(ladder_state(threats).value)
+        room.say(price=price, at_s=1)
+        watch.exposures()
+        await room.at(20, price=price)
+        await room.at(40, price=price)
+        assert seen == [state]
+        defended = [each for each in room.reasons if each.startswith("LIQ")]
+        assert defended[:1] == ([] if reason is None else [reason])
+        assert risk(watch.books(), room.rig.state.market_time)["state"] == "ACTIVE"
