@@ -137,6 +137,8 @@ class PostCondition(BaseModel):
 
 
 O = OrderOperation  # noqa: E741  the tables below are read by operation, not by class name
+NEAREST_LIQUIDATION = "LIQ_"
+"""What the reasons of rule 2 begin with: margin that is borrowed and sent hurries as much as a buy-back."""
 CEX_TRADES = frozenset({O.SPOT_TRADE, O.PERP_TRADE})
 PROTECTIVE = frozenset({O.STOP, O.TAKE_PROFIT})
 NO_DELTAS = frozenset({O.APPROVE, O.SET_EMODE, O.SET_COLLATERAL, O.DELEGATE, O.CANCEL, *PROTECTIVE})
@@ -256,6 +258,11 @@ class Order(BaseModel):
     def is_risk_reducing(self) -> bool:
         """True for what a halted or stale book may still send: reduce-only, repay, and transfers into margin."""
         return self.reduce_only or self.operation in {O.REPAY, O.CANCEL}
+
+    @property
+    def is_hurried(self) -> bool:
+        """True for what may cost more to be there in time: a nearest liquidation's, and whatever reduces risk."""
+        return self.is_risk_reducing or self.reason.startswith(NEAREST_LIQUIDATION)
 
     @property
     def is_immediate(self) -> bool:

@@ -157,7 +157,7 @@ class SimulatedChain:
     def _check_price(self, orders: Sequence[Order]) -> None:
         """Raises OrderRejectedError while inclusion costs more than the most that one of them may pay."""
         sample = self.ledger.world.gas
-        caps = [self.caps.emergency_wei if order.is_risk_reducing else self.caps.ordinary_wei for order in orders]
+        caps = [self.caps.emergency_wei if order.is_hurried else self.caps.ordinary_wei for order in orders]
         if sample is not None and sample.base_wei + sample.tip_wei > max(caps):
             price = sample.base_wei + sample.tip_wei
             refuse(orders[0], f"gas at {price} wei, expected at most {max(caps)}", "fee_too_low", ErrorClass.RETRYABLE)

@@ -51,7 +51,7 @@ class GasCaps:
 
     def wei(self, order: Order) -> int:
         """The bound of an order; its own ``max_fee`` (wei) where that is lower."""
-        cap = (self.emergency_gwei if order.is_risk_reducing else self.ordinary_gwei) * GWEI
+        cap = (self.emergency_gwei if order.is_hurried else self.ordinary_gwei) * GWEI
         return cap if order.max_fee is None else min(cap, order.max_fee)
 
 
