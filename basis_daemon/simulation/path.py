@@ -25,9 +25,9 @@ class Stress:
     factor: Decimal = ONE
     since: datetime | None = None
 
-    def at(self, opened: datetime) -> Decimal:
-        """The factor of the bar that opened then."""
-        return self.factor if self.since is not None and opened >= self.since else ONE
+    def at(self, instant: datetime) -> Decimal:
+        """The factor of a point of the path."""
+        return self.factor if self.since is not None and instant >= self.since else ONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,10 @@ class Point:
 
 
 def walked(bar: Bar, stress: Stress) -> tuple[Decimal, ...]:
-    """The four prices in order of time."""
-    first, high, low, last = (price * stress.at(bar.opened) for price in (bar.open, bar.high, bar.low, bar.close))
-    return (first, low, high, last) if last >= first else (first, high, low, last)
+    """The four prices in order of time; the order is the recorded one, whatever befalls them."""
+    is_up = bar.close >= bar.open
+    path = (bar.open, bar.low, bar.high, bar.close) if is_up else (bar.open, bar.high, bar.low, bar.close)
+    return tuple(price * stress.at(bar.opened + timedelta(minutes=m)) for m, price in zip(MINUTES, path, strict=True))
 
 
 def points(history: History, start: datetime, end: datetime, stress: Stress) -> Iterator[Point]:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from basis_daemon.domain.decision import Assessment, ReasonCode
 from basis_daemon.simulation.convention import AtBarOpen
+from basis_daemon.simulation.history import Bar
 from basis_daemon.simulation.market import BookShape
+from basis_daemon.simulation.path import Stress, walked
 from basis_daemon.simulation.replay import Asked
 from tests.builders import NOW, idle, paired
 from tests.replay.support import START, D, whole, written
@@ -32,6 +34,14 @@ def test_defence_waits_for_nothing() -> None:
     found = AtBarOpen(scene.strategy).assess(at, "market", scene.market, scene.exposure, scene.risk)
     assert found.reason is ReasonCode.LIQ_TOPUP
     assert found.targets
+
+
+def test_a_stress_begins_at_its_instant_and_leaves_the_order_of_the_path() -> None:
+    """Behind the open of a bar that closes down: the open stands, the rest is twice as high, the high comes first."""
+    bar = Bar(START, D(100), D(110), D(90), D(95))
+    assert [int(price) for price in walked(bar, Stress(D(2), START + timedelta(minutes=1)))] == [100, 220, 180, 190]
+    assert [int(price) for price in walked(bar, Stress(D(2), START))] == [200, 220, 180, 190]
+    assert [int(price) for price in walked(bar, Stress(D(2), START + timedelta(hours=1)))] == [100, 110, 90, 95]
 
 
 def _asked(at: datetime) -> Assessment:
