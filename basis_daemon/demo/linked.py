@@ -113,8 +113,7 @@ class LinkedFilm(Film):
         """A block first, where nothing happens: the decision on the exchange's frame after it knows what it says."""
         until = self.now + timedelta(seconds=seconds)
         if seconds > REACTION.total_seconds():
-            chain_time = {"reach_s": int((until - REACTION).timestamp())}
-            await self._stage.houses["chain"].control.post("/time", chain_time)
+            await self._reach(until - REACTION)
             await self._catch_up(until - REACTION)
         seconds = int((until - self.now).total_seconds())
         return _time_of(await self._stage.control.post("/clock", {"advance_s": seconds}))
@@ -123,6 +122,12 @@ class LinkedFilm(Film):
         if self.may_owe:
             await super()._head_time()
         return _time_of(await self._stage.control.get("/status"))
+
+    async def _reach(self, at: datetime) -> None:
+        """The chain's time; asked again when the exchange set a block in between."""
+        chain_time, mined = self._stage.houses["chain"].control, self.start
+        while mined < at:
+            mined = datetime.fromisoformat((await chain_time.post("/time", {"reach_s": int(at.timestamp())}))["time"])
 
     def _is_caught_up(self, book: Json, until: datetime) -> bool:
         """True once it has decided on what was last; while a plan runs, its money may be under way for long.
