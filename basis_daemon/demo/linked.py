@@ -110,13 +110,15 @@ class LinkedFilm(Film):
         return self._step - (self.now - self.start) % self._step
 
     async def _move(self, seconds: int) -> datetime:
-        """A block first, where nothing happens: the decision on the exchange's frame after it knows what it says."""
-        until = self.now + timedelta(seconds=seconds)
-        if seconds > REACTION.total_seconds():
-            await self._reach(until - REACTION)
-            await self._catch_up(until - REACTION)
-        seconds = int((until - self.now).total_seconds())
-        return _time_of(await self._stage.control.post("/clock", {"advance_s": seconds}))
+        """After a frame that nothing answers to, a block of its own: whatever is confirmed by the hour reads each."""
+        at = _time_of(await self._stage.control.post("/clock", {"advance_s": seconds}))
+        if seconds <= REACTION.total_seconds():
+            return at
+        await self._catch_up(at)
+        if self._is_busy:
+            return at
+        await self._reach(at + REACTION)
+        return at + REACTION
 
     async def _head_time(self) -> datetime:
         if self.may_owe:

@@ -45,7 +45,8 @@ class MarginState:
 
     ``margin`` is wallet plus unrealised P&L without spot credit, ``notional`` what the quantity stands for at the mark,
     ``contract_value`` what one inverse contract does, in quote units; ``maintenance_rate`` is that of the current tier,
-    ``usage`` the venue's maintenance over equity, 1 at liquidation.
+    ``usage`` the venue's maintenance over equity, 1 at liquidation. ``withdrawable`` is what the venue lets out of the
+    account, None where it does not say.
     """
 
     account: str
@@ -57,6 +58,7 @@ class MarginState:
     maintenance_rate: Decimal
     usage: Decimal
     contract_value: Decimal | None = None
+    withdrawable: Decimal | None = None
 
     @property
     def notional(self) -> Decimal:

@@ -188,9 +188,15 @@ def _account_states(book: PositionBook, market: MarketSnapshot, perps: list[Inst
             ),
             usage=usage,
             contract_value=perp.contract_value,
+            withdrawable=_withdrawable(book, perp.key.venue),
         )
         for perp in perps
     ]
+
+
+def _withdrawable(book: PositionBook, account: str) -> Decimal | None:
+    report = book.reports.get(account)
+    return None if report is None or report.margin is None else report.margin.withdrawable
 
 
 def _usage(book: PositionBook, account: str, required: Decimal, margin: Decimal) -> Decimal:

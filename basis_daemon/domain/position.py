@@ -15,11 +15,15 @@ from basis_daemon.domain.instrument import Kind, PositionKey
 
 @dataclass(frozen=True, slots=True)
 class MarginReport:
-    """A derivatives account in the venue's own figures, in its margin coin."""
+    """A derivatives account in the venue's own figures, in its margin coin.
+
+    ``withdrawable`` is what of it may leave now, None where the venue does not say.
+    """
 
     wallet: Decimal
     unrealised: Decimal
     maintenance: Decimal
+    withdrawable: Decimal | None = None
 
     @property
     def equity(self) -> Decimal:

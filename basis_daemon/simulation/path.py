@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from basis_daemon.simulation.history import HOUR, PERP, Bar, History, SeriesName, Settlement
@@ -39,17 +39,18 @@ class Point:
     settled: tuple[tuple[SeriesName, Settlement], ...] = ()
 
 
-def walked(bar: Bar, stress: Stress) -> tuple[Decimal, ...]:
-    """The four prices in order of time; the order is the recorded one, whatever befalls them."""
+def walked(bar: Bar, stress: Stress, step: timedelta = HOUR) -> tuple[Decimal, ...]:
+    """The four prices of a bar so long, in order of time; the order is the recorded one, whatever befalls them."""
     is_up = bar.close >= bar.open
     path = (bar.open, bar.low, bar.high, bar.close) if is_up else (bar.open, bar.high, bar.low, bar.close)
-    return tuple(price * stress.at(bar.opened + timedelta(minutes=m)) for m, price in zip(MINUTES, path, strict=True))
+    stamps = (bar.opened + step * part / 60 for part in SIXTIETHS)
+    return tuple(price * stress.at(stamp) for stamp, price in zip(stamps, path, strict=True))
 
 
 def points(history: History, start: datetime, end: datetime, stress: Stress) -> Iterator[Point]:
     """Every point from ``start`` to before ``end``; settlements up to the first one belong to the lead-in."""
     walks = {
-        name: {bar.opened: walked(bar, stress) for bar in bars if start <= bar.opened < end}
+        name: {bar.opened: walked(bar, stress, history.step) for bar in bars if start <= bar.opened < end}
         for name, bars in history.bars.items()
     }
     pending = sorted(

@@ -148,7 +148,7 @@ class OverlayView(BookView):
         """USDT in the margin beyond the target of its short, if there is one; what is unrealised cannot leave."""
         coin = max(self.frame.exposure.holdings.get(venue.venue.margin_key, ZERO), ZERO)
         beyond = idle_margin(venue.margin, venue.notional, venue.m_star) if venue.is_held else max(venue.margin, ZERO)
-        return min(beyond, coin)
+        return venue.let_out(min(beyond, coin))
 
     # ------------------------------------------------------------------------------------------------------- carry
     @property

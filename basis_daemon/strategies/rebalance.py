@@ -172,7 +172,7 @@ def _excess(view: BookView, venue: VenueView, m: Decimal) -> Act | str:
     limit = EXCESS_OVER_TARGET * venue.m_star
     if m <= limit:
         return f"m {brief(m)} <= {brief(limit)}"
-    money = min(excess(venue.m_star, venue.notional, venue.margin), _room(venue))
+    money = venue.let_out(min(excess(venue.m_star, venue.notional, venue.margin), _room(venue)))
     if fault := _excess_fault(view, venue, money):
         return fault
     size = _pair_of_spot_money(venue, money)

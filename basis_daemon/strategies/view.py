@@ -117,7 +117,12 @@ class VenueView:
     def free_margin(self) -> Decimal:
         """Coin that could leave the margin account while z stays at ``z_open``; all of it without a position."""
         p = self.frame.parameters
-        return spare_margin(self.margin, self.notional, self.state.maintenance_rate, p.shock, p.z_open)
+        return self.let_out(spare_margin(self.margin, self.notional, self.state.maintenance_rate, p.shock, p.z_open))
+
+    def let_out(self, amount: Decimal) -> Decimal:
+        """As much of it as the venue lets out of the margin account, where it says how much that is."""
+        most = self.state.withdrawable
+        return amount if most is None else min(amount, most)
 
     @property
     def basis_bp(self) -> Decimal:

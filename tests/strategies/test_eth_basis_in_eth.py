@@ -301,3 +301,15 @@ def test_its_numbers_are_stored_and_its_memory_survives() -> None:
     assert {"lambda_b", "f_entry:binance", "f_exit:binance", "m_star:binance"} <= set(found.thresholds)
     assert run.strategy.load_memory(run.strategy.dump_memory(run.memory)) == run.memory
     assert "lambda 0.35 <= 0.45" in why_not(found, R.LTV_BAND)
+
+
+def test_no_more_margin_repays_than_the_exchange_lets_out() -> None:
+    run = moved("-0.24")
+    free = run.assess().targets
+    assert [target.key.kind for target in free if target.key == USDT_DEBT], "idle margin repays"
+    question = run.market, run.exposure
+    states = tuple(replace(state, withdrawable=D(6_000)) for state in question[1].margins)
+    bound = run.strategy.assess(run.time, "market", question[0], replace(question[1], margins=states), run.risk)
+    repaid = next(target for target in bound.targets if target.key == USDT_DEBT)
+    whole = next(target for target in free if target.key == USDT_DEBT)
+    assert 6_000 < -repaid.difference < 6_200 < -whole.difference, "and the little cash beside it"

@@ -31,7 +31,7 @@ async def test_a_report_speaks_for_its_kinds_at_market_time(listening: Rig) -> N
     assert (set(spot.covers), set(perp.covers)) == ({Kind.SPOT}, {Kind.SPOT, Kind.PERP})
     assert spot.holdings[USDT] == 100_000
     assert perp.margin is not None
-    assert perp.margin == MarginReport(Decimal(50_000), Decimal(0), Decimal(0))
+    assert perp.margin == MarginReport(Decimal(50_000), Decimal(0), Decimal(0), Decimal(50_000))
     assert listening.book(PERP_BTC).venue_time <= perp.observed_at <= listening.venue.market_time.newest + timedelta(1)
     assert not perp.is_partial
 

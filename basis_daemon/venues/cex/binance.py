@@ -223,7 +223,10 @@ def usdm_wallet(balance: Row) -> WalletView:
     info = balance["info"]
     stamps = [int(row["updateTime"]) for row in (*info["assets"], *info["positions"]) if int(row.get("updateTime", 0))]
     margin = MarginReport(
-        exact(info["totalWalletBalance"]), exact(info["totalUnrealizedProfit"]), exact(info["totalMaintMargin"])
+        exact(info["totalWalletBalance"]),
+        exact(info["totalUnrealizedProfit"]),
+        exact(info["totalMaintMargin"]),
+        exact(info["maxWithdrawAmount"]),
     )
     positions = [row for row in info["positions"] if row["positionSide"] == "BOTH"]
     return WalletView(
