@@ -86,6 +86,6 @@ def lead_in(history: History, start: datetime, stress: Stress) -> Sequence[Point
         if name.market == PERP:
             for bar in bars:
                 if bar.opened < start:
-                    prices = zip(SIXTIETHS, walked(bar, stress), strict=True)
+                    prices = zip(SIXTIETHS, walked(bar, stress, history.step), strict=True)
                     found += [Point(bar.opened + history.step * part / 60, {name: price}) for part, price in prices]
     return sorted(found, key=lambda point: point.at)
