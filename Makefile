@@ -63,6 +63,7 @@ bench: setup ## throughput and latency against the committed floors
 lock: setup ## resolve the lock files again (UPGRADE=--upgrade takes newer versions)
 	$(BIN)/uv pip compile $(LOCK_FLAGS) $(UPGRADE) --extra research --extra test pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK_FLAGS) $(UPGRADE) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(BIN)/uv pip compile $(LOCK_FLAGS) $(UPGRADE) tests/bench/peer/requirements.in -o tests/bench/peer/requirements.lock
 
 lock-npm: ## resolve the packages of the sandbox chain again, after an edit of their package.json
 	cd basis_daemon/sandbox/chain && npm install --package-lock-only --ignore-scripts --legacy-peer-deps \

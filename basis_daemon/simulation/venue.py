@@ -119,7 +119,8 @@ class _Heard:
     async def run(self, sink: Callable[[FeedEvent], None]) -> None:
         def deliver(event: FeedEvent) -> None:
             sink(event)
-            self.hear(event)
+            if isinstance(event, Trade):
+                self.hear(event)
 
         await self.feed.run(deliver)
 

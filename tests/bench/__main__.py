@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import chain, durable, engine, frame_to_order, loopback, orders, soak
+from tests.bench import beside, chain, durable, engine, frame_to_order, loopback, orders, soak
 from tests.bench.measure import Row, as_plain
 
 BENCHES: Mapping[str, Callable[[], list[Row]]] = {
@@ -23,6 +23,7 @@ BENCHES: Mapping[str, Callable[[], list[Row]]] = {
     frame_to_order.NAME: frame_to_order.measure,
     loopback.NAME: loopback.measure,
     chain.NAME: chain.measure,
+    beside.NAME: beside.measure,
 }
 EXIT_MISSED = 1
 WIDTH_IN_A_FILE = 160

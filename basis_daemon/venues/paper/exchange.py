@@ -162,14 +162,19 @@ class PaperExchange:
     # ---------------------------------------------------------------------------------------------------- market
     def on_market(self, event: MarketEvent) -> list[FeedEvent]:
         """What follows from a market event: settlements, fills of resting orders, liquidations."""
-        said = self._settle(event) if isinstance(event, FundingSettled) else []
-        self.market.see(event)
-        if isinstance(event, BookTick):
-            said += self._fire(event.instrument)
-            said += self._match_resting(event.instrument)
+        if type(event) is BookTick:
+            self.market.see(event)
+            said = self._meet_resting(event.instrument) if self.wallets.resting else []
+        else:
+            said = self._settle(event) if isinstance(event, FundingSettled) else []
+            self.market.see(event)
         if event.instrument.kind is Kind.PERP and event.instrument.venue in self._covers:
             said += self._liquidate(event.instrument.venue)
         return said
+
+    def _meet_resting(self, key: PositionKey) -> list[FeedEvent]:
+        """A new book meets what waits for it: conditional orders first, then limits."""
+        return [*self._fire(key), *self._match_resting(key)]
 
     def _match_resting(self, key: PositionKey) -> list[FeedEvent]:
         """Best price first, then arrival; all of them share what the book shows."""

@@ -15,6 +15,7 @@ from basis_daemon.venues.paper.venue import PaperVenue
 
 BACKLOG_MAX = 100_000
 PRIVATE = "private"
+_MARKET = (BookTick, MarkTick, FundingSettled)
 
 
 class PaperFeed:
@@ -41,12 +42,13 @@ class PaperFeed:
 
     async def run(self, sink: Callable[[FeedEvent], None]) -> None:
         """A market event comes first, then the fills, settlements and liquidations that it causes."""
-        venue = self._venue
+        venue, on_market = self._venue, self._venue.exchange.on_market
 
         def deliver(event: FeedEvent) -> None:
-            if isinstance(event, BookTick | MarkTick | FundingSettled):
+            if isinstance(event, _MARKET):
                 sink(event)
-                venue.on_market(event)
+                if said := on_market(event):
+                    venue.tell(said)
             elif isinstance(event, StreamChanged):
                 sink(event)
 

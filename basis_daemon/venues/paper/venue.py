@@ -108,7 +108,8 @@ class PaperVenue:
 
     def on_market(self, event: MarketEvent) -> None:
         """Let the market move: what follows for orders and positions goes to the sink."""
-        self.tell(self.exchange.on_market(event))
+        if said := self.exchange.on_market(event):
+            self.tell(said)
 
     def trade_by_hand(self, key: PositionKey, side: Side, quantity: Decimal, origin: Origin = Origin.ORDER) -> None:
         """Somebody else trades on the account, or the venue itself."""
