@@ -10,7 +10,21 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from basis_daemon import __version__
-from basis_daemon.cli import book, config, demo, doctor, journal, repair, replay, risk, run, sandbox, transfers, wallet
+from basis_daemon.cli import (
+    book,
+    config,
+    demo,
+    doctor,
+    history,
+    journal,
+    repair,
+    replay,
+    risk,
+    run,
+    sandbox,
+    transfers,
+    wallet,
+)
 from basis_daemon.cli.answers import EXIT_CODES, ExitCode, JsonOption, answer, complain
 from basis_daemon.domain.errors import BasisError
 
@@ -62,6 +76,7 @@ app.add_typer(run.app)
 app.add_typer(doctor.app)
 app.add_typer(demo.app)
 app.add_typer(replay.app)
+app.add_typer(history.app, name="history")
 app.add_typer(book.app)
 app.add_typer(risk.app)
 app.add_typer(repair.app)

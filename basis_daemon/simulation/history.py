@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from basis_daemon.research.windows import CANDLES, FUNDING
 from basis_daemon.simulation.rows import Row, rows_of
 
-CANDLES, FUNDING = "candles_1h.csv", "funding.csv"
 SPOT, PERP = "spot", "perp"
 CANDLE_COLUMNS = ("timestamp", "venue", "market", "symbol", "open", "high", "low", "close")
 FUNDING_COLUMNS = ("timestamp", "venue", "symbol", "funding_rate", "interval_hours")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import orjson
 
-from basis_daemon.simulation.history import CANDLES, FILES, History
+from basis_daemon.research.windows import CANDLES
+from basis_daemon.simulation.history import FILES, History
 from basis_daemon.simulation.rows import HistoryError
 from basis_daemon.simulation.run import Span
 

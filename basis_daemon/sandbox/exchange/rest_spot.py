@@ -6,6 +6,7 @@ from typing import Any
 
 from basis_daemon.sandbox.exchange import render_spot as render
 from basis_daemon.sandbox.exchange.endpoint import Call, Endpoint
+from basis_daemon.sandbox.exchange.klines import klines
 from basis_daemon.sandbox.exchange.money import text8
 from basis_daemon.sandbox.exchange.orders import Fill, Order
 from basis_daemon.sandbox.exchange.path import DAY_MS
@@ -228,6 +229,7 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v3/exchangeInfo", exchange_info, 20, "NONE"),
     Endpoint("GET", "/api/v3/depth", depth, 5, "NONE"),
     Endpoint("GET", "/api/v3/ticker/bookTicker", book_ticker, 2, "NONE"),
+    Endpoint("GET", "/api/v3/klines", klines("spot", 1000), 2, "NONE"),
     Endpoint("GET", "/api/v3/ticker/price", price_ticker, 2, "NONE"),
     Endpoint("GET", "/api/v3/account", account, 20),
     Endpoint("GET", "/api/v3/account/commission", commission, 20),

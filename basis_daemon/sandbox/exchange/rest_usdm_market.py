@@ -6,6 +6,7 @@ from typing import Any
 
 from basis_daemon.sandbox.exchange import render_usdm as render
 from basis_daemon.sandbox.exchange.endpoint import Call, Endpoint
+from basis_daemon.sandbox.exchange.klines import klines
 from basis_daemon.sandbox.exchange.money import from_e8, plain, text8
 from basis_daemon.sandbox.exchange.path import Rate
 
@@ -144,6 +145,7 @@ ENDPOINTS = (
     Endpoint("GET", "/fapi/v1/ticker/price", price_ticker, 1, "NONE"),
     Endpoint("GET", "/fapi/v2/ticker/price", price_ticker, 1, "NONE"),
     Endpoint("GET", "/fapi/v1/premiumIndex", premium_index, 1, "NONE"),
+    Endpoint("GET", "/fapi/v1/klines", klines("usdm", 1500), 5, "NONE"),
     Endpoint("GET", "/fapi/v1/fundingRate", funding_rate, 1, "NONE"),
     Endpoint("GET", "/fapi/v1/fundingInfo", funding_info, 1, "NONE"),
 )
