@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from basis_daemon.clock import SystemClock
 
 if TYPE_CHECKING:
     from basis_daemon.simulation.path import Point
-    from basis_daemon.simulation.replay import Told
+    from basis_daemon.simulation.replay import Asked, Told
     from basis_daemon.simulation.run import Span
 
 app = typer.Typer()
@@ -30,7 +31,7 @@ WIDTH_OF_A_LOG = 160
     epilog="`basis-daemon replay --strategy btc_basis --history data/2024-03_funding_boom` plays one window, "
     "`--history data` every window below it, each as a book of its own."
 )
-def replay(
+def replay(  # noqa: PLR0913 - one parameter per option of the command
     *,
     strategy: Annotated[str, typer.Option(help="An instance of the configuration; the others rest.")],
     history: Annotated[Path, typer.Option(help="A window (candles_1h.csv and its like), or a folder of windows.")],
@@ -51,6 +52,13 @@ def replay(
     ] = None,
     signals: Annotated[
         Path | None, typer.Option(help="Recorded predictions, for a strategy that listens to a model.")
+    ] = None,
+    check_lookahead: Annotated[
+        bool,
+        typer.Option("--check-lookahead", help="Then play it again on history that is cut, and compare decisions."),
+    ] = False,
+    sweep: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=V1,V2", help="Play every combination of these values instead.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,13 +84,18 @@ def replay(
         signals=signals,
     )
     console, noted = _progress_console(), _Noted(SystemClock())
+    if sweep:
+        _swept(asked, sweep, console, as_json=as_json)
+        return
     with out_of_the_tree():
         outcome = play(asked, os.environ, _Spectator(console), noted)
     _write_down(noted.told, asked.strategy, report, keep, console)
+    is_clean = not check_lookahead or _looked_ahead(noted.told, outcome.document, console)
     answer(outcome.document, as_json=as_json, shown=summary(outcome.document))
     if outcome.failed:
         said = "; ".join(f"{c.name}: found {c.found}, expected {c.expected} ({c.means})" for c in outcome.failed)
         typer.echo(f"failed: {said}", err=True)
+    if outcome.failed or not is_clean:
         raise typer.Exit(ExitCode.FAILED_CHECK)
 
 
@@ -97,6 +110,30 @@ class _Noted:
         now_ns = self._clock.monotonic_ns()
         self.told.append((window, (now_ns - self._began_ns) / 1_000_000_000))
         self._began_ns = now_ns
+
+
+def _looked_ahead(told: list[tuple[Told, float]], document: dict[str, Any], console: Console) -> bool:
+    """Adds what the check found to the document, window by window; False when a decision knew what came later."""
+    from basis_daemon.simulation.lookahead import check  # noqa: PLC0415 - for who asks for it
+
+    found = {}
+    for window, _ in told:
+        if window.book is not None and window.recorded is not None and window.settings is not None:
+
+            def tell(run: str, name: str = window.window.name) -> None:
+                console.print(f"{name}: {run}", style="dim")
+
+            with out_of_the_tree():
+                found[window.window.name] = check(window.settings, window.recorded, window.book[0], tell)
+    document["lookahead"] = found
+    return all(part["is_clean"] for part in found.values())
+
+
+def _swept(asked: Asked, sweeps: list[str], console: Console, *, as_json: bool) -> None:
+    from basis_daemon.cli import sweep  # noqa: PLC0415 - for who asks for it
+
+    document = sweep.sweep(asked, sweep.axes_of(sweeps, asked), console)
+    answer(document, as_json=as_json, shown=sweep.shown(document))
 
 
 def _write_down(
@@ -158,8 +195,30 @@ def summary(document: dict[str, Any]) -> RenderableType:
     parts += [Rule(Text(f"{document['strategy']} replayed", style="bold"), align="left"), figures]
     for part in document["windows"]:
         parts += [Text(), Text(part["window"], style="bold"), *_story(part)]
+    parts += _ahead(document.get("lookahead", {}))
     parts += [Text(), Text(f"decision_stream_sha256 {document['decision_stream_sha256']}", style="dim")]
     return Group(*parts)
+
+
+def _ahead(found: dict[str, Any]) -> Iterator[RenderableType]:
+    """What cutting history showed, window by window."""
+    for window, part in found.items():
+        yield Text()
+        if part["is_clean"]:
+            cuts = ", ".join(cut["cut"][5:13].replace("T", " ") + "h" for cut in part["cuts"])
+            yield Text(f"{window}: no decision knew what came later (cut at {cuts})", style="green")
+        for cut in part["cuts"]:
+            if (first := cut["first_difference"]) is not None:
+                whole, short = (_decision(first[side]) for side in ("whole", "cut"))
+                said = f"{window}: cut at {cut['cut']}, decision {first['number']} is {short}; uncut it is {whole}"
+                yield Text(f"LOOK-AHEAD {said}", style="bold red")
+        if (memory := part["memory"]) is not None:
+            said = f"on what came after {memory['since'][:10]} alone, {memory['other_deeds']} do something else"
+            yield Text(f"  {said}", style="dim")
+
+
+def _decision(told: dict[str, str] | None) -> str:
+    return "missing" if told is None else f"{told['reason']} at {told['market_time']}: {told['note']}"
 
 
 def _story(part: dict[str, Any]) -> list[RenderableType]:

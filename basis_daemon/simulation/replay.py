@@ -54,11 +54,16 @@ class Spectator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One window and what came of it; ``book`` is what was played and its journal read, None where nothing was."""
+    """One window and what came of it; ``book`` is what was played and its journal read, None where nothing was.
+
+    ``recorded`` and ``settings`` are what it was played with.
+    """
 
     window: Window
     outcome: Outcome
     book: tuple[Played, BookView] | None = None
+    recorded: Recorded | None = None
+    settings: Settings | None = None
 
 
 def replay(asked: Asked, environ: Mapping[str, str], spectator: Spectator, on_told: Callable[[Told], None]) -> Outcome:
@@ -85,9 +90,10 @@ def _played(settings: Settings, asked: Asked, window: Window, spectator: Spectat
     if missing or (wanted and not history.bars):
         absent = [named(name, step) for name in wanted if name not in history.bars]
         return Told(window, hold(strategy, window, span, [*absent, *missing]))
-    played = play(settings, Recorded(history, record, asked.signals), span, spectator.see)
+    recorded = Recorded(history, record, asked.signals)
+    played = play(settings, recorded, span, spectator.see)
     view = BookView().fold(played.rows)
-    return Told(window, judge(played, view, asked.strategy, window.name), (played, view))
+    return Told(window, judge(played, view, asked.strategy, window.name), (played, view), recorded, settings)
 
 
 def _others(window: Window, history: History, record: ChainRecord | None) -> Stamps | None:
