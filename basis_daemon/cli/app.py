@@ -19,6 +19,7 @@ from basis_daemon.cli import (
     journal,
     repair,
     replay,
+    report,
     risk,
     run,
     sandbox,
@@ -77,6 +78,7 @@ app.add_typer(doctor.app)
 app.add_typer(demo.app)
 app.add_typer(replay.app)
 app.add_typer(history.app, name="history")
+app.add_typer(report.app)
 app.add_typer(book.app)
 app.add_typer(risk.app)
 app.add_typer(repair.app)

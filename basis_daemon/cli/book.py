@@ -17,6 +17,7 @@ from rich.text import Text
 from basis_daemon.cli import tables, tables_of_profit
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer
 from basis_daemon.cli.health import judge
+from basis_daemon.cli.instants import EndOption, StartOption, span
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine import views
 from basis_daemon.engine.attribution import Asked, By
@@ -162,8 +163,8 @@ def pnl(
     journal: JournalOption = None,
     socket: SocketOption = None,
     config: ConfigFile = None,
-    start: Annotated[str | None, typer.Option("--from", help="First day or instant, UTC; else the beginning.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Last day, or the last instant, UTC; else the end.")] = None,
+    start: StartOption = None,
+    end: EndOption = None,
     by: Annotated[By | None, typer.Option("--by", help="One line for each of these.")] = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="Only this one.")] = None,
     as_json: JsonOption = False,
@@ -175,7 +176,7 @@ def pnl(
     the venues' own balances and marks changed by between two valuations. A share price and the return are those of a
     book that nobody paid into or out of. An interval between valuations counts where it ends.
     """
-    asked = Asked(*_span(start, end), by, strategy)
+    asked = Asked(*span(start, end), by, strategy)
     query = {"from": asked.start, "to": asked.end, "by": by, "strategy": strategy}
     words = {
         name: said.isoformat() if isinstance(said, datetime) else str(said)
@@ -184,18 +185,6 @@ def pnl(
     }
     found = source(journal, socket, config).ask("/pnl", lambda view: pnl_of(view, asked), **words)
     answer(found, as_json=as_json, shown=tables_of_profit.pnl(found))
-
-
-def _span(start: str | None, end: str | None) -> tuple[datetime | None, datetime | None]:
-    """Dates and instants as aware ones. Raises ConfigError naming the option."""
-    if start is None and end is None:
-        return None, None
-    from basis_daemon.simulation.windows import read_instant  # noqa: PLC0415 - a replay's machinery, for who names dates
-
-    return (
-        None if start is None else read_instant("--from", start),
-        None if end is None else read_instant("--to", end, is_end=True),
-    )
 
 
 @app.command(epilog="`basis-daemon why btc_basis -c config/live.yaml` explains why it does not trade now.")

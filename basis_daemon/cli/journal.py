@@ -59,7 +59,7 @@ app = typer.Typer(
 )
 def verify(*, journal: JournalOption = None, config: ConfigFile = None, as_json: JsonOption = False) -> None:
     """Walk the hash chain from the first row (or what a pruning sealed) to the watermark; exit code 1 on damage."""
-    path = _path(journal, config)
+    path = path_of(journal, config)
     with JournalReader.open(path) as reader, _telling("verifying") as tell:
         extent = reader.extent()
         last = extent.last.sequence if extent.last else 0
@@ -109,7 +109,7 @@ def export(
     CSV writes decimals in full and instants as ISO 8601. Parquet keeps decimals as text and says so in its schema. An
     empty cell is unknown, never zero.
     """
-    path = _path(journal, config)
+    path = path_of(journal, config)
     with JournalReader.open(path) as reader, _telling_errors(to):
         if what is What.ROWS:
             written: int | dict[str, int] = export_rows(reader, to, after, as_)
@@ -137,7 +137,7 @@ def backup(
     as_json: JsonOption = False,
 ) -> None:
     """Copy the journal while the daemon writes it, and verify the copy. Only a copy that holds gets the name."""
-    path = _path(journal, config)
+    path = path_of(journal, config)
     with _telling("copying") as tell, _telling("verifying") as tell_rows:
         copy = back_up(path, to, tell, lambda sequence: tell_rows(sequence, None))
     document = {"journal": str(path), "backup": str(to), "rows_to": copy.head.sequence, "generation": copy.generation,
@@ -214,7 +214,8 @@ def replay(
         raise typer.Exit(ExitCode.FAILED_CHECK)
 
 
-def _path(journal: Path | None, config: Path | None) -> Path:
+def path_of(journal: Path | None, config: Path | None) -> Path:
+    """The file that is named, or that of the configuration. Raises ConfigError for neither."""
     if journal is not None:
         return journal
     if config is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -274,18 +274,22 @@ def causes_panel(stack: Stack, view: BookView) -> None:
 
 def waterfall(view: BookView) -> Json:
     """The change of equity by cause; the last bar is the sum."""
-    causes = shown_causes(view)
-    total, unit = sum(causes.values(), ZERO), unit_of(view)
+    return waterfall_of(shown_causes(view), unit_of(view), "change")
+
+
+def waterfall_of(amounts: Mapping[str, Decimal], unit: str, last: str, height: int = 430) -> Json:
+    """Amounts one upon the other; the last bar bears this name and is their sum."""
+    every = [*amounts.values(), sum(amounts.values(), ZERO)]
     trace: dict[str, Any] = {
-        "type": "waterfall", "orientation": "v", "x": [*causes, "change"], "y": numbers([*causes.values(), total]),
-        "measure": ["relative"] * len(causes) + ["total"], "cliponaxis": False, "textposition": "outside",
-        "text": [f"{amount:+,.{digits_of(unit)}f}" for amount in (*causes.values(), total)],
+        "type": "waterfall", "orientation": "v", "x": [*amounts, last], "y": numbers(every),
+        "measure": ["relative"] * len(amounts) + ["total"], "cliponaxis": False, "textposition": "outside",
+        "text": [f"{amount:+,.{digits_of(unit)}f}" for amount in every],
         "hovertemplate": f"%{{x}} %{{text}} {unit}<extra></extra>", "connector": {"line": {"color": SLATE, "width": 1}},
         "increasing": {"marker": {"color": GREEN}}, "decreasing": {"marker": {"color": RED}},
         "totals": {"marker": {"color": BLUE}},
     }  # fmt: skip
     layout = {
-        "height": 430, "margin": {"l": 72, "r": 24, "t": 24, "b": 40}, "showlegend": False,
+        "height": height, "margin": {"l": 72, "r": 24, "t": 24, "b": 40}, "showlegend": False,
         "yaxis": {"tickformat": axis_format(unit), "zeroline": True}, "xaxis": {"type": "category", "showgrid": False},
     }  # fmt: skip
     return {"data": [trace], "layout": layout}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
@@ -44,7 +44,7 @@ class Look:
     footer: Callable[[Json], Sequence[str]]
 
 
-PAGE = Path(__file__).with_name("report_page.html")
+PAGE, STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("report_page.html", "page.css", "page.js"))
 PLANS_MAX = 200
 _SLOT = re.compile(r"\{\{([a-z_]+)\}\}")
 _DONE = frozenset({OrderState.FILLED, OrderState.SETTLED})
@@ -53,11 +53,15 @@ MINUS = "\u2212"
 
 def write_report(file: Path, outcome: Outcome, view: BookView, rows: Iterable[StoredRecord], look: Look) -> None:
     """Writes the page. Raises ConfigError when the research extra is missing or the file cannot be written."""
-    text = render(outcome, view, list(rows), look, plotly_script())
+    write_page(file, render(outcome, view, list(rows), look, plotly_script()), "--report")
+
+
+def write_page(file: Path, text: str, option: str) -> None:
+    """Raises ConfigError naming the option when the file cannot be written."""
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"report {file}: {error.strerror}; name another file with --report") from error
+        raise ConfigError(f"report {file}: {error.strerror}; name another file with {option}") from error
 
 
 def plotly_script() -> str:
@@ -80,7 +84,7 @@ def render(outcome: Outcome, view: BookView, rows: Sequence[StoredRecord], look:
         "verdict_class": "good" if outcome.is_good else "bad",
         "verdict": _verdict(outcome),
         "lead": look.lead(said, view) if said["trades"] else _idle(said),
-        "tiles": "".join(_tile(*tile) for tile in look.tiles(said, view)),
+        "tiles": "".join(tile(*one) for one in look.tiles(said, view)),
         "chapters": "".join(_chapter(name, said, look) for name in said["strategies"]),
         "venue": look.venue,
         "unit": escape(said["numeraire"]),
@@ -90,10 +94,19 @@ def render(outcome: Outcome, view: BookView, rows: Sequence[StoredRecord], look:
         "sections": look.sections(said, view),
         "plans": _plans(view),
         "footer": escape(_footer(said, view, look)),
+    }
+    return filled(PAGE, parts, figures, script)
+
+
+def filled(page: Path, parts: Mapping[str, str], figures: Mapping[str, Json], script: str) -> str:
+    """The page with its slots filled: style, theme and drawing are those of every report."""
+    drawn = {
+        "style": STYLE.read_text(encoding="utf-8"),
+        "script": SCRIPT.read_text(encoding="utf-8"),
         "figures": orjson.dumps(figures).decode().replace("<", "\\u003c"),
         "plotly": script,
     }
-    return _SLOT.sub(lambda slot: parts[slot[1]], PAGE.read_text(encoding="utf-8"))
+    return _SLOT.sub(lambda slot: {**parts, **drawn}[slot[1]], page.read_text(encoding="utf-8"))
 
 
 # ------------------------------------------------------------------------------------------------------------- words
@@ -154,7 +167,8 @@ def unexplained_tile(said: Json) -> Tile:
     return "Unexplained", said["unexplained"], f"{said['numeraire']} of the change of equity"
 
 
-def _tile(name: str, value: str, more: str) -> str:
+def tile(name: str, value: str, more: str) -> str:
+    """One figure with its name and a word on it."""
     return (
         f'<div class="tile"><div class="name">{escape(name)}</div><div class="value">{escape(value)}</div>'
         f'<div class="more">{escape(more)}</div></div>'

@@ -126,6 +126,8 @@ def together(own: Sequence[Course]) -> list[Point]:
         latest[point.strategy] = point.equity
         equity = sum(latest.values(), ZERO)
         shares = shares_after(shares, equity, flows)
+        if found and found[-1].time == point.time:
+            found.pop()  # a moment counts once, when all of it is told
         found.append(Point("", numeraire, point.time, equity, shares))
     return found
 
