@@ -56,4 +56,5 @@ def report(
     found = sheets(view, asked)
     write_page(output, render(found, Source(str(path), identity.book, identity.mode.value), script), "--output")
     said = {"journal": str(path), "output": str(output), "book": identity.book, **document(found)}
-    answer(said, as_json=as_json, shown=Text(f"{output}: {identity.book}, {len(rows):,} valuations"))
+    told = sum(len(sheet.whole.steps) for sheet in found)
+    answer(said, as_json=as_json, shown=Text(f"{output}: {identity.book}, {told:,} intervals between valuations"))

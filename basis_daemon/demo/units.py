@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from basis_daemon.engine.book_view import QUOTE, BookView
 
-_DIGITS = {"ETH": 4}
+_DIGITS = {"ETH": 4, "BTC": 6}
 CENTS = 2
 
 

@@ -125,22 +125,31 @@ def _trade_rows(rows: Iterable[StoredRecord]) -> Iterator[Cells]:
 
 
 def _fill_rows(rows: Iterable[StoredRecord]) -> Iterator[Cells]:
-    """What was executed at a price; ``slippage`` is against the arrival mid, negative for a loss, in quote units."""
+    """What was executed at a price; ``slippage`` is against the arrival mid, negative for a loss, in quote units.
+
+    A transaction that turned one coin into another has no side: its quantity is what was given, its price what came
+    back for each unit of that.
+    """
     for _, trade, order in _trades(rows):
         if trade.price is None or not trade.qty_base:
             continue
         (fee, *more) = trade.fees or (None,)
         is_one = fee is not None and not more
         arrival = order.ref_price if order else None
-        signed = trade.deltas.get(trade.instrument, Decimal(0))
         yield (
             trade.trade_id, trade.venue_time, order.strategy if order else "", trade.account, trade.instrument,
-            "BUY" if signed > 0 else "SELL", trade.qty_base, trade.price, trade.qty_base * trade.price, arrival,
+            _side(trade), trade.qty_base, trade.price, trade.qty_base * trade.price, arrival,
             slippage_of(trade, arrival) if arrival is not None else None,
             fee.asset if is_one and fee else "; ".join(f"{f.asset} {f.quantity:f}" for f in trade.fees),
             fee.quantity if is_one and fee else None, trade.realised_pnl, trade.liquidity or "", trade.order_id,
             order.reason if order else "",
         )  # fmt: skip
+
+
+def _side(trade: Trade) -> str:
+    if trade.tx is not None:
+        return ""
+    return "BUY" if trade.deltas.get(trade.instrument, Decimal(0)) > 0 else "SELL"
 
 
 def _trades(rows: Iterable[StoredRecord]) -> Iterator[tuple[StoredRecord, Trade, Order | None]]:

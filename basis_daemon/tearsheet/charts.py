@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from operator import attrgetter
 
 from basis_daemon.demo.charts import waterfall_of
 from basis_daemon.demo.panels import AMBER, BLUE, GREEN, RED, SLATE, VIOLET, Stack, coloured, numbers, stamp
@@ -27,37 +29,46 @@ _WHEN = "%{x|%e %b %Y %H:%M}<br>"
 Buckets = dict[datetime, dict[str, Decimal]]
 
 
+Draw = Callable[[Stack], None]
+Panel = tuple[str, int, Draw]
+"""Its title, its height in pixels, and what draws it."""
+
+
 def course(sheet: Sheet) -> Json:
-    """Everything that has a time."""
-    part, buckets = sheet.whole, sheet.whole.buckets()
-    shown = shown_sources(part)
-    step = "hour" if _step(buckets) < timedelta(days=1) else "day"
-    legend = "  ".join(coloured(source, COLOURS[source]) for source in shown)
-    costs = "  ".join(coloured(cost, COLOURS[cost]) for cost in COSTS if cost in shown) or "none"
-    stack = Stack([
-        (f"<b>Equity</b>  {part.numeraire}  {coloured('◆ money that came in or went out', SLATE)}", 210),
-        ("<b>Share price</b>  deposits and withdrawals do not move it", 190),
-        ("<b>Drawdown</b>  % below the highest share price", 120),
-        ("<b>Daily returns</b>  %, UTC days", 140),
-        (f"<b>Sources by {step}</b>  {part.numeraire}  {legend}", 230),
-        (f"<b>Sources, cumulative</b>  {part.numeraire}  {coloured('earned', BLUE)}", 230),
-        (f"<b>Funding</b>  {part.numeraire} a {step}  {coloured('cumulative (right)', AMBER)}", 150),
-        (f"<b>Costs, cumulative</b>  {part.numeraire}  {costs}", 140),
-        (f"<b>Exposure</b>  perps, % of equity  {coloured('net delta (right)', VIOLET)}", 160),
-        ("<b>Distance to liquidation</b>  z, in shocks, the nearest account", 140),
-    ])  # fmt: skip
-    stack.span(part.points[0].time, part.points[-1].time)
-    _equity(stack, part)
-    _share(stack, part)
-    _returns(stack, part)
-    _bars(stack, part, buckets, shown)
-    _cumulative(stack, part, buckets, shown)
-    _funding(stack, part, buckets)
-    _costs(stack, part, buckets, shown)
-    _exposure(stack, sheet)
+    """Everything that has a time; what a book never had has no panel."""
+    panels = [*_performance(sheet.whole), *_by_source(sheet.whole), *_exposure(sheet)]
+    stack = Stack([(title, height) for title, height, _ in panels])
+    stack.span(sheet.whole.points[0].time, sheet.whole.points[-1].time)
+    for _, _, draw in panels:
+        draw(stack)
     figure = stack.figure()
     figure["layout"]["barmode"] = "relative"
     return figure
+
+
+def _performance(part: Part) -> Iterator[Panel]:
+    came = coloured("◆ money that came in or went out", SLATE)
+    yield f"<b>Equity</b>  {part.numeraire}  {came}", 210, partial(_equity, part)
+    yield "<b>Share price</b>  deposits and withdrawals do not move it", 190, partial(_share, part)
+    yield "<b>Drawdown</b>  % below the highest share price", 120, partial(_drawdown, part)
+    yield "<b>Daily returns</b>  %, UTC days", 140, partial(_returns, part)
+
+
+def _by_source(part: Part) -> Iterator[Panel]:
+    buckets, shown, unit = part.buckets(), shown_sources(part), part.numeraire
+    step = "hour" if _step(buckets) < timedelta(days=1) else "day"
+    yield f"<b>Sources by {step}</b>  {unit}  {_legend(shown)}", 230, partial(_bars, part, buckets, shown)
+    earned = coloured("earned", BLUE)
+    yield f"<b>Sources, cumulative</b>  {unit}  {earned}", 230, partial(_cumulative, part, buckets, shown)
+    if "funding" in shown:
+        so_far = coloured("cumulative (right)", AMBER)
+        yield f"<b>Funding</b>  {unit} a {step}  {so_far}", 150, partial(_funding, part, buckets)
+    if costs := [cost for cost in COSTS if cost in shown]:
+        yield f"<b>Costs, cumulative</b>  {unit}  {_legend(costs)}", 140, partial(_costs, part, buckets, costs)
+
+
+def _legend(sources: Sequence[str]) -> str:
+    return "  ".join(coloured(source, COLOURS[source]) for source in sources)
 
 
 def shown_sources(part: Part) -> list[str]:
@@ -70,7 +81,7 @@ def _step(buckets: Buckets) -> timedelta:
     return timedelta(hours=1) if any(begin.hour for begin in buckets) else timedelta(days=1)
 
 
-def _equity(stack: Stack, part: Part) -> None:
+def _equity(part: Part, stack: Stack) -> None:
     unit = part.numeraire
     stack.panel(tickformat=axis_format(unit))
     stack.line(_times(part), [p.equity for p in part.points], BLUE, f"{_WHEN}equity {hover(unit)}")
@@ -84,10 +95,13 @@ def _equity(stack: Stack, part: Part) -> None:
     )  # fmt: skip
 
 
-def _share(stack: Stack, part: Part) -> None:
+def _share(part: Part, stack: Stack) -> None:
     stack.panel(tickformat=".4f")
     prices = [point.shares.unit_value for point in part.points]
     stack.line(_times(part), prices, BLUE, f"{_WHEN}share price %{{y:.6f}}")
+
+
+def _drawdown(part: Part, stack: Stack) -> None:
     stack.panel(ticksuffix=" %", nticks=4)
     stack.add(
         type="scatter", mode="lines", x=[stamp(time) for time in _times(part)],
@@ -96,7 +110,7 @@ def _share(stack: Stack, part: Part) -> None:
     )  # fmt: skip
 
 
-def _returns(stack: Stack, part: Part) -> None:
+def _returns(part: Part, stack: Stack) -> None:
     returns = daily_returns(part.prices)
     stack.panel(ticksuffix=" %", zeroline=True, nticks=4)
     stack.add(
@@ -106,7 +120,7 @@ def _returns(stack: Stack, part: Part) -> None:
     )  # fmt: skip
 
 
-def _bars(stack: Stack, part: Part, buckets: Buckets, shown: Sequence[str]) -> None:
+def _bars(part: Part, buckets: Buckets, shown: Sequence[str], stack: Stack) -> None:
     unit = part.numeraire
     stack.panel(tickformat=axis_format(unit), zeroline=True)
     for source in shown:
@@ -121,7 +135,7 @@ def _bar(stack: Stack, buckets: Buckets, amounts: Sequence[Decimal], colour: str
     )  # fmt: skip
 
 
-def _cumulative(stack: Stack, part: Part, buckets: Buckets, shown: Sequence[str]) -> None:
+def _cumulative(part: Part, buckets: Buckets, shown: Sequence[str], stack: Stack) -> None:
     unit = part.numeraire
     stack.panel(tickformat=axis_format(unit), zeroline=True)
     times, total = _ends(buckets), [ZERO] * (len(buckets) + 1)
@@ -132,7 +146,7 @@ def _cumulative(stack: Stack, part: Part, buckets: Buckets, shown: Sequence[str]
     stack.line(times, total, BLUE, f"{_WHEN}earned {hover(unit)}", width=2.5)
 
 
-def _funding(stack: Stack, part: Part, buckets: Buckets) -> None:
+def _funding(part: Part, buckets: Buckets, stack: Stack) -> None:
     unit, paid = part.numeraire, [sums["funding"] for sums in buckets.values()]
     stack.panel(tickformat=axis_format(unit), zeroline=True, nticks=4)
     _bar(stack, buckets, paid, GREEN, f"funding {hover(unit)}")
@@ -140,25 +154,44 @@ def _funding(stack: Stack, part: Part, buckets: Buckets) -> None:
     stack.line(_ends(buckets), _so_far(paid), AMBER, f"{_WHEN}funding so far {hover(unit)}")
 
 
-def _costs(stack: Stack, part: Part, buckets: Buckets, shown: Sequence[str]) -> None:
+def _costs(part: Part, buckets: Buckets, costs: Sequence[str], stack: Stack) -> None:
     unit = part.numeraire
     stack.panel(tickformat=axis_format(unit), nticks=4)
-    for cost in (cost for cost in COSTS if cost in shown):
+    for cost in costs:
         line = _so_far([sums[cost] for sums in buckets.values()])
         stack.line(_ends(buckets), line, COLOURS[cost], f"{_WHEN}{cost} {hover(unit)}", shape="hv")
 
 
-def _exposure(stack: Stack, sheet: Sheet) -> None:
+def _exposure(sheet: Sheet) -> Iterator[Panel]:
+    seen = [one for own in sheet.exposed.values() for one in own]
+    sized = [
+        (name, colour) for name, colour in (("perps", BLUE), ("owed", "#f97316")) if any(map(attrgetter(name), seen))
+    ]
+    if sized or any(one.net for one in seen):
+        words = "  ".join(coloured(name, colour) for name, colour in sized)
+        title = f"<b>Exposure</b>  % of equity  {words}  {coloured('net delta (right)', VIOLET)}"
+        yield title, 160, partial(_exposed, sheet, sized)
+    if any(one.z is not None for one in seen):
+        yield "<b>Distance to liquidation</b>  z, in shocks, the nearest account", 140, partial(_distance, sheet)
+
+
+def _exposed(sheet: Sheet, sized: Sequence[tuple[str, str]], stack: Stack) -> None:
     """A line for each strategy, as a share of its own equity."""
     stack.panel(ticksuffix=" %", nticks=4)
-    for name, seen in sheet.exposed.items():
-        gross = [one.gross * HUNDRED if one.gross is not None else None for one in seen]
-        stack.line([one.time for one in seen], gross, BLUE, f"{_WHEN}{name} perps %{{y:.1f}} % of equity", shape="hv")
+    for name, colour in sized:
+        _shares(stack, sheet, name, colour, f"{name} %{{y:.1f}} % of equity")
     stack.right_axis(ticksuffix=" %", nticks=4, tickformat=".4~f")
+    _shares(stack, sheet, "net", VIOLET, "net delta %{y:.4f} % of equity")
+
+
+def _shares(stack: Stack, sheet: Sheet, what: str, colour: str, words: str) -> None:
     for name, seen in sheet.exposed.items():
-        net = [one.net * HUNDRED if one.net is not None else None for one in seen]
-        words = f"{_WHEN}{name} net delta %{{y:.4f}} % of equity"
-        stack.line([one.time for one in seen], net, VIOLET, words, width=1)
+        shares: list[Decimal | None] = [getattr(one, what) for one in seen]
+        drawn = [share * HUNDRED if share is not None else None for share in shares]
+        stack.line([one.time for one in seen], drawn, colour, f"{_WHEN}{name} {words}", width=1.4, shape="hv")
+
+
+def _distance(sheet: Sheet, stack: Stack) -> None:
     stack.panel(nticks=4)
     for name, seen in sheet.exposed.items():
         stack.line([one.time for one in seen], [one.z for one in seen], BLUE, f"{_WHEN}{name} z %{{y:.2f}} shocks")

@@ -21,10 +21,11 @@ from basis_daemon.engine.attribution import (
     summed,
     together,
 )
-from basis_daemon.engine.book_view import ZERO, BookView, Json, plain
+from basis_daemon.engine.book_view import QUOTE, ZERO, BookView, Json, plain
 from basis_daemon.research.performance import Figures, Prices, figures, monthly_returns
 from basis_daemon.research.performance import daily_returns as daily
 
+ONE = Decimal(1)
 COSTS = ("fees", "slippage", "gas", "flash_fee", "transfer")
 SHORT = timedelta(days=4)
 """Up to here bars stand for hours, beyond for days."""
@@ -32,11 +33,12 @@ SHORT = timedelta(days=4)
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """At one valuation, as shares of equity: what prices move, and all perps by their size; ``z`` is the nearest."""
+    """At one valuation, as shares of equity: what prices move, all perps by their size, debt; ``z`` is the nearest."""
 
     time: datetime
     net: Decimal | None
-    gross: Decimal | None
+    perps: Decimal | None
+    owed: Decimal | None
     z: Decimal | None
 
 
@@ -138,8 +140,9 @@ def _part(view: BookView, name: str, course: Course, asked: Asked) -> Part:
 
 
 def _traded(view: BookView, strategy: str, points: Sequence[Point]) -> Traded:
+    """At exchanges: what a transaction turned into another coin is no execution there."""
     found, lives = Traded(), view.history.lives
-    for trade in (seen.row.trade for seen in view.history.trades.values()):
+    for trade in (seen.row.trade for seen in view.history.trades.values() if seen.row.trade.tx is None):
         life = lives.get(trade.order_id)
         is_own = life is not None and life.order.strategy == strategy
         if is_own and trade.price is not None and points and points[0].time <= trade.venue_time <= points[-1].time:
@@ -162,21 +165,19 @@ def within(points: Iterable[Point], steps: Sequence[Interval]) -> list[Point]:
 
 
 def _exposed(row: Json) -> Exposed:
-    equity, prices, marks = Decimal(row["equity_usdt"]), row["prices"], row["marks"]
-    net = [Decimal(held) * Decimal(prices[asset]) for asset, held in row["net_delta"].items() if asset in prices]
-    perps = [
-        abs(Decimal(quantity)) * Decimal(marks[key])
-        for key, quantity in row["holdings"].items()
-        if PositionKey(key).kind is Kind.PERP and Decimal(quantity)
-    ]
+    equity, prices = Decimal(row["equity_usdt"]), {asset: Decimal(price) for asset, price in row["prices"].items()}
+    dollar = prices.get(QUOTE, ONE)
+    held = [(PositionKey(key), Decimal(quantity)) for key, quantity in row["holdings"].items() if Decimal(quantity)]
+    net = [Decimal(quantity) * prices[asset] for asset, quantity in row["net_delta"].items() if asset in prices]
+    perps = [abs(q) * Decimal(row["marks"][key]) * dollar for key, q in held if key.kind is Kind.PERP]
+    owed = [q * prices[key.asset] for key, q in held if key.kind is Kind.VDEBT]
     distances = [Decimal(margin["z"]) for margin in row["margins"] if margin["z"] is not None]
-    is_worth = equity > 0
-    return Exposed(
-        datetime.fromisoformat(row["time"]),
-        sum(net, ZERO) / equity if is_worth else None,
-        sum(perps, ZERO) / equity if is_worth else None,
-        min(distances, default=None),
-    )
+
+    def share(amounts: Sequence[Decimal]) -> Decimal | None:
+        return sum(amounts, ZERO) / equity if equity > 0 else None
+
+    at = datetime.fromisoformat(row["time"])
+    return Exposed(at, share(net), share(perps), share(owed), min(distances, default=None))
 
 
 def document(found: Sequence[Sheet]) -> Json:

@@ -96,7 +96,9 @@ def _tiles(part: Part) -> Iterable[Tile]:
     yield "Sharpe", ratio(told.sharpe), f"Sortino {ratio(told.sortino)}"
     days = f"{percent(told.days_up, 0)} of days up, {percent(told.worst_day, signed=True)} to "
     yield "Volatility", percent(told.volatility), f"a year; {days}{percent(told.best_day, signed=True)}"
-    yield "Funding", money(sources["funding"], unit, signed=True), f"{percent(_a_year(part))} of equity a year"
+    source = "funding" if sources["funding"] else max(sources, key=lambda one: abs(sources[one]) * (one != "flows"))
+    a_year = f"{percent(_a_year(part, sources[source]), signed=True)} of equity a year"
+    yield _named(source).capitalize(), money(sources[source], unit, signed=True), a_year
     yield "Costs", money(part.costs, unit, signed=True), _volume(part)
 
 
@@ -109,12 +111,12 @@ def _volume(part: Part) -> str:
     )
 
 
-def _a_year(part: Part) -> float | None:
-    """Funding over mean equity, simple."""
+def _a_year(part: Part, amount: Decimal) -> float | None:
+    """Over mean equity, simple."""
     points = part.points
     mean = sum((point.equity for point in points), ZERO) / len(points)
     years = Decimal((points[-1].time - points[0].time) // timedelta(seconds=1)) / 86_400 / YEAR
-    return float(part.sources["funding"] / mean / years) if mean > 0 and years else None
+    return float(amount / mean / years) if mean > 0 and years else None
 
 
 def percent(value: float | None, places: int = 2, *, signed: bool = False) -> str:

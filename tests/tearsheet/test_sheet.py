@@ -45,6 +45,8 @@ def two_classes() -> BookView:
         books.value("eth_leveraged", at, {"flows": D(10)} if is_first else staked, "ETH")
     for row in books.rows:
         row |= {"prices": {}, "marks": {}, "holdings": {}, "net_delta": {}, "margins": []}
+        if row["numeraire"] == "ETH":
+            row |= {"prices": {"WETH": "1"}, "holdings": {"aave_v3:vdebt:WETH": "40"}}
     return books.view
 
 
@@ -101,6 +103,14 @@ def test_bars_are_hours_of_a_short_book_and_days_of_a_longer_one() -> None:
     (_, day) = sheets(two_classes(), Asked(end=hours(24)))
     assert (len(usdt.whole.buckets()), len(day.whole.buckets())) == (10, 1)
     assert next(iter(day.whole.buckets())) == hours(23)
+
+
+def test_what_a_book_never_had_has_no_panel_and_a_debt_has_a_line() -> None:
+    (ether, usdt) = sheets(two_classes(), Asked())
+    titles = [note["text"] for note in course(ether)["layout"]["annotations"]]
+    assert not [title for title in titles if "Funding" in title or "Distance" in title]
+    assert [title for title in titles if "Exposure" in title and "owed" in title]
+    assert [note["text"] for note in course(usdt)["layout"]["annotations"] if "Funding" in note["text"]]
 
 
 def test_what_single_intervals_left_open_does_not_cancel_out() -> None:
