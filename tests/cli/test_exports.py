@@ -256,3 +256,10 @@ def test_the_help_teaches_every_table() -> None:
     said = " ".join(CliRunner().invoke(app, ["journal", "export", "--help"]).stdout.replace("│", " ").split())
     for word in (*TABLES, "beancount", "parquet", "first in first out", "never zero"):
         assert word in said
+
+
+@pytest.mark.feature("P06")
+def test_the_page_on_profit_and_loss_names_every_source_and_table() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "profit_and_loss.md").read_text(encoding="utf-8")
+    for name in (*SOURCES, *TABLES, "conversion", "closed_as", "gain"):
+        assert f"`{name}`" in page, name
