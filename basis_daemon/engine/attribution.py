@@ -184,9 +184,15 @@ def refuse_nothing(courses: Mapping[str, Course], asked: Asked) -> None:
     if asked.strategy is not None and asked.strategy not in courses:
         known = ", ".join(sorted(courses)) or "none yet"
         raise NothingValuedError(f"strategy {asked.strategy}: no valuation is of it; expected one of: {known}")
-    if any(chosen(course, asked) for course in courses.values()):
+    own = [course for name, course in courses.items() if asked.strategy in {None, name}]
+    if any(chosen(course, asked) for course in own):
         return
-    times = [point.time for course in courses.values() for point in course.points]
+    times = [point.time for course in own for point in course.points]
+    if all(len(course.points) == 1 for course in own):
+        raise NothingValuedError(
+            f"one valuation only, at {max(times).isoformat()}; expected two or more, for what lies between them: wait "
+            "for the next one"
+        )
     wanted = f"{_words(asked.start, 'the beginning')} to {_words(asked.end, 'the end')}"
     raise NothingValuedError(
         f"no interval between valuations ends within {wanted}; the valuations lie from {min(times).isoformat()} to "

@@ -123,6 +123,11 @@ def test_a_window_without_an_interval_and_an_unknown_strategy_say_what_there_is(
         pnl(view, Asked(hours(100)))
     with pytest.raises(NothingValuedError, match="expected one of: btc_basis, eth_basis"):
         pnl(view, Asked(strategy="sol_basis"))
+    young = two_days()
+    young.value("sol_basis", hours(50), {"flows": D(7)})
+    with pytest.raises(NothingValuedError, match="one valuation only, at 2024-03-03T02:00:00"):
+        pnl(young.view, Asked(strategy="sol_basis"))
+    assert pnl(young.view)["strategies"]["sol_basis"]["change"] == "0"
 
 
 def test_share_classes_are_told_apart_and_never_added() -> None:
