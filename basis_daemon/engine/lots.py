@@ -153,10 +153,11 @@ def pools_of(events: Sequence[Entry | Valued]) -> list[Pools]:
     Accounts that no valuation names have pools of their own, under no strategy's name, measured in USDT.
     """
     first: dict[str, Valued] = {}
+    owner: dict[str, str] = {}
     for event in events:
         if isinstance(event, Valued):
             first.setdefault(event.strategy, event)
-    owner = {account: name for name, valued in first.items() for account in valued.accounts}
+            owner |= dict.fromkeys(event.accounts, event.strategy)
     pools = {name: Pools(name, valued.measure, valued.prices) for name, valued in first.items()}
     for event in events:
         if isinstance(event, Valued):

@@ -114,6 +114,13 @@ def test_two_coins_sold_for_one_sum_have_no_known_gain() -> None:
     assert [part.gain for part in pools.closed()] == [None, None]
 
 
+def test_an_account_that_a_strategy_was_given_later_is_its_own_from_the_beginning() -> None:
+    later = Valued("hedged", (*USDT_BOOK.accounts, "bybit"), "USDT", USDT_BOOK.prices)
+    bought = entry(1, ("bybit:spot:USDT", D(-10), T), ("bybit:spot:ETH", D("0.005"), T))
+    (pools,) = pools_of([USDT_BOOK, bought, later])
+    assert (pools.strategy, pools.held()) == ("hedged", {"ETH": D("0.005")})
+
+
 accounts = st.sampled_from([CASH, COIN, ETHER, WRAPPED, STAKED, OWED, USDT])
 lines = st.tuples(
     accounts, st.decimals(min_value=D(-9), max_value=D(9), places=6), st.sampled_from(sorted(set(Cause) - {"realised"}))
