@@ -8,7 +8,7 @@ average price. An inverse perp's cost is what its contracts counted for when the
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -119,17 +119,29 @@ def opening_id(account: str) -> str:
     return f"opening:{account}"
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a trade could have had: ``mid`` in quote per base at an exchange; ``rates`` on the chain, ETH per unit."""
+
+    mid: Decimal | None = None
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+NOWHERE = Arrival()
+"""Of a trade that no order of ours asked for."""
+
+
 def entry_of_trade(
-    trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument | None, arrival: Decimal | None = None
+    trade: Trade, held: Decimal, open_notional: Decimal, instrument: Instrument | None, arrival: Arrival = NOWHERE
 ) -> Entry:
     """Postings of one fill, transfer step or transaction.
 
     ``held`` and ``open_notional`` are the position before the trade (perp fills only). What the venue's deltas say is
-    booked to the digit; the difference between its realised P&L and ours is a ``rounding`` posting. ``arrival`` is the
-    mid that the order was made at: what the fill lost against it is ``slippage``, set apart from what was traded.
+    booked to the digit; the difference between its realised P&L and ours is a ``rounding`` posting. What the trade lost
+    against its ``arrival`` is ``slippage``, set apart from what was traded.
     """
     if trade.instrument.kind is Kind.PERP and instrument is not None and trade.qty_base:
-        postings = _perp_postings(trade, held, open_notional, instrument, arrival)
+        postings = _perp_postings(trade, held, open_notional, instrument, arrival.mid)
     else:
         postings = _plain_postings(trade, instrument, arrival)
     return Entry(trade.trade_id, trade.venue_time, postings)
@@ -139,23 +151,36 @@ _FOR_NOTHING = {Origin.REWARD: Cause.REWARD, Origin.PAYOUT: Cause.EXTERNAL, Orig
 """Why money came or went without anything in return."""
 
 
-def _plain_postings(trade: Trade, instrument: Instrument | None, arrival: Decimal | None) -> tuple[Posting, ...]:
+def _plain_postings(trade: Trade, instrument: Instrument | None, arrival: Arrival) -> tuple[Posting, ...]:
     """Deltas as they are, with the fee part and the slippage split off under their own causes."""
     rest = dict(trade.deltas)
     lines: tuple[Posting, ...] = ()
     if instrument is not None and (paid_in := instrument.quote_key) in rest:
-        lost = slippage_of(trade, arrival)
+        lost = slippage_of(trade, arrival.mid)
         rest[paid_in] -= lost
         lines += _pair(paid_in, paid_in.asset, lost, Cause.SLIPPAGE)
     for fee in trade.fees:
         key, why = _charged(trade, fee)
         rest[key] = rest.get(key, Decimal(0)) + fee.quantity
         lines += _pair(key, fee.asset, -fee.quantity, why)
+    lost = _lost_to_rates(rest, arrival.rates)
+    if lost:
+        rest[GAS_KEY] = rest.get(GAS_KEY, Decimal(0)) - lost
+        lines += _pair(GAS_KEY, GAS_KEY.asset, lost, Cause.SLIPPAGE)
     is_trade = trade.qty_base or trade.tx is not None
     cause = _FOR_NOTHING.get(trade.origin, Cause.TRADE if is_trade else Cause.TRANSFER)
     for key, amount in rest.items():
         lines += _pair(key, key.asset, amount, cause)
     return lines
+
+
+def _lost_to_rates(moved: Mapping[PositionKey, Decimal], rates: Mapping[str, Decimal]) -> Decimal:
+    """ETH that an exchange brought less than it gave, negative for a loss; 0 unless all of it has a rate."""
+    kept = {key: amount for key, amount in moved.items() if amount}
+    if not all(key.asset in rates for key in kept):
+        return Decimal(0)
+    worth = sum((key.sign * amount * rates[key.asset] for key, amount in kept.items()), Decimal(0))
+    return worth.quantize(COST_GRAIN)
 
 
 def _charged(trade: Trade, fee: Fee) -> tuple[PositionKey, Cause]:

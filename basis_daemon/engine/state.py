@@ -16,6 +16,7 @@ from basis_daemon.domain.plan import PlanState
 from basis_daemon.domain.position import Break
 from basis_daemon.domain.trade import OrderState, Trade, advance
 from basis_daemon.domain.transfer import ApprovalRow, TransferRow
+from basis_daemon.engine.arrival import arrival_of
 from basis_daemon.engine.codec import (
     AskedRow,
     BreakRow,
@@ -142,8 +143,8 @@ class BookState:
         instrument = self.instruments.get(trade.instrument)
         coin = instrument.settle if instrument else ""
         held, cost = self.ledger.holding(trade.instrument), self.ledger.open_notional(trade.instrument, coin)
-        life = self.orders.get(trade.order_id)
-        return entry_of_trade(trade, held, cost, instrument, life.order.ref_price if life else None)
+        arrival = arrival_of(trade.order_id, self.orders, self.last_valuations)
+        return entry_of_trade(trade, held, cost, instrument, arrival)
 
     def book(self, row: TradeRow) -> bool:
         """Book one trade; False when its money was booked before. The order behind it follows, never backwards."""

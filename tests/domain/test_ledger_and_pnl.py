@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from basis_daemon.domain.errors import IntegrityError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import (
+    Arrival,
     CashFlow,
     Cause,
     Entry,
@@ -140,7 +141,7 @@ class Desk:
             recv_time=NOW, deltas=deltas,
         )  # fmt: skip
         self.lost += quantity * (arrival - price)
-        entry = entry_of_trade(fill, held, cost, PERPS.get(key, spot_instrument()), arrival)
+        entry = entry_of_trade(fill, held, cost, PERPS.get(key, spot_instrument()), Arrival(arrival))
         assert self.ledger.apply(entry)
         return entry
 

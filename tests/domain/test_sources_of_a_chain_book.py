@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import (
     GAS_KEY,
+    Arrival,
     CashFlow,
     Cause,
     Entry,
@@ -29,9 +31,12 @@ LST = PositionKey.of("wallet", Kind.LST, "weETH")
 WETH = PositionKey.of("wallet", Kind.TOKEN, "WETH")
 EIGEN = PositionKey.of("wallet", Kind.TOKEN, "EIGEN")
 SUPPLIED = PositionKey.of("aave_v3", Kind.ATOKEN, "USDT")
+COLLATERAL = PositionKey.of("aave_v3", Kind.ATOKEN, "weETH")
 OWED = PositionKey.of("aave_v3", Kind.VDEBT, "WETH")
 TX = TxInfo(hash="0x1", block=1, gas_used=100_000, gas_price=10**9, nonce=0)
 Amounts = Mapping[PositionKey, Decimal]
+NO_RATES: Mapping[str, Decimal] = MappingProxyType({})
+RATES = {"ETH": D(1), "WETH": D(1), "weETH": D("1.06")}
 
 
 class Wallet:
@@ -46,7 +51,9 @@ class Wallet:
         self.count += 1
         assert self.ledger.apply(entry_of_cash_flow(CashFlow(f"f{self.count}", key, amount, cause, NOW)))
 
-    def transact(self, deltas: Amounts, gas: Decimal, flash_fee: Decimal, origin: Origin) -> None:
+    def transact(
+        self, deltas: Amounts, gas: Decimal, flash_fee: Decimal, origin: Origin, rates: Mapping[str, Decimal] = NO_RATES
+    ) -> None:
         """One transaction; its gas and the fee of its flash loan are among the deltas, as a receipt tells them."""
         self.count += 1
         fees = [Fee(asset="ETH", quantity=gas)] + [Fee(asset="WETH", quantity=flash_fee)] * bool(flash_fee)
@@ -58,7 +65,7 @@ class Wallet:
             order_state=OrderState.FINAL, fees=tuple(fees), venue_time=NOW, recv_time=NOW, deltas=moved, tx=TX,
             origin=origin,
         )  # fmt: skip
-        assert self.ledger.apply(entry_of_trade(trade, D(0), D(0), None))
+        assert self.ledger.apply(entry_of_trade(trade, D(0), D(0), None, Arrival(rates=rates)))
 
     def correct(self, amount: Decimal) -> None:
         """What an operator has said of a difference."""
@@ -99,7 +106,7 @@ def play(wallet: Wallet, events: list[tuple[object, ...]]) -> None:
             case ("interest", PositionKey() as key, Decimal() as amount):
                 wallet.flow(key, amount, Cause.INTEREST)
             case ("swap", Decimal() as given, Decimal() as taken, Decimal() as gas, Decimal() as fee):
-                wallet.transact({WETH: -given, LST: taken}, gas, fee, Origin.ORDER)
+                wallet.transact({WETH: -given, LST: taken}, gas, fee, Origin.ORDER, RATES)
             case ("reward", Decimal() as amount, Decimal() as gas):
                 wallet.transact({EIGEN: amount}, gas, D(0), Origin.REWARD)
             case ("supply", Decimal() as amount, Decimal() as gas):
@@ -129,6 +136,8 @@ def test_the_sources_of_a_chain_book_sum_to_its_change_of_equity(
     sources = by_source(attribute(opening, closing))
     assert sources["unexplained"] == 0
     assert sum(sources.values()) == closing.equity - opening.equity
+    swapped = sum((D("1.06") * e[2] - e[1] for e in between if e[0] == "swap"), D(0))  # type: ignore[operator]  # drawn so
+    assert sources["slippage"] == swapped * now[0]
 
 
 @pytest.mark.feature("P02", part="chain")
@@ -146,3 +155,24 @@ def test_each_source_of_a_chain_book_stands_under_its_own_name() -> None:
         "lending": D(3), "borrow": D(-20), "staking": D(100) * D("0.01") * 2_000, "gas": D(-4), "flash_fee": D(-1),
         "rewards": D(7), "flows": D(4_000), "price": D("0.01") * 2_000,
     }  # fmt: skip
+
+
+@pytest.mark.feature("P02", part="chain")
+def test_what_a_sale_lost_to_the_issuers_rate_is_slippage_also_inside_a_bundle() -> None:
+    """A de-lever: collateral is sold below its rate and debt repaid, in one transaction with gas and a flash fee."""
+    wallet = Wallet()
+    opening = wallet.value(D(2_000), D("1.06"), D(1))
+    sold = {COLLATERAL: D(-10), OWED: D("-10.5")}
+    wallet.transact(sold, D("0.002"), D("0.0005"), Origin.ORDER, RATES)
+    found = by_source(attribute(opening, wallet.value(D(2_000), D("1.06"), D(1))))
+    assert {source: amount for source, amount in found.items() if amount} == {
+        "slippage": (D("10.5") - D("10.6")) * 2_000, "gas": D(-4), "flash_fee": D(-1),
+    }  # fmt: skip
+
+
+def test_a_swap_into_a_coin_that_has_no_rate_has_no_slippage_that_anybody_knows() -> None:
+    wallet = Wallet()
+    opening = wallet.value(D(2_000), D("1.06"), D(1))
+    wallet.transact({EIGEN: D(-7), WETH: D("0.003")}, D(0), D(0), Origin.ORDER, RATES)
+    found = by_source(attribute(opening, wallet.value(D(2_000), D("1.06"), D(1))))
+    assert {source: amount for source, amount in found.items() if amount} == {"price": D(-1)}
