@@ -219,7 +219,8 @@ def lots_of(rows: Sequence[StoredRecord]) -> list[Pools]:
 
 def _valued(row: Json) -> Valued:
     prices = {asset: Decimal(price) for asset, price in row["prices"].items()}
-    return Valued(row["strategy"], tuple(row["accounts"]), row.get("numeraire", QUOTE), prices)
+    undeclared = frozenset(row.get("undeclared", ()))
+    return Valued(row["strategy"], tuple(row["accounts"]), row.get("numeraire", QUOTE), prices, undeclared)
 
 
 def _lot_rows(pools: Iterable[Pools]) -> Iterator[Cells]:

@@ -145,28 +145,35 @@ class Valued:
     accounts: tuple[str, ...]
     measure: str
     prices: Mapping[str, Decimal]
+    undeclared: frozenset[str] = frozenset()
 
 
 def pools_of(events: Sequence[Entry | Valued]) -> list[Pools]:
     """The lots of every strategy, from entries and valuations in the order of the journal.
 
-    Accounts that no valuation names have pools of their own, under no strategy's name, measured in USDT.
+    Accounts that no valuation names, and balances that count in none because nobody declared them, have pools of their
+    own, under no strategy's name.
     """
     first: dict[str, Valued] = {}
     owner: dict[str, str] = {}
+    strange: set[str] = set()
     for event in events:
         if isinstance(event, Valued):
             first.setdefault(event.strategy, event)
             owner |= dict.fromkeys(event.accounts, event.strategy)
+            strange |= event.undeclared
     pools = {name: Pools(name, valued.measure, valued.prices) for name, valued in first.items()}
+    nobodys = Pools("", QUOTE, next((valued.prices for valued in first.values() if valued.measure == QUOTE), {}))
     for event in events:
         if isinstance(event, Valued):
             pools[event.strategy].prices = event.prices
+            nobodys.prices = event.prices if event.measure == QUOTE else nobodys.prices
             continue
         own: dict[str, list[Posting]] = {}
         for line in event.postings:
             if not line.account.startswith("nominal:"):
-                own.setdefault(owner.get(PositionKey(line.account).venue, ""), []).append(line)
+                name = "" if line.account in strange else owner.get(PositionKey(line.account).venue, "")
+                own.setdefault(name, []).append(line)
         for name, lines in own.items():
-            pools.setdefault(name, Pools(name, QUOTE, {})).book(event, lines)
-    return list(pools.values())
+            pools.get(name, nobodys).book(event, lines)
+    return [*pools.values(), *([nobodys] if nobodys.queues else [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -119,6 +120,18 @@ def test_an_account_that_a_strategy_was_given_later_is_its_own_from_the_beginnin
     bought = entry(1, ("bybit:spot:USDT", D(-10), T), ("bybit:spot:ETH", D("0.005"), T))
     (pools,) = pools_of([USDT_BOOK, bought, later])
     assert (pools.strategy, pools.held()) == ("hedged", {"ETH": D("0.005")})
+
+
+def test_what_nobody_declared_is_nobodys_lot_for_it_is_in_no_equity() -> None:
+    strange = replace(USDT_BOOK, undeclared=frozenset({ETHER}))
+    own, nobodys = pools_of([
+        entry(1, (ETHER, D(1), Cause.OPENING)),
+        strange,
+        entry(2, (CASH, D(-4_000), T), (COIN, D(2), T), (ETHER, D("-0.1"), GAS)),
+    ])  # fmt: skip
+    assert (own.strategy, own.held(), list(own.closed())) == ("hedged", {"ETH": D(2)}, [])
+    assert (nobodys.strategy, nobodys.held()) == ("", {"ETH": D("0.9")})
+    assert [(part.closed.why, part.gain) for part in nobodys.closed()] == [("fee", D(-200))]
 
 
 accounts = st.sampled_from([CASH, COIN, ETHER, WRAPPED, STAKED, OWED, USDT])
