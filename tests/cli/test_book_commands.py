@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from basis_daemon.cli import app
+from basis_daemon.cli import app, tables_of_profit
 from basis_daemon.cli.answers import ExitCode
+from basis_daemon.engine.attribution import Asked, By
+from basis_daemon.engine.profit import pnl
 from tests.demo.story import BOOK, PLAN, story_on
 from tests.journal.builders import open_journal
+from tests.tearsheet.test_sheet import two_classes
 
 EVERY = (
     ("status",),
@@ -74,6 +79,14 @@ def test_profit_and_loss_shows_the_share_price_and_a_line_for_each_period(journa
     assert Decimal(share["end"]) * Decimal(share["shares"]) == Decimal(document["equity_end"])
     part = json.loads(run("pnl", "--journal", journal, "--to", document["periods"][0]["to"], "--json").stdout)
     assert part["equity_end"] == document["periods"][1]["equity_start"]
+
+
+def test_share_classes_stand_apart_in_the_table_too_each_with_its_own_digits() -> None:
+    shown = Console(width=200, record=True, file=StringIO())
+    shown.print(tables_of_profit.pnl(pnl(two_classes(), Asked(by=By.DAY))))
+    text = shown.export_text()
+    for words in ("10.0000 to 10.0600 ETH", "1,800.00 to", "2024-03-04 ETH", "2024-03-04 USDT", "staking", "funding"):
+        assert words in text
 
 
 def test_a_part_of_the_books_life_that_holds_nothing_is_refused_with_what_there_is(journal: str) -> None:
