@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.ledger import (
+from basis_daemon.domain.ledger import Arrival, (
     CashFlow,
     Cause,
     Ledger,
@@ -58,7 +58,7 @@ class Book:
             cum_filled=abs(quantity), deltas=deltas,
         )  # fmt: skip
         cost = self.ledger.open_notional(KEY, "BTC")
-        self.ledger.apply(entry_of_trade(trade, self.ledger.holding(KEY), cost, PERP, arrival))
+        self.ledger.apply(entry_of_trade(trade, self.ledger.holding(KEY), cost, PERP, Arrival(arrival)))
 
     def funded(self, mark: Decimal, rate: Decimal) -> None:
         paid = (self.held * 100 / mark * rate).quantize(SATOSHI, rounding=ROUND_DOWN)
