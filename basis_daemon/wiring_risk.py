@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 
+from basis_daemon.domain.instrument import Kind
 from basis_daemon.domain.risk_book import RiskTerms
 from basis_daemon.domain.threats import NEVER, LadderState, Threat, ladder_state, least_hours
 from basis_daemon.engine.gate import RiskDesk
@@ -19,6 +20,7 @@ from basis_daemon.telemetry import Metrics
 from basis_daemon.wiring_limits import caps_of
 
 UNKNOWN = Decimal("NaN")
+LIABLE = frozenset({Kind.PERP, Kind.VDEBT})
 
 
 def risk_watch(
@@ -47,6 +49,7 @@ def risk_terms(settings: Settings, strategy: BookStrategy) -> RiskTerms:
         shocks=charter.shocks,
         drift=settings.risk.drift_shocks_per_day,
         caps=caps_of(settings),
+        liable=tuple(sorted({key.venue for key in strategy.declared_keys if key.kind in LIABLE})),
         ways=charter.ways,
         m_star=charter.m_star,
         lambda_target=charter.lambda_target,

@@ -32,6 +32,9 @@ def head(found: Json) -> list[tuple[str, str | Text]]:
     """The one number, and what it belongs to."""
     first = found["binding"]
     state = Text(found["state"], style=STYLES[found["state"]])
+    if found["unread"]:
+        why = f"never read of {', '.join(found['unread'])}: it comes with the next valuation"
+        return [("risk", state), ("nearest liquidation", Text(why, style=BAD))]
     if first is None:
         return [("risk", state), ("nearest liquidation", "nothing that can be liquidated is held")]
     leaving = found["unwind"]

@@ -38,7 +38,8 @@ class RiskTerms:
     """By what a strategy's positions are judged: its ladders, and the shock of every driver.
 
     ``shocks`` is the adverse move by underlying (``BTC``) or staking token (``weETH``, against ETH), ``drift`` the
-    shocks a day against which the hours are counted, ``caps`` what may stand with whom. ``ways`` lead to the margin,
+    shocks a day against which the hours are counted, ``caps`` what may stand with whom. At the accounts that are
+    ``liable`` something may be liquidated, whether anything was heard of them or not. ``ways`` lead to the margin,
     which is restored to ``m_star``; a debt goes back to ``lambda_target`` at ``exit_cost`` (fractions, None: untold).
     The whole book leaves into ``numeraire``, what no quote holds at ``slip_emergency_bp``.
     """
@@ -48,6 +49,7 @@ class RiskTerms:
     shocks: Mapping[str, Decimal] = field(default_factory=dict)
     drift: Decimal = Decimal(1)
     caps: Caps = field(default_factory=Caps)
+    liable: tuple[str, ...] = ()
     ways: tuple[Way, ...] = ()
     m_star: Decimal | None = None
     lambda_target: Decimal | None = None
@@ -175,7 +177,8 @@ def read_risk(
     coming: Mapping[PositionKey, Decimal] = NOTHING_COMING,
 ) -> RiskBook:
     """The book of one strategy out of its picture."""
-    accounts = sorted({key.venue for key in exposure.holdings if key.kind is not Kind.TRANSIT})
+    known = {key.venue for key in exposure.holdings if key.kind is not Kind.TRANSIT}
+    accounts = sorted(known.union(terms.liable))
     silent = {name.removeprefix("account:") for name in market.stale(*(f"account:{name}" for name in accounts))}
     staked = frozenset(key.asset for key in market.lsts)
     held = {key: amount for key, amount in exposure.holdings.items() if amount}

@@ -111,9 +111,21 @@ def threats_of(book: RiskBook, now: datetime | None = None) -> tuple[Threat, ...
     A picture that lags ``now`` too far is unknown as a whole.
     """
     found = (*(_of_perp(book, perp) for perp in book.perps), *(loan_threat(book, loan) for loan in book.loans))
+    seen = {threat.site for threat in found}
+    silent = (account for account in book.terms.liable if account in book.stale_accounts and account not in seen)
+    found = (*found, *(_of_silence(book, account) for account in silent))
     if now is None or now - book.time <= PICTURE_AGE_MAX:
         return found
     return tuple(_unknown(each, f"picture of {book.time.isoformat()}") for each in found)
+
+
+def _of_silence(book: RiskBook, account: str) -> Threat:
+    """An account that was not heard of holds nothing as far as we know, which is not far enough."""
+    blank = Threat(
+        book.strategy, account, "whatever it holds", Constraint.MAINTENANCE, "",
+        is_rise=False, figure=None, distance=None, z=None, level=None, hours_drain=None, hours_drift=None,
+    )  # fmt: skip
+    return _unknown(blank, f"account:{account}")
 
 
 def _unknown(threat: Threat, *missing: str) -> Threat:

@@ -8,18 +8,30 @@ from decimal import Decimal
 
 from basis_daemon.domain.caps import exposures
 from basis_daemon.domain.risk_book import RiskBook
-from basis_daemon.domain.threats import NEVER, Threat, ladder_state, least_hours, nearest_threats, threats_of
+from basis_daemon.domain.threats import (
+    NEVER,
+    LadderState,
+    Threat,
+    ladder_state,
+    least_hours,
+    nearest_threats,
+    threats_of,
+)
 from basis_daemon.engine.book_view import BookView, Json, plain
 
 GRAIN, BP = Decimal("1e-10"), Decimal("1e-4")
 
 
 def journal_risk(view: BookView) -> Json:
-    """The newest positions that the journal holds, judged at its newest market time."""
-    return risk(list(view.risks.values()), view.state.market_time)
+    """The newest positions that the journal holds, judged at its newest market time.
+
+    A strategy that decided and was never read so, as in a journal of an earlier version, is unknown.
+    """
+    unread = sorted({*view.state.last_decision, *view.latest_of} - view.risks.keys())
+    return risk(list(view.risks.values()), view.state.market_time, unread)
 
 
-def risk(books: Sequence[RiskBook], now: datetime) -> Json:
+def risk(books: Sequence[RiskBook], now: datetime, unread: Sequence[str] = ()) -> Json:
     """One view over all strategies: the binding constraint first, then every other position that can be liquidated."""
     each = {book.strategy: threats_of(book, now) for book in books}
     threats = nearest_threats(threat for own in each.values() for threat in own)
@@ -27,7 +39,8 @@ def risk(books: Sequence[RiskBook], now: datetime) -> Json:
     return {
         "as_of": min((book.time for book in books), default=now).isoformat(),
         "market_time": now.isoformat(),
-        "state": ladder_state(threats).value,
+        "state": _state(threats, unread).value,
+        "unread": list(unread),
         "binding": threat_row(first) if first is not None else None,
         "z": figure(first.z) if first is not None else None,
         "hours_drain": hours(least_hours(threat.hours_drain for threat in threats)),
@@ -91,6 +104,11 @@ def caps(books: Sequence[RiskBook]) -> list[Json]:
         }
         for _, bucket, found, share, cap in rows
     ]
+
+
+def _state(threats: Sequence[Threat], unread: Sequence[str]) -> LadderState:
+    found = ladder_state(threats)
+    return LadderState.UNKNOWN if unread and found is LadderState.ACTIVE else found
 
 
 def _strategy(book: RiskBook, threats: Iterable[Threat]) -> Json:

@@ -177,6 +177,17 @@ def test_an_unknown_rate_of_funding_makes_the_hours_unknown_and_not_the_distance
     assert (threat.hours_drain, threat.hours_drift, threat.level) == (None, None, 0)
 
 
+@pytest.mark.feature("K04", part="unknown")
+def test_an_account_that_was_not_heard_of_is_unknown_although_nothing_is_known_to_lie_there() -> None:
+    terms = replace(TERMS, liable=("binanceusdm", "bybit"))
+    silent = replace(book(terms=terms), stale_accounts=frozenset({"binanceusdm", "wallet"}))
+    (threat,) = threats_of(silent)
+    assert (threat.site, threat.state, threat.missing) == (
+        "binanceusdm", LadderState.UNKNOWN, ("account:binanceusdm",)
+    )  # fmt: skip
+    assert threats_of(book(terms=terms)) == ()
+
+
 def test_a_book_without_anything_to_liquidate_is_active() -> None:
     assert (ladder_state(()), binding(()), least_hours(())) == (LadderState.ACTIVE, None, NEVER)
 
