@@ -48,7 +48,9 @@ class CapSettings(Section):
 
 def _shock(low: str, high: str) -> Any:  # noqa: ANN401 - as pydantic's Field
     expects = f"a number from {low} to {high}"
-    return Field(ge=Decimal(low), le=Decimal(high), json_schema_extra={"expects": expects})
+    return Field(
+        ge=Decimal(low), le=Decimal(high), description="one step of the axis", json_schema_extra={"expects": expects}
+    )
 
 
 def _axis(*shocks: str, unit: str, why: str) -> Any:  # noqa: ANN401 - as pydantic's Field

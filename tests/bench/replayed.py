@@ -250,7 +250,7 @@ async def _play(ticks: Sequence[BookTick], every: int, loop: VirtualLoop) -> dic
             journal_name="bench",
             scope=tree,
             alarm=silent,
-            venues=lambda _strategies, _recorder: [as_venue(paper, market, hear)],  # type: ignore[arg-type]
+            venues=lambda _strategies, _recorder: [as_venue(paper, market, hear)],  # type: ignore[arg-type]  # the market is a bench of its own
             on_phase=lambda _: None,
             on_beat=lambda: None,
             kept=lambda _: None,

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.ledger import Arrival, (
+from basis_daemon.domain.ledger import (
+    Arrival,
     CashFlow,
     Cause,
     Ledger,
