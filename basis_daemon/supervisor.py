@@ -268,8 +268,6 @@ class Supervisor:
             self._market_moved(event)
         elif isinstance(event, Trade):
             self._handler.process_trades([event])
-            for engine in self.engines:
-                engine.on_trade(event)
         elif isinstance(event, AccountReport):
             if self._handler.observe(event, is_settled=False):
                 self._want(event.account)

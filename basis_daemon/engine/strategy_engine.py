@@ -135,17 +135,15 @@ class EventDrivenStrategyEngine:
         self._fold(tick)
         self.turn("prediction")
 
-    def on_trade(self, trade: Trade) -> None:
-        """A fill of its own: it remembers."""
-        life = self._recorder.state.orders.get(trade.order_id)
-        if trade.is_fill and life is not None and life.order.strategy == self._name:
-            self._fold(trade)
-
     def on_fill(self, trade: Trade) -> None:
-        """A fill of any order of ours was booked: brackets are compared with it, and one that fired ends its side."""
+        """A fill was booked, whoever told of it: one of its own is remembered and compared with brackets.
+
+        A bracket that fired ends its side.
+        """
         life = self._recorder.state.orders.get(trade.order_id)
         if life is None or life.order.strategy != self._name:
             return
+        self._fold(trade)
         if self._brackets is not None and not life.is_open:  # one that goes on filling is settled by its plan
             self._brackets.wake()
         if (half := half_of(life.order)) is not None:

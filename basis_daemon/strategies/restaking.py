@@ -18,6 +18,7 @@ from basis_daemon.strategies.legs import DAY
 from basis_daemon.strategies.onchain_calls import ETH, SHARE_ROUNDING, WALLET, WETH, floor, requested, unwrap
 from basis_daemon.strategies.onchain_orders import Operation
 from basis_daemon.strategies.onchain_parameters import StakingParameters
+from basis_daemon.strategies.onchain_view import SPECK
 from basis_daemon.strategies.rules import Act, Verdict, brief
 from basis_daemon.strategies.staking_view import StakeView
 
@@ -62,7 +63,7 @@ def _grown(view: StakeView[StakingParameters], lacking: Decimal) -> Verdict:
         deltas = {ETH: -staked, STETH: least}
         steps.append(Operation(O.STAKE, LIDO, STETH, staked, deltas, token_in=ETH, token_out=STETH, min_out=least))
     loose = floor(STETH, view.held(STETH) + (staked - SHARE_ROUNDING if staked else ZERO))
-    if loose > SHARE_ROUNDING:
+    if loose > SPECK:
         steps.append(
             Operation(O.DEPOSIT_STRATEGY, EIGENLAYER, SHARE, loose, {STETH: -loose, SHARE: loose}, token_in=STETH)
         )
@@ -86,4 +87,4 @@ def freed_shares(view: StakeView[StakingParameters], wanted: Decimal) -> tuple[O
 def _handed_back(amount: Decimal) -> tuple[Operation, ...]:
     """StETH to the issuer's queue, at par."""
     amount = floor(STETH, amount)
-    return (requested(STETH, LIDO_CLAIM, amount, amount),) if amount > SHARE_ROUNDING else ()
+    return (requested(STETH, LIDO_CLAIM, amount, amount),) if amount > SPECK else ()

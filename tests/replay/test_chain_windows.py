@@ -18,7 +18,7 @@ from basis_daemon.simulation.run import Played
 from tests.builders import signs
 from tests.replay.support import BOOM, CRASH, DATA, HERE, SQUEEZE, D, Json, answered, needs_data, one, whole
 
-pytestmark = [needs_data, pytest.mark.slow]
+pytestmark = [needs_data, pytest.mark.slow, pytest.mark.timeout(600)]
 
 CHAIN_FILES = {"lst_market.csv", "aave_daily.csv"}
 OPEN_FROM = HERE / "chain_open.yaml"
@@ -77,6 +77,13 @@ def test_an_open_staking_book_earns_what_its_rate_grows_whatever_the_market_pays
     assert values == sorted(values)  # a discount is no loss: nothing is sold into it
     assert said["actions"] == {}
     assert D(said["max_drawdown"]) == 0
+    holds_what_every_run_must(said)
+
+
+def test_a_sleeve_is_filled_and_delegated_once_and_what_rounding_leaves_of_it_is_left() -> None:
+    said = whole(Asked("eth_staking_only", DATA / SQUEEZE, config=HERE / "chain_sleeve.yaml")).document
+    assert [act["reason"] for act in said["acts"]] == ["SCALE", "ENTRY"]
+    assert D(said["positions"]["eigenlayer:share:stETH"]) > D("20.01")  # and grows by itself
     holds_what_every_run_must(said)
 
 

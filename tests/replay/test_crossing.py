@@ -14,7 +14,7 @@ from basis_daemon.simulation.replay import Asked
 from basis_daemon.simulation.run import Played
 from tests.replay.support import BOOM, DATA, HERE, D, needs_data, one
 
-pytestmark = [needs_data, pytest.mark.slow]
+pytestmark = [needs_data, pytest.mark.slow, pytest.mark.timeout(600)]
 
 FROM, DEAR = "2024-03-01T02:00:00+00:00", "2024-03-01T00:00:00+00:00"
 IN_TRANSIT, CASH = PositionKey("wallet:transit:USDT"), PositionKey("bybit:spot:USDT")

@@ -183,11 +183,12 @@ class World:
         books, worth = books or self.books, self.worth
         if not self.reserves:
             return None
-        ticks = {s: r.tick(self.block, 0, self.price(s), self.nature.flash_fee) for s, r in self.reserves.items()}
-        supplied = {s: amount_of(books.lent(s, worth), decimals_of(s)) for s in books.supplied}
-        owed = {s: amount_of(books.debt(s, worth), decimals_of(s)) for s in books.owed}
+        own = (symbol for symbol in self.reserves if books.supplied.get(symbol) or books.owed.get(symbol))
+        ticks = {s: self.reserves[s].tick(self.block, 0, self.price(s), self.nature.flash_fee) for s in own}
+        supplied = {s: amount_of(books.lent(s, worth), decimals_of(s)) for s in ticks}
+        owed = {s: amount_of(books.debt(s, worth), decimals_of(s)) for s in ticks if books.owed.get(s)}
         emode = emode_tick(self.lsts[0], self.block, 0) if books.emode == EMODE_CATEGORY and self.lsts else None
-        return lending_report(AAVE, supplied, owed, books.collateral, ticks, emode)
+        return lending_report(AAVE, supplied, owed, books.collateral & ticks.keys(), ticks, emode)
 
     def claims(self) -> Mapping[PositionKey, ClaimReport]:
         """What issuers owe."""
