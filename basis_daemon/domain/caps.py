@@ -77,27 +77,46 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one strategy holds: balances and debts, USDT each, unrealised profit by account (None: unknown)."""
+    """What one strategy holds: balances and debts, USDT each, unrealised profit by its coin (USDT; None: unknown)."""
 
     holdings: Mapping[PositionKey, Decimal]
     prices: Mapping[str, Decimal]
-    gains: Mapping[str, Decimal | None]
+    gains: Mapping[PositionKey, Decimal | None]
 
 
 def held_by(exposure: Exposure) -> Held:
     """Of a picture."""
-    margins: dict[str, Decimal] = {}
-    for state in exposure.margins:
-        margins[state.account] = max(state.margin, margins.get(state.account, state.margin))
-    known = {state.instrument for state in exposure.margins}
-    blind = {k.venue for k, q in exposure.holdings.items() if k.kind is Kind.PERP and q and k not in known}
-    return Held(exposure.holdings, exposure.prices, gains_of(exposure.holdings, margins) | dict.fromkeys(blind))
+    stated = {state.instrument: (state.underlying, state.margin) for state in exposure.margins}
+    blind = [key for key, q in exposure.holdings.items() if key.kind is Kind.PERP and q and key not in stated]
+    told = [(key, coin, margin) for key, (coin, margin) in stated.items()]
+    gains = gains_of(exposure.holdings, exposure.prices, told)
+    return Held(exposure.holdings, exposure.prices, gains | {coin_of(key, ""): None for key in blind})
 
 
-def gains_of(holdings: Mapping[PositionKey, Decimal], margins: Mapping[str, Decimal]) -> dict[str, Decimal | None]:
-    """Unrealised profit of each account: its margin less its coin."""
-    coins = {account: PositionKey.of(account, Kind.SPOT, "USDT") for account in margins}
-    return {account: margin - holdings.get(coins[account], ZERO) for account, margin in margins.items()}
+def coin_of(perp: PositionKey, underlying: str) -> PositionKey:
+    """What a perp's margin is held in: USDT of a linear one, else its own coin."""
+    is_linear = perp.symbol.endswith("USDT") or not underlying
+    return PositionKey.of(perp.venue, Kind.SPOT, "USDT" if is_linear else underlying)
+
+
+def gains_of(
+    holdings: Mapping[PositionKey, Decimal],
+    prices: Mapping[str, Decimal],
+    told: Iterable[tuple[PositionKey, str, Decimal]],
+) -> dict[PositionKey, Decimal | None]:
+    """Unrealised profit by coin: margin (perp, underlying, amount) less balance. Of several perps the largest counts.
+
+    Each was told its margin less what the others must keep.
+    """
+    margins: dict[PositionKey, Decimal] = {}
+    for perp, underlying, margin in told:
+        coin = coin_of(perp, underlying)
+        margins[coin] = max(margin, margins.get(coin, margin))
+    found: dict[PositionKey, Decimal | None] = {}
+    for coin, margin in margins.items():
+        gain, price = margin - holdings.get(coin, ZERO), prices.get(coin.asset)
+        found[coin] = gain if not gain or coin.asset == "USDT" else None if price is None else gain * price
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------- look-through
@@ -112,8 +131,7 @@ def exposures(held: Iterable[Held], caps: Caps) -> Mapping[Bucket, Decimal | Non
             price, share = one.prices.get(key.asset), net.get(key.venue, Decimal(1))
             value = None if price is None or share is None else amount * price * share
             _add(found, names_behind(key, caps), value)
-        for account, gain in one.gains.items():
-            coin = PositionKey.of(account, Kind.SPOT, "USDT")
+        for coin, gain in one.gains.items():
             _add(found, names_behind(coin, caps), gain)
     return {bucket: None if value is None else max(value, ZERO) for bucket, value in found.items()}
 

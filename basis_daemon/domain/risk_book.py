@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 
-from basis_daemon.domain.caps import Caps, Held, gains_of
+from basis_daemon.domain.caps import Caps, Held, coin_of, gains_of
 from basis_daemon.domain.chain import EModeTick, ReserveTick
 from basis_daemon.domain.decision import Exposure, MarginState
 from basis_daemon.domain.exposure import AS_ETHER
@@ -162,11 +162,9 @@ class RiskBook:
     @property
     def held(self) -> Held:
         """As caps count it."""
-        margins: dict[str, Decimal] = {}
-        for perp in self.perps:
-            margins[perp.account] = max(perp.margin, margins.get(perp.account, perp.margin))
-        blind = [perp.account for perp in self.perps if perp.mark is None]
-        return Held(self.holdings, self.prices, gains_of(self.holdings, margins) | dict.fromkeys(blind))
+        told = [(perp.instrument, perp.underlying, perp.margin) for perp in self.perps if perp.mark is not None]
+        blind = {coin_of(perp.instrument, ""): None for perp in self.perps if perp.mark is None}
+        return Held(self.holdings, self.prices, gains_of(self.holdings, self.prices, told) | blind)
 
 
 def read_risk(

@@ -57,7 +57,9 @@ def _at_exchanges(market: MarketSnapshot, exposure: Exposure, slip: Decimal) -> 
             continue
         instrument, book = market.instruments.get(key), market.books.get(key)
         fair = _fair(key, market)
-        if instrument is None or book is None or fair is None or market.stale(f"book:{key}"):
+        if instrument is not None and instrument.quote != NUMERAIRE:
+            yield UnwindLeg(key, ZERO, None, missing=f"inverse:{key}")
+        elif instrument is None or book is None or fair is None or market.stale(f"book:{key}"):
             yield UnwindLeg(key, ZERO, None, missing=f"book:{key}")
         else:
             yield walked(key, quantity, book, instrument, fair, slip)

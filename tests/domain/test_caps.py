@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as told
 
-from basis_daemon.domain.caps import Caps, Dimension, Held, exposures
+from basis_daemon.domain.caps import Caps, Dimension, Held, exposures, gains_of
 from basis_daemon.domain.deny import Denial, DenyReason
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.order import Order, OrderOperation
@@ -29,10 +29,12 @@ K = PositionKey
 PRICES = {"USDT": D(1), "USDC": D(1), "ETH": D(2000), "WETH": D(2000), "weETH": D(2100), "wstETH": D(2400)}
 PLACES = Caps(exchange_of={"binance": "binance", "binanceusdm": "binance", "desk2": "second"},
               operator_of={"binance": "binance", "second": "binance"})  # fmt: skip
-WALLET = K("wallet:token:USDT")
+WALLET, COIN = K("wallet:token:USDT"), K("binanceusdm:spot:USDT")
 
 
-def behind(holdings: dict[str, str], gains: dict[str, Decimal | None] | None = None) -> dict[str, Decimal | None]:
+def behind(
+    holdings: dict[str, str], gains: dict[PositionKey, Decimal | None] | None = None
+) -> dict[str, Decimal | None]:
     held = Held({K(key): D(amount) for key, amount in holdings.items()}, PRICES, gains or {})
     return {f"{dimension} {name}": value for (dimension, name), value in exposures((held,), PLACES).items()}
 
@@ -73,7 +75,7 @@ def test_a_lending_account_counts_net_of_what_it_owes() -> None:
 
 
 def test_profit_of_a_perp_stands_with_its_exchange_and_in_its_coin() -> None:
-    found = behind({"binanceusdm:spot:USDT": "1000", "binanceusdm:perp:ETHUSDT": "-3"}, {"binanceusdm": D(250)})
+    found = behind({"binanceusdm:spot:USDT": "1000", "binanceusdm:perp:ETHUSDT": "-3"}, {COIN: D(250)})
     assert found["venue binance"] == found["stablecoin usdt"] == D(1250)
 
 
@@ -85,8 +87,16 @@ def test_what_has_no_price_makes_every_name_behind_it_unknown_and_no_other(unpri
     assert found["venue binance"] == 5
 
 
+def test_profit_of_an_inverse_perp_counts_in_its_own_coin_at_its_price() -> None:
+    """2 BTC in the wallet and 2.1 of margin: a tenth of a coin, and no dollar of anybody."""
+    told = [(K("binancecoinm:perp:BTCUSD"), "BTC", D("2.1"))]
+    held = {K("binancecoinm:spot:BTC"): D(2)}
+    assert gains_of(held, {"BTC": D(60_000)}, told) == {K("binancecoinm:spot:BTC"): D(6000)}
+    assert gains_of(held, {}, told) == {K("binancecoinm:spot:BTC"): None}
+
+
 def test_an_account_whose_margin_nobody_knows_is_unknown() -> None:
-    assert behind({"binanceusdm:spot:USDT": "1000"}, {"binanceusdm": None})["venue binance"] is None
+    assert behind({"binanceusdm:spot:USDT": "1000"}, {COIN: None})["venue binance"] is None
 
 
 # --------------------------------------------------------------------------------------------------------------- gate

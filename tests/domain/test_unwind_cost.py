@@ -80,6 +80,15 @@ def test_a_leg_whose_quote_is_old_has_no_cost_that_anybody_knows(name: str) -> N
     assert legs[SPOT].cost is not None
 
 
+@pytest.mark.feature("K04", part="unwind")
+def test_what_a_contract_that_settles_in_its_own_coin_costs_is_not_known_here() -> None:
+    scene = paired(D(1))
+    inverse = replace(scene.market.instruments[PERP], quote="USD")
+    market = replace(scene.market, instruments={**scene.market.instruments, PERP: inverse})
+    legs = {leg.what: leg for leg in unwind_legs(market, scene.exposure, "USDT", EMERGENCY_BP)}
+    assert (legs[PERP].cost, legs[PERP].missing) == (None, f"inverse:{PERP}")
+
+
 # ---------------------------------------------------------------------------------------------------------------- chain
 def levered(**changes: object) -> Run:
     """100 weETH against 85 WETH."""
