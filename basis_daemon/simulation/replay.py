@@ -12,8 +12,9 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.engine.judgement import Outcome
 from basis_daemon.settings import Settings, load_settings
-from basis_daemon.settings.document import read_document
+from basis_daemon.settings.document import Tree, read_document
 from basis_daemon.settings.environment import PREFIX
+from basis_daemon.settings.families import FAMILIES, family_of
 from basis_daemon.simulation.chain.record import ChainRecord, read_record
 from basis_daemon.simulation.history import HOUR, SPOT, History, SeriesName, read_history, stamps_in, with_stand_in
 from basis_daemon.simulation.hold import hold, instance_of, lacking, needs_chain
@@ -112,8 +113,12 @@ def _read(settings: Settings, window: Window, wanted: Sequence[SeriesName], step
 
 
 def settings_for(asked: Asked, environ: Mapping[str, str]) -> Settings:
-    """The configuration with this one strategy enabled. Raises ConfigError for a file that does not know it."""
-    names = _instances(asked.config)
+    """The configuration with this one strategy enabled, and the way that it needs.
+
+    Raises ConfigError for a file that does not know it.
+    """
+    tree = _tree_of(asked.config)
+    names = _instances(tree)
     if asked.strategy not in names:
         known = ", ".join(names) or "none"
         raise ConfigError(
@@ -123,14 +128,29 @@ def settings_for(asked: Asked, environ: Mapping[str, str]) -> Settings:
     chosen = {
         f"{PREFIX}STRATEGIES__{name.upper()}__ENABLED": "true" if name == asked.strategy else "false" for name in names
     }
+    if _needs_a_way(names[asked.strategy]) and isinstance(tree.get("transfers"), dict):
+        chosen[f"{PREFIX}TRANSFERS__ENABLED"] = "true"
     return load_settings(asked.config, {**environ, **chosen}, with_secrets=False).settings
 
 
-def _instances(file: Path) -> list[str]:
-    """Every instance of the file."""
+def _tree_of(file: Path) -> Tree:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--config {file}: {error.strerror}; name a file such as config/replay.yaml") from error
-    strategies = read_document(text, str(file)).tree.get("strategies")
-    return [name for name, section in strategies.items() if isinstance(section, dict)] if strategies else []
+    return read_document(text, str(file)).tree
+
+
+def _instances(tree: Tree) -> Mapping[str, Tree]:
+    """Every instance of the file, by its name."""
+    strategies = tree.get("strategies")
+    return {name: section for name, section in (strategies or {}).items() if isinstance(section, dict)}
+
+
+def _needs_a_way(section: Tree) -> bool:
+    """True for a book that lives at exchanges and on the chain: it is nothing without a way between them."""
+    kind, params = section.get("kind"), section.get("params")
+    if kind not in FAMILIES:
+        return False
+    family = family_of(str(kind), params if isinstance(params, dict) else {})
+    return family.weighs and family.is_on_chain
