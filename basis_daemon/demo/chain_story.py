@@ -144,9 +144,10 @@ OVERLAY = Story(
     days_min=_HEDGE_DAYS,
     scenes=(
         _squeeze("3", "-0.32", "ether falls by a third: idle margin repays, the pair stays"),
-        _squeeze("4", "-0.22", "a part of it comes back: margin is borrowed"),
-        _squeeze("5", "-0.10", "and more of it"),
-        _squeeze("6.5", "0", "ether is back"),
+        _squeeze("4", "-0.25", "a part of it comes back"),
+        _squeeze("5", "-0.18", "and more of it: margin is borrowed"),
+        _squeeze("6", "-0.10", "and more of it"),
+        _squeeze("7", "0", "ether is back"),
     ),
     at_exchange={"USDT": "0"},
 )

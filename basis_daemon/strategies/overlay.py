@@ -61,7 +61,8 @@ def financed(view: OverlayView, found: Verdict) -> Verdict:
 
 def _sent_home(venue: VenueView, margin: Decimal) -> list[Step]:
     """So much margin, and the spot account's cash with it, to the wallet; less than a transfer is worth stays."""
-    network, margin = venue.venue.network, cents_down(max(margin, ZERO))
+    network, margin = venue.venue.network, cents_down(margin)
+    margin = margin if margin >= venue.frame.parameters.min_order_usdt else ZERO
     amount = margin if venue.venue.is_unified else cents_down(venue.cash) + margin
     if network is None or amount < venue.frame.parameters.min_chain_move_usdt:
         return []
