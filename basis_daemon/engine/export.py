@@ -16,7 +16,7 @@ import orjson
 
 from basis_daemon.domain.ledger import CashFlow, Cause, Entry, Posting, entry_of_cash_flow
 from basis_daemon.domain.lots import Closed, Lot
-from basis_daemon.domain.order import Order
+from basis_daemon.domain.order import AmountUnit, Order
 from basis_daemon.domain.pnl import SOURCES, slippage_of
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.attribution import QUOTE, Course, courses_of
@@ -125,7 +125,7 @@ def _trade_rows(rows: Iterable[StoredRecord]) -> Iterator[Cells]:
 
 
 def _fill_rows(rows: Iterable[StoredRecord]) -> Iterator[Cells]:
-    """What was executed at a price; ``slippage`` is against the arrival mid, negative for a loss, in quote units.
+    """What was executed; ``slippage`` is against the arrival mid, negative for a loss, in the coin of P&L.
 
     A transaction that turned one coin into another has no side: its quantity is what was given, its price what came
     back for each unit of that.
@@ -135,11 +135,11 @@ def _fill_rows(rows: Iterable[StoredRecord]) -> Iterator[Cells]:
             continue
         (fee, *more) = trade.fees or (None,)
         is_one = fee is not None and not more
-        arrival = order.ref_price if order else None
+        arrival, value = order.ref_price if order else None, _contract_value(trade, order)
         yield (
             trade.trade_id, trade.venue_time, order.strategy if order else "", trade.account, trade.instrument,
-            _side(trade), trade.qty_base, trade.price, trade.qty_base * trade.price, arrival,
-            slippage_of(trade, arrival) if arrival is not None else None,
+            _side(trade), trade.qty_base, trade.price, trade.qty_base * (value or trade.price), arrival,
+            slippage_of(trade, arrival, value) if arrival is not None else None,
             fee.asset if is_one and fee else "; ".join(f"{f.asset} {f.quantity:f}" for f in trade.fees),
             fee.quantity if is_one and fee else None, trade.realised_pnl, trade.liquidity or "", trade.order_id,
             order.reason if order else "",
@@ -150,6 +150,12 @@ def _side(trade: Trade) -> str:
     if trade.tx is not None:
         return ""
     return "BUY" if trade.deltas.get(trade.instrument, Decimal(0)) > 0 else "SELL"
+
+
+def _contract_value(trade: Trade, order: Order | None) -> Decimal | None:
+    """What one inverse contract stands for; None for what is ordered in base units."""
+    is_inverse = order is not None and order.amount_unit is AmountUnit.CONTRACTS
+    return trade.qty_quote / trade.qty_base if is_inverse else None
 
 
 def _trades(rows: Iterable[StoredRecord]) -> Iterator[tuple[StoredRecord, Trade, Order | None]]:

@@ -59,3 +59,28 @@ def test_what_keeps_a_strategy_from_hearing_its_model_is_named(
     told = {fault.key: fault.found for fault in faults(tmp_path, text)}
     assert key in told
     assert found is None or told[key] == found
+
+
+IN_COIN = with_voice(GOOD).replace("kind: ml_usdt_directional", "kind: ml_btc_directional")
+
+
+def test_a_book_counted_in_coin_trades_contracts_that_settle_in_it(tmp_path: Path) -> None:
+    at_coinm = IN_COIN.replace("enabled: true", "exchange: binancecoinm")
+    parameters = strategy_parameters(load(tmp_path, at_coinm).settings, "btc")
+    assert isinstance(parameters, DirectionalParameters)
+    assert (parameters.symbol, parameters.share_class, parameters.is_inverse) == ("BTCUSD", "BTC", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "contracts"),
+    [
+        (IN_COIN, "binance", "inverse"),
+        (with_voice(GOOD).replace("enabled: true", "exchange: binancecoinm"), "binancecoinm", "linear"),
+    ],
+)
+def test_an_exchange_with_the_other_kind_of_contracts_is_refused(
+    tmp_path: Path, text: str, found: str, contracts: str
+) -> None:
+    (told,) = [fault for fault in faults(tmp_path, text) if fault.key == "venues.binance.exchange"]
+    assert told.found == found
+    assert contracts in told.expected
