@@ -13,7 +13,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from basis_daemon.cli.answers import JsonOption, answer, table
+from basis_daemon.cli.answers import JsonOption, answer, out_of_the_tree, table
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.wiring_exchanges import EXCHANGES
@@ -44,12 +44,18 @@ def history() -> None:
     epilog="`basis-daemon history fetch data/2024-03 --symbol BTCUSDT --from 2024-03-01 --to 2024-03-31`, then "
     "`basis-daemon replay --strategy btc_basis --history data/2024-03`. Again after a break: it goes on where it stood."
 )
-def fetch(
+def fetch(  # noqa: PLR0913 - one parameter per option of the command
     directory: Annotated[Path, typer.Argument(help="The window to fill; what is there already is kept and completed.")],
     *,
-    symbol: Annotated[list[str], typer.Option(help="The exchange's own symbol, such as BTCUSDT; repeatable.")],
     start: Annotated[str, typer.Option("--from", help="First day or instant, UTC; 14 days before it are fetched too.")],
     end: Annotated[str, typer.Option("--to", help="Last day, or the instant to end before.")],
+    symbol: Annotated[
+        list[str] | None, typer.Option(help="The exchange's own symbol, such as BTCUSDT; repeatable.")
+    ] = None,
+    aave: Annotated[list[str] | None, typer.Option(help="A reserve of Aave, such as USDT; repeatable.")] = None,
+    rpc: Annotated[
+        Path | None, typer.Option(help="A file that holds the URL of an Ethereum node with the state of then.")
+    ] = None,
     exchange: Annotated[str, typer.Option(help="Whose record; rows bear its name.")] = "binance",
     what: Annotated[
         list[Kind] | None, typer.Option(help="Spot bars, perp bars, settled funding; all by default.")
@@ -57,9 +63,12 @@ def fetch(
     sandbox: Annotated[
         Path | None, typer.Option(help="Ready file of `sandbox exchange`: ask that one instead of the real exchange.")
     ] = None,
+    sandbox_chain: Annotated[
+        Path | None, typer.Option(help="Ready file of `sandbox chain`: ask that one instead of a real node.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch hourly candles and settled funding through ccxt, as words, page by page, within the request budget.
+    """Fetch hourly candles and settled funding through ccxt, and Aave's reserves at each midnight through a node.
 
     Every page is written whole; a cut run is taken up. gaps.csv lists what the exchange does not have, and what it told
     twice. No key is needed. Numbers stand as the exchange wrote them.
@@ -71,19 +80,31 @@ def fetch(
     if exchange not in HISTORIES:
         known = ", ".join(HISTORIES)
         raise ConfigError(f"--exchange {exchange}: found no such exchange; expected {known}; name one of them")
+    if not symbol and not aave:
+        raise ConfigError("found neither --symbol nor --aave; expected what to fetch; name BTCUSDT, or a reserve")
     first, last = read_instant("--from", start), read_instant("--to", end, is_end=True)
     if first >= last:
         raise ConfigError(f"--from {start} --to {end}: found a start that is not before the end; change one of them")
-    wanted = [Wanted(kind.value, name, first - LEAD_IN, last) for name in symbol for kind in what or list(Kind)]
+    since = first - LEAD_IN
+    wanted = [Wanted(kind.value, name, since, last) for name in symbol or () for kind in what or list(Kind)]
     telling = _Telling(Console(file=sys.stderr, highlight=False), wanted)
 
     async def run() -> dict[str, int]:
-        async with CEXHistory(EXCHANGES[exchange], SystemClock(), _network(sandbox)) as source:
-            return dict(await Collector(directory, source, telling.see).collect(wanted))
+        rows: dict[str, int] = {}
+        if wanted:
+            async with CEXHistory(EXCHANGES[exchange], SystemClock(), _network(sandbox)) as source:
+                rows |= await Collector(directory, source, telling.see).collect(wanted)
+        if aave:
+            from basis_daemon.wiring_chain_history import fetch_reserves  # noqa: PLC0415 - web3 takes a second too
 
-    rows = asyncio.run(run())
-    document = {"directory": str(directory), "exchange": exchange, "from": (first - LEAD_IN).isoformat(),
-                "to": last.isoformat(), "rows": rows, "fetched": telling.rows}  # fmt: skip
+            node = (rpc, sandbox_chain)
+            rows |= await fetch_reserves(directory, node, aave, (since, last), telling.see_day)
+        return rows
+
+    with out_of_the_tree():
+        rows = asyncio.run(run())
+    document = {"directory": str(directory), "exchange": exchange, "from": since.isoformat(), "to": last.isoformat(),
+                "rows": rows, "fetched": telling.rows}  # fmt: skip
     answer(document, as_json=as_json, shown=table(("series", "rows"), [(n, f"{c:,}") for n, c in rows.items()]))
 
 
@@ -105,6 +126,9 @@ class _Telling:
     def __init__(self, console: Console, wanted: list[Wanted]) -> None:
         self._console, self._wanted = console, wanted
         self.rows = 0
+
+    def see_day(self, at: datetime) -> None:
+        self._console.print(f"Aave: {_hour(at)}", style="dim")
 
     def see(self, progress: Progress) -> None:
         self.rows += progress.rows

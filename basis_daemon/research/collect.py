@@ -137,7 +137,7 @@ class Collector:
         while at < series.end and (page := await self._source.candles(series.market, series.symbol, at, series.end)):
             for bar in page:
                 words = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.quote_volume)
-                self._candles.add((_stamp(bar.opened), self._source.name, series.market, series.symbol, *words))
+                self._candles.add((stamp_of(bar.opened), self._source.name, series.market, series.symbol, *words))
             at = page[-1].opened + HOUR
             self._candles.write()
             self._on_page(Progress(series, at, len(page)))
@@ -153,7 +153,7 @@ class Collector:
                 hours = _interval(before, settled)
                 before = settled
                 if settled >= since and hours is not None:
-                    row = (_stamp(settled), self._source.name, series.symbol, rate.rate, str(hours))
+                    row = (stamp_of(settled), self._source.name, series.symbol, rate.rate, str(hours))
                     self._funding.add(row)
             at = page[-1].at + timedelta(milliseconds=1)
             self._funding.write()
@@ -189,18 +189,18 @@ class Collector:
     def _gaps(self, series: Wanted) -> Iterable[Row]:
         name, rows = self._name(series), self._rows(series)
         if not rows:
-            yield name, _stamp(series.start), _stamp(series.end), "all"
+            yield name, stamp_of(series.start), stamp_of(series.end), "all"
             return
         is_funding = series.market == "funding"
         if not is_funding and (late := (_instant(rows[0][0]) - series.start) // HOUR) > 0:
-            yield name, _stamp(series.start - HOUR), rows[0][0], str(late)
+            yield name, stamp_of(series.start - HOUR), rows[0][0], str(late)
         for before, after in pairwise(rows):
             step = timedelta(hours=int(after[-1])) if is_funding else HOUR
             missing = round((_instant(after[0]) - _instant(before[0])) / step) - 1
             if missing > 0:
                 yield name, before[0], after[0], str(missing)
         if not is_funding and (rest := (series.end - _instant(rows[-1][0])) // HOUR - 1) > 0:
-            yield name, rows[-1][0], _stamp(series.end), str(rest)
+            yield name, rows[-1][0], stamp_of(series.end), str(rest)
 
 
 def _interval(before: datetime | None, settled: datetime) -> int | None:
@@ -215,7 +215,8 @@ def _on_the_minute(at: datetime) -> datetime:
     return (at + timedelta(seconds=30)).replace(second=0, microsecond=0)
 
 
-def _stamp(at: datetime) -> str:
+def stamp_of(at: datetime) -> str:
+    """As every file of a window writes it, UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
