@@ -7,6 +7,7 @@ no lower than .05 below; counts and days exact.
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,34 @@ def test_where_no_carry_pays_interest_the_core_is_lent_and_nothing_borrowed(wind
     assert [act["reason"] for act in said["acts"]] == ["ENTRY"]
     assert not any(":vdebt:" in key or ":perp:" in key for key in said["positions"])
     holds_what_every_run_must(said)
+
+
+@pytest.mark.parametrize("book", [PLAIN, LEVERED])
+def test_a_rich_market_is_entered_hedged_at_every_moment_and_its_ether_is_staked_an_hour_later(
+    tmp_path: Path, book: str
+) -> None:
+    """The weeks of the crash with 4 bp of funding every time: pairs at the exchange, ETH to the wallet, token."""
+    window, until = rich(tmp_path / "rich"), datetime.fromisoformat("2024-08-01T06:00:00+00:00")
+    start = until.replace(hour=0)
+    said = whole(Asked(book, window, start, until)).document
+    assert [act["reason"] for act in said["acts"]] == ["ENTRY", "SCALE", "ENTRY"]
+    assert said["acts"][2]["at"][:16] == "2024-08-01T01:00"
+    held = {key: D(amount) for key, amount in said["positions"].items()}
+    assert held["bybitlinear:perp:ETHUSDT"] < -60
+    assert held["wallet:lst:weETH"] > 58
+    assert held["bybit:spot:ETH"] < D("0.001")
+    holds_what_every_run_must(said)
+
+
+def rich(window: Path) -> Path:
+    window.mkdir()
+    for file in (DATA / CRASH).glob("*.csv"):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        if file.name == "funding.csv":
+            cut = [line.split(",") for line in lines[1:]]
+            lines[1:] = [f"{at},{venue},{symbol},0.0004,{hours}" for at, venue, symbol, _, hours in cut]
+        (window / file.name).write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return window
 
 
 @pytest.mark.feature("B04", part="combined")
