@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from basis_daemon.cli.incident import show
 from basis_daemon.domain.errors import ConfigError, JournalError
 from basis_daemon.engine.hindsight import Subject
 from basis_daemon.engine.sight import decision_text, sight_of
@@ -22,7 +25,7 @@ from basis_daemon.strategies.parameters import BasisParameters
 from tests.replay.support import START, D, answered, commanded, one, written
 
 Json = dict[str, Any]
-DAYS = ("--from", "2024-03-01", "--to", "2024-03-02")
+DAY = ("--from", "2024-03-01", "--to", "2024-03-01")
 SQUEEZE = dict.fromkeys(range(10, 20), 73_000) | dict.fromkeys(range(20, 60), 55_000)
 """Closes by hour: a rise that asks for margin, and a fall that leaves too much of it."""
 
@@ -97,24 +100,38 @@ def test_what_is_remembered_otherwise_is_named_with_the_event_that_taught_it(row
     assert all(name.startswith("venues.bybit.averages") for name in first["memory"]["differs"])
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Json, str]:
+    """What a replay of a day said, and its journal."""
+    directory = tmp_path_factory.mktemp("kept")
+    window = written(directory / "window", rate="0.0002")
+    words = ("--strategy", "btc_basis", "--history", str(window), *DAY, "--keep", str(directory))
+    return answered(*words), str(directory / "window" / "journal.sqlite")
+
+
 @pytest.mark.feature("B05", part="command")
-def test_a_kept_replay_is_decided_again_under_any_hash_seed_and_by_another_file(tmp_path: Path) -> None:
-    window, kept = written(tmp_path / "window", rate="0.0002"), tmp_path / "kept"
-    played = answered("--strategy", "btc_basis", "--history", str(window), *DAYS, "--keep", str(kept))
-    journal = str(kept / "window" / "journal.sqlite")
-    for seed in ("1", "2"):
-        said = answered(journal, command=("journal", "replay"), hash_seed=seed)
-        assert said["result"] == IDENTICAL
-        assert set(said["decision_stream_sha256"].values()) == {played["decision_stream_sha256"]}
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_a_kept_replay_is_decided_again_under_any_hash_seed(kept: tuple[Json, str], seed: str) -> None:
+    played, journal = kept
+    said = answered(journal, command=("journal", "replay"), hash_seed=seed)
+    assert said["result"] == IDENTICAL
+    assert set(said["decision_stream_sha256"].values()) == {played["decision_stream_sha256"]}
+
+
+@pytest.mark.feature("B05", part="config")
+def test_another_file_is_another_threshold_and_the_command_says_which(kept: tuple[Json, str], tmp_path: Path) -> None:
     other, words = tmp_path / "other.yaml", "uses_prediction: false"
     text = CONFIG.read_text(encoding="utf-8").replace(words, f"{words}, entry_net_apr: 0.2")
     other.write_text(text, encoding="utf-8")
-    run = commanded(journal, "--config", str(other), "--json", command=("journal", "replay"))
+    run = commanded(kept[1], "--config", str(other), "--json", command=("journal", "replay"))
     assert run.returncode == 1, run.stderr
-    first = json.loads(run.stdout)["first_divergence"]
+    said = json.loads(run.stdout)
+    first = said["first_divergence"]
     assert (first["then"]["reason"], first["now"]["reason"]) == ("ENTRY", "HOLD")
     assert set(first["why"]["thresholds"]) == {"f_entry:bybit"}
-    shown = commanded(journal, "--config", str(other), command=("journal", "replay")).stdout
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(show(said))
+    shown = console.export_text()
     assert "first other deed: btc_basis:1:1 at 2024-03-01T00:00:00+00:00" in shown
     assert "threshold f_entry:bybit" in shown
 

@@ -161,6 +161,8 @@ async def test_a_file_of_another_form_is_left_alone(tmp_path: Path) -> None:
         Collector(tmp_path, Told())
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.feature("B02", part="fetch-command")
 async def test_the_command_fetches_a_window_that_the_replay_command_plays(rig: Rig, tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
