@@ -41,7 +41,6 @@ def everything(start: datetime, end: datetime) -> list[Wanted]:
     return [Wanted(kind, "BTCUSDT", start, end) for kind in ("spot", "perp", "funding")]
 
 
-@pytest.mark.feature("B02", part="fetch")
 async def test_what_the_exchange_has_recorded_is_fetched_in_its_own_words_and_read_by_a_replay(
     rig: Rig, tmp_path: Path
 ) -> None:
@@ -163,7 +162,6 @@ async def test_a_file_of_another_form_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.feature("B02", part="fetch-command")
 async def test_the_command_fetches_a_window_that_the_replay_command_plays(rig: Rig, tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     ready.write_text(json.dumps({"port": rig.exchange.port, "ca_file": str(rig.exchange.ca_file)}), encoding="utf-8")

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
 from pydantic import SecretStr
 
 from basis_daemon.clock import SystemClock
@@ -56,7 +55,6 @@ async def now(actor: Actor) -> tuple[BlockRef, dict[str, ReserveTick]]:
     return head, {tick.instrument.symbol: tick for tick in ticks}
 
 
-@pytest.mark.feature("B02", part="fetch-rates")
 async def test_every_midnight_is_told_as_it_was(
     chain: Chain, actor: Actor, claimed_book: AddressBook, tmp_path: Path
 ) -> None:
