@@ -11,7 +11,7 @@ LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --custom
 # -n 2: the suite is written for two cores; loadfile keeps a file's module fixtures (an exchange, a chain) in one worker.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo check lint types layers tidy gates world test test-fast bench lock lock-npm clean
+.PHONY: help setup demo check lint types layers tidy gates world test test-fast bench mutation lock lock-npm clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test-fast: world ## all tests but the journeys and the slow ones
 
 bench: setup ## throughput and latency against the committed floors
 	$(BIN)/python -m tests.bench
+
+mutation: setup ## plant bugs into a copy of the source and drill until each is found
+	$(BIN)/python -m tests.mutation
 
 lock: setup ## resolve the lock files again (UPGRADE=--upgrade takes newer versions)
 	$(BIN)/uv pip compile $(LOCK_FLAGS) $(UPGRADE) --extra research --extra test pyproject.toml -o requirements.lock

@@ -23,6 +23,7 @@ from basis_daemon.cli import (
     risk,
     run,
     sandbox,
+    simulate,
     transfers,
     wallet,
 )
@@ -77,6 +78,7 @@ app.add_typer(run.app)
 app.add_typer(doctor.app)
 app.add_typer(demo.app)
 app.add_typer(replay.app)
+app.add_typer(simulate.app)
 app.add_typer(history.app, name="history")
 app.add_typer(report.app)
 app.add_typer(book.app)

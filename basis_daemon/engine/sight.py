@@ -193,7 +193,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} in a sight, expected values of the domain")
 
 
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+_encode = msgspec.json.Encoder(enc_hook=_plain, order="deterministic").encode
 _RISK = tuple(name for name in RiskView.__dataclass_fields__ if name != "sites")
 
 

@@ -152,7 +152,8 @@ class BookState:
         if row.entry is not None and self.ledger.apply(row.entry):
             is_new = True
             self.trade_count += bool(trade.qty_base)
-            for account in {trade.account, *(key.venue for key in trade.deltas if key.kind is not Kind.TRANSIT)}:
+            moved = (key.venue for key in trade.deltas if key.kind is not Kind.TRANSIT)
+            for account in dict.fromkeys((trade.account, *moved)):
                 last = self.last_trade_time.get(account, EPOCH)
                 self.last_trade_time[account] = max(last, trade.venue_time)
         if (life := self.orders.get(trade.order_id)) is not None:

@@ -1,0 +1,135 @@
+"""``basis-daemon simulate``: the daemon's own engine against a venue of ill will, one seed after another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from basis_daemon.cli.answers import ExitCode, JsonOption, answer, out_of_the_tree
+from basis_daemon.clock import SystemClock
+
+if TYPE_CHECKING:
+    from basis_daemon.simulation.drill.campaign import Plan, Tally
+
+Json = dict[str, Any]
+app = typer.Typer()
+TOLD_EVERY = 25
+_NS = 1_000_000_000
+
+
+@app.command(
+    epilog="`basis-daemon simulate --seeds 1000` is a drill of some minutes; `--seed 4711 --seeds 1` repeats one; "
+    "`--resume runs/drill.json` goes on where the last slice ended."
+)
+def simulate(
+    *,
+    seeds: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many, one after the other.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The first one.")] = 0,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="FAULT", help="Leave this fault out; repeatable.")
+    ] = None,
+    chaos_s: Annotated[float | None, typer.Option(min=1, max=3600, help="Virtual seconds of faults per seed.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes at once; else one for every core.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep the tally here, and go on behind the seeds that it holds.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The book that is drilled.")] = None,
+    as_is: Annotated[bool, typer.Option("--as-is", help="Do not look for a smaller failure.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Drill a book: engine, strategy, gate, guard, journal logic and reconciliation, in virtual time, out of one seed.
+
+    The venue keeps books of its own. Requests are lost, late, refused or unanswered, fills come twice, late or never,
+    streams drop, markets stall and leap, somebody trades by hand, disks fill, clocks step, the process is killed at any
+    moment and at every named point, and an operator halts. What must hold is checked at every request and fill, as the
+    venue sees it, and once the faults have ended everything has to be in order again. Equal seeds give equal traces.
+
+    Exit code 0 when nothing was violated, 1 otherwise: then the first failure is made as small as it still fails.
+    """
+    from basis_daemon.simulation.drill import campaign  # noqa: PLC0415 - the whole engine, for this command alone
+    from basis_daemon.simulation.drill.world import CHAOS_S  # noqa: PLC0415 - the same
+
+    clock, console = SystemClock(), Console(stderr=True)
+    file = config or campaign.CONFIG
+    tally = campaign.resumed(resume, seed) if resume is not None else campaign.Tally(seed, seed)
+    begun_ns, before = clock.monotonic_ns(), tally.seeds
+    plans = [
+        campaign.Plan(number, file, _faults(without or ()), chaos_s or CHAOS_S)
+        for number in range(tally.next_seed, tally.next_seed + seeds)
+    ]
+    workers = jobs or campaign.cores()
+    with out_of_the_tree():
+        for verdict in campaign.campaign(plans, workers):
+            tally.add(verdict)
+            if tally.seeds % TOLD_EVERY == 0:
+                console.print(f"{tally.seeds} seeds, {tally.violations} violations", style="dim")
+                _keep(resume, tally)
+    _keep(resume, tally)
+    took_s = (clock.monotonic_ns() - begun_ns) / _NS
+    document = tally.document() | _speed(tally.seeds - before, tally.sim_s if not before else None, took_s, workers)
+    if tally.failures:
+        first = next((plan for plan in plans if plan.seed == tally.failures[0]["seed"]), None)
+        if first is not None and not as_is:
+            document["smallest"] = _smallest(first, console)
+    answer(document, as_json=as_json, shown=_shown(document))
+    if tally.violations:
+        raise typer.Exit(ExitCode.FAILED_CHECK)
+
+
+def _faults(names: list[str] | tuple[str, ...]) -> tuple[Any, ...]:
+    from basis_daemon.simulation.drill.chance import Fault  # noqa: PLC0415 - as above
+
+    try:
+        return tuple(Fault(name) for name in names)
+    except ValueError as error:
+        raise typer.BadParameter(f"--without: {error}; expected one of {', '.join(Fault)}") from None
+
+
+def _keep(resume: Path | None, tally: Tally) -> None:
+    if resume is None:
+        return
+    resume.parent.mkdir(parents=True, exist_ok=True)
+    fresh = resume.with_suffix(".new")
+    fresh.write_bytes(orjson.dumps(tally.document(), option=orjson.OPT_INDENT_2))
+    fresh.replace(resume)
+
+
+def _speed(seeds: int, sim_s: float | None, took_s: float, workers: int) -> Json:
+    found: Json = {"seconds": round(took_s, 3), "jobs": workers, "seeds_per_hour": int(seeds / took_s * 3600)}
+    if sim_s is not None:
+        found["sim_hours_per_second"] = round(sim_s / 3600 / took_s, 3)
+    return found
+
+
+def _smallest(plan: Plan, console: Console) -> Json:
+    from basis_daemon.simulation.drill.campaign import command_of, play, smallest  # noqa: PLC0415 - as above
+
+    found = smallest(plan, lambda tried: console.print(f"smaller? {command_of(tried)}", style="dim"))
+    told = [f"{one.invariant} at {one.at_s} s: {one.facts}" for one in play(found).violations]
+    return {"command": command_of(found), "violations": told}
+
+
+def _shown(document: Json) -> RenderableType:
+    drawn = Table(box=None, pad_edge=False, show_header=False)
+    for name in ("seeds", "orders", "fills", "crashes", "unknown_outcomes", "late_requests", "seeds_per_hour"):
+        drawn.add_row(name.replace("_", " "), f"{document[name]:,}")
+    drawn.add_row("faults", ", ".join(f"{name} {times:,}" for name, times in document["faults"].items()))
+    verdict = Text("nothing was violated", style="green")
+    if document["violations"]:
+        verdict = Text(f"{document['violations']} violations", style="bold red")
+    parts: list[RenderableType] = [drawn, Text(), verdict]
+    for failure in document["failures"]:
+        parts += [
+            Text(f"seed {failure['seed']}: {one['invariant']} {one['facts']}") for one in failure["violations"][:3]
+        ]
+    if "smallest" in document:
+        parts.append(Text(f"as small as it still fails: {document['smallest']['command']}"))
+    return Group(*parts)

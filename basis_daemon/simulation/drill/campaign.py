@@ -1,0 +1,151 @@
+"""Many seeds in many processes, what they found in all, and a failure made as small as it still fails."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from basis_daemon.domain.errors import ConfigError
+from basis_daemon.settings import load_settings
+from basis_daemon.simulation.drill.chance import Fault
+from basis_daemon.simulation.drill.world import CHAOS_S, Verdict, World
+
+Json = dict[str, Any]
+CONFIG = Path(__file__).resolve().parents[3] / "config" / "simulate.yaml"
+"""Of a checkout; an installation without one needs a file named on the command line."""
+FAILURES_KEPT = 20
+SHORTEST_S = 5.0
+_COUNTED = ("orders", "fills", "unknown", "late", "steps")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One seed and how it is played."""
+
+    seed: int
+    config: Path = CONFIG
+    without: tuple[Fault, ...] = ()
+    chaos_s: float = CHAOS_S
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all seeds so far have done; ``next_seed`` is the first that was not played."""
+
+    first_seed: int
+    next_seed: int
+    seeds: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)
+    sim_s: float = 0.0
+    failures: list[Json] = field(default_factory=list)
+    violations: int = 0
+    trace: str = ""
+
+    def add(self, verdict: Verdict) -> None:
+        """One more seed."""
+        self.seeds += 1
+        self.next_seed = max(self.next_seed, verdict.seed + 1)
+        self.counts.update({name: getattr(verdict, name) for name in _COUNTED})
+        self.faults.update(verdict.struck)
+        self.ends.update(verdict.ends)
+        self.sim_s += verdict.seconds
+        self.trace = sha256((self.trace + verdict.trace).encode()).hexdigest()
+        self.violations += len(verdict.violations)
+        if verdict.violations and len(self.failures) < FAILURES_KEPT:
+            self.failures.append({"seed": verdict.seed, "violations": [_told(one) for one in verdict.violations]})
+
+    def document(self) -> Json:
+        """For ``--json`` and for ``--resume``."""
+        crashes = sum(times for how, times in self.ends.items() if how != "drained")
+        return {
+            "first_seed": self.first_seed, "next_seed": self.next_seed, "seeds": self.seeds,
+            "violations": self.violations, "orders": self.counts["orders"], "fills": self.counts["fills"],
+            "crashes": crashes, "unknown_outcomes": self.counts["unknown"], "late_requests": self.counts["late"],
+            "steps": self.counts["steps"], "sim_s": round(self.sim_s, 3), "faults": dict(sorted(self.faults.items())),
+            "ends": dict(sorted(self.ends.items())), "failures": self.failures,
+            "trace": self.trace,
+        }  # fmt: skip
+
+
+def resumed(file: Path, first_seed: int) -> Tally:
+    """The tally of an earlier slice, or a new one. Raises ConfigError for a file that is none."""
+    if not file.exists():
+        return Tally(first_seed, first_seed)
+    try:
+        found = orjson.loads(file.read_bytes())
+        counts = {"unknown": found["unknown_outcomes"], "late": found["late_requests"]}
+        counts |= {name: found[name] for name in ("orders", "fills", "steps")}
+        return Tally(
+            found["first_seed"], found["next_seed"], found["seeds"], Counter(counts), Counter(found["faults"]),
+            Counter(found["ends"]), found["sim_s"], found["failures"], found["violations"],
+            found["trace"],
+        )  # fmt: skip
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        remedy = "name a file that an earlier `simulate --resume` has written, or one that does not exist"
+        raise ConfigError(f"--resume {file}: found no tally in it ({error!r}); {remedy}") from error
+
+
+def campaign(plans: Sequence[Plan], jobs: int) -> Iterator[Verdict]:
+    """Verdicts in the order of the seeds, as they come. Raises ConfigError before the first for a bad file."""
+    if not plans:
+        return
+    load_settings(plans[0].config, {}, with_secrets=False)
+    if jobs == 1:
+        yield from map(play, plans)
+        return
+    with ProcessPoolExecutor(max_workers=min(jobs, len(plans))) as pool:
+        yield from pool.map(play, plans, chunksize=4)
+
+
+def play(plan: Plan) -> Verdict:
+    """One seed in this process."""
+    settings = load_settings(plan.config, {}, with_secrets=False).settings
+    return World(settings, plan.seed, plan.without, plan.chaos_s).run()
+
+
+def cores() -> int:
+    """Processes that run at once unless told otherwise."""
+    return os.cpu_count() or 1
+
+
+def smallest(plan: Plan, on_try: Callable[[Plan], None]) -> Plan:
+    """The plan with as few faults, and as short, as the first invariant that failed still fails with."""
+    failed = {one.invariant for one in play(plan).violations}
+
+    def still_fails(smaller: Plan) -> bool:
+        on_try(smaller)
+        return bool(failed & {one.invariant for one in play(smaller).violations})
+
+    for fault in Fault:
+        smaller = Plan(plan.seed, plan.config, (*plan.without, fault), plan.chaos_s)
+        if still_fails(smaller):
+            plan = smaller
+    while plan.chaos_s / 2 >= SHORTEST_S:
+        smaller = Plan(plan.seed, plan.config, plan.without, plan.chaos_s / 2)
+        if not still_fails(smaller):
+            break
+        plan = smaller
+    return plan
+
+
+def command_of(plan: Plan) -> str:
+    """What repeats it."""
+    words = [f"basis-daemon simulate --seed {plan.seed} --seeds 1"]
+    words += [f"--without {fault}" for fault in plan.without]
+    if plan.chaos_s != CHAOS_S:
+        words.append(f"--chaos-s {plan.chaos_s:g}")
+    return " ".join(words)
+
+
+def _told(violation: object) -> Mapping[str, object]:
+    return {name: getattr(violation, name) for name in ("invariant", "at_s", "facts")}

@@ -1,0 +1,99 @@
+"""What a seed decides: how often each fault comes in its run, and every throw of the dice behind that."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Collection
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """Everything that may go wrong; each is thrown for where it can happen."""
+
+    UNREACHABLE = "unreachable"
+    REQUEST_LOST = "request_lost"
+    REQUEST_LATE = "request_late"
+    ANSWER_LOST = "answer_lost"
+    REFUSED = "refused"
+    PARTIAL = "partial"
+    QUERY_FAILS = "query_fails"
+    QUERY_LAGS = "query_lags"
+    FILL_TWICE = "fill_twice"
+    FILL_LATE = "fill_late"
+    STREAM_DROPS = "stream_drops"
+    MARKET_STALLS = "market_stalls"
+    MARKET_LEAPS = "market_leaps"
+    BY_HAND = "by_hand"
+    DISK_FAILS = "disk_fails"
+    KILLED = "killed"
+    KILLED_AT_POINT = "killed_at_point"
+    CLOCK_STEPS = "clock_steps"
+    HALTED = "halted"
+
+
+RATES: dict[Fault, tuple[float, float]] = {
+    Fault.UNREACHABLE: (0.0, 0.1),
+    Fault.REQUEST_LOST: (0.0, 0.15),
+    Fault.REQUEST_LATE: (0.0, 0.2),
+    Fault.ANSWER_LOST: (0.0, 0.2),
+    Fault.REFUSED: (0.0, 0.1),
+    Fault.PARTIAL: (0.0, 0.4),
+    Fault.QUERY_FAILS: (0.0, 0.3),
+    Fault.QUERY_LAGS: (0.0, 0.5),
+    Fault.FILL_TWICE: (0.0, 0.3),
+    Fault.FILL_LATE: (0.0, 0.3),
+    Fault.STREAM_DROPS: (0.0, 0.02),
+    Fault.MARKET_STALLS: (0.0, 0.02),
+    Fault.MARKET_LEAPS: (0.0, 0.02),
+    Fault.BY_HAND: (0.0, 0.004),
+    Fault.DISK_FAILS: (0.0, 0.004),
+    Fault.KILLED: (0.0, 0.02),
+    Fault.KILLED_AT_POINT: (0.0, 0.01),
+    Fault.CLOCK_STEPS: (0.0, 0.01),
+    Fault.HALTED: (0.0, 0.005),
+}
+"""Least and most that a seed may draw, for each throw."""
+
+NEVER_SHARE = 0.4
+"""Of the faults that a seed leaves out altogether: what is rare beside something else is common without it."""
+
+
+class Chance:
+    """The dice of one seed. ``without`` are faults that are left out, as when a failure is made small."""
+
+    def __init__(self, seed: int, without: Collection[Fault] = ()) -> None:
+        self._dice = random.Random(seed)
+        self.rates = {fault: self._rate(fault) for fault in Fault}
+        self.rates |= dict.fromkeys(without, 0.0)
+        self.is_on = False
+        self.struck: Counter[Fault] = Counter()
+
+    def _rate(self, fault: Fault) -> float:
+        is_left_out, (low, high) = self._dice.random() < NEVER_SHARE, RATES[fault]
+        share = self._dice.random()
+        return 0.0 if is_left_out else low + (high - low) * share
+
+    def strikes(self, fault: Fault) -> bool:
+        """True when it happens now; the dice are thrown whether or not faults are on, so that runs stay alike."""
+        is_hit = self._dice.random() < self.rates[fault] and self.is_on
+        self.struck[fault] += is_hit
+        return is_hit
+
+    def between(self, low: float, high: float) -> float:
+        """Any number between, evenly."""
+        return self._dice.uniform(low, high)
+
+    def below(self, count: int) -> int:
+        """0 to ``count`` - 1."""
+        return self._dice.randrange(count)
+
+    def gauss(self, sigma: float) -> float:
+        """Normal, around nothing."""
+        return self._dice.gauss(0.0, sigma)
+
+    def order(self, count: int) -> list[int]:
+        """The numbers below ``count``, shuffled."""
+        found = list(range(count))
+        self._dice.shuffle(found)
+        return found

@@ -1,0 +1,86 @@
+"""The journal on a disk that may fail and lose what was not flushed; whoever was killed writes no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from basis_daemon.domain.errors import JournalError
+from basis_daemon.domain.order import Order
+from basis_daemon.engine.codec import load
+from basis_daemon.journal.memory import MemoryJournal
+from basis_daemon.ports import Clock, Record, RecordKind, StoredRecord
+from basis_daemon.simulation.drill.chance import Chance, Fault
+
+FLUSH_S = 0.0004
+
+
+class KilledError(BaseException):
+    """The process of this life is dead: whatever of it still runs ends at the next thing that it does outside."""
+
+
+class DrillDisk:
+    """Honours ``ports.Journal`` for one life. ``durable_intents`` are ids whose intent no crash can take back."""
+
+    def __init__(self, clock: Clock, chance: Chance, rows: Sequence[StoredRecord] = ()) -> None:
+        self._clock, self._chance = clock, chance
+        self._inner = MemoryJournal(clock, rows)
+        self._durable = len(self._inner.read())
+        self.is_dead = False
+        self._is_poisoned = False
+        self.durable_intents = {_order_id(row.record) for row in rows if row.record.kind is RecordKind.INTENT}
+
+    @property
+    def generation(self) -> int:
+        return self._inner.generation
+
+    def append(self, record: Record) -> None:
+        self._check()
+        self._inner.append(record)
+
+    async def append_durable(self, records: Sequence[Record]) -> None:
+        self._check()
+        for record in records:
+            self._inner.append(record)
+        await self.flush()
+
+    async def flush(self) -> None:
+        self._check()
+        until = len(self._inner.read())
+        await self._clock.sleep(FLUSH_S)
+        self._check()
+        if self._chance.strikes(Fault.DISK_FAILS):
+            self._is_poisoned = True
+            raise JournalError("the disk of the drill is full: nothing more is written, start again with room")
+        self._keep(until)
+
+    def read(self, after: int = 0, kinds: frozenset[RecordKind] | None = None) -> Sequence[StoredRecord]:
+        return self._inner.read(after, kinds)
+
+    def latest(self, kind: RecordKind) -> StoredRecord | None:
+        return self._inner.latest(kind)
+
+    def life(self, order_id: str) -> StoredRecord | None:
+        return self._inner.life(order_id)
+
+    def after_crash(self) -> DrillDisk:
+        """A new life over what was flushed, and over as much of the rest as the kernel happened to have written."""
+        rows = self._inner.read()
+        kept = self._durable + self._chance.below(len(rows) - self._durable + 1)
+        return DrillDisk(self._clock, self._chance, rows[:kept])
+
+    def _keep(self, until: int) -> None:
+        """Everything up to there is safe."""
+        for row in self._inner.read(self._durable):
+            if row.sequence <= until and row.record.kind is RecordKind.INTENT:
+                self.durable_intents.add(_order_id(row.record))
+        self._durable = max(self._durable, until)
+
+    def _check(self) -> None:
+        if self.is_dead:
+            raise KilledError
+        if self._is_poisoned:
+            raise JournalError("the disk of the drill has failed before: nothing more is written")
+
+
+def _order_id(record: Record) -> str:
+    return load(Order, record.payload).order_id

@@ -1,0 +1,89 @@
+"""The market of a drill: a price out of the seed, whose hours pass in seconds, and funding that turns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
+from basis_daemon.domain.market import BookTick, FundingSettled, MarketEvent, MarkTick
+from basis_daemon.simulation.drill.chance import Chance, Fault
+from basis_daemon.simulation.market import BookShape
+
+START = datetime(2026, 1, 5, 0, 10, tzinfo=UTC)
+TICK_S = 2.0
+STEP = timedelta(hours=1)
+"""Of market time with every tick: a settlement comes every sixteen seconds."""
+INTERVAL_H = 8
+PAST = 60
+RICH, POOR = Decimal("0.0008"), Decimal("-0.0016")
+SIGMA, LEAP, BASIS_BP = 0.004, 0.10, Decimal(6)
+STALL_S = (3.0, 25.0)
+PRICE = 60_000.0
+CENT = Decimal("0.01")
+
+
+@dataclass(slots=True)
+class DrillMarket:
+    """One coin, spot and perp. ``next`` gives the events of the following tick; ``stall_s`` how long none comes."""
+
+    instruments: Mapping[PositionKey, Instrument]
+    shape: BookShape
+    chance: Chance
+    at: datetime = START
+    _level: float = math.log(PRICE)
+    _rate: Decimal = RICH
+
+    def past(self) -> list[MarketEvent]:
+        """Settlements before the first tick, all of them rich: the book enters."""
+        first = START.replace(minute=0)
+        stamps = [first - timedelta(hours=INTERVAL_H * back) for back in reversed(range(PAST))]
+        return [FundingSettled(key, at, RICH, INTERVAL_H) for at in stamps for key in self._perps()]
+
+    @property
+    def price(self) -> Decimal:
+        """Spot, to the cent."""
+        return Decimal(math.exp(self._level)).quantize(CENT)
+
+    def stall_s(self) -> float:
+        """Seconds without any tick; zero almost always."""
+        return self.chance.between(*STALL_S) if self.chance.strikes(Fault.MARKET_STALLS) else 0.0
+
+    def following(self) -> list[MarketEvent]:
+        """The next tick: what was settled by then, marks and books."""
+        before, self.at = self.at, self.at + STEP
+        self._level += self.chance.gauss(SIGMA)
+        if self.chance.strikes(Fault.MARKET_LEAPS):
+            self._level += self.chance.between(-LEAP, LEAP)
+        return [*self._settled(before), *self.now()]
+
+    def now(self) -> list[MarketEvent]:
+        """Marks and books as they stand."""
+        found: list[MarketEvent] = []
+        for key in self.instruments:
+            price = self.price * (1 + BASIS_BP / 10_000) if key.kind is Kind.PERP else self.price
+            if key.kind is Kind.PERP:
+                found.append(MarkTick(key, self.at, 0, price, self.price, self._rate, _settlement_after(self.at)))
+            found.append(BookTick(key, self.at, 0, self.shape.side(price, -1), self.shape.side(price, 1)))
+        return found
+
+    def _settled(self, before: datetime) -> Iterator[MarketEvent]:
+        stamp = _settlement_after(before)
+        if stamp <= self.at:
+            if not self.chance.below(3):
+                self._rate = POOR if self._rate is RICH else RICH
+            for key in self._perps():
+                yield FundingSettled(key, stamp, self._rate, INTERVAL_H)
+
+    def _perps(self) -> list[PositionKey]:
+        return [key for key in self.instruments if key.kind is Kind.PERP]
+
+
+def _settlement_after(at: datetime) -> datetime:
+    """The first settlement behind this instant."""
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    interval = timedelta(hours=INTERVAL_H)
+    return midnight + ((at - midnight) // interval + 1) * interval

@@ -1,0 +1,96 @@
+"""The fault drill: quiet where nothing is wrong, the same in every run, and loud where a bug is planted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from basis_daemon.cli import app
+from basis_daemon.cli.answers import ExitCode
+from basis_daemon.simulation.drill.campaign import Plan, command_of, play
+from basis_daemon.simulation.drill.chance import Chance, Fault
+from tests.mutation.planted import PLANTED, Bug, drilled, planted
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def run(*words: str) -> dict[str, object]:
+    found = CliRunner().invoke(app, ("simulate", "--jobs", "1", "--json", *words))
+    document: dict[str, object] = json.loads(found.stdout)
+    return document | {"exit_code": found.exit_code}
+
+
+def test_without_faults_a_book_enters_and_nothing_is_in_doubt() -> None:
+    verdict = play(Plan(1, without=tuple(Fault), chaos_s=40))
+    assert verdict.violations == ()
+    assert verdict.ends == {"drained": 1}
+    assert verdict.orders >= verdict.fills > 40
+    assert (verdict.unknown, verdict.late, dict(verdict.struck)) == (0, 0, {})
+
+
+@pytest.mark.feature("B03", part="drill")
+def test_under_faults_no_invariant_breaks_and_every_kind_of_trouble_was_there() -> None:
+    found = run("--seeds", "12", "--chaos-s", "90")
+    assert (found["exit_code"], found["violations"], found["failures"]) == (ExitCode.OK, 0, [])
+    for what in ("orders", "fills", "crashes", "unknown_outcomes", "late_requests"):
+        assert int(str(found[what])) > 0, what
+    assert len(found["faults"]) >= 15  # type: ignore[arg-type]  # an object of counts
+
+
+@pytest.mark.feature("B04", part="seed")
+def test_a_seed_leaves_the_same_trace_under_every_hash_seed() -> None:
+    traces = set()
+    for hash_seed in ("0", "1", "random"):
+        done = subprocess.run(
+            (sys.executable, "-m", "basis_daemon", "simulate", "--seed", "4", "--seeds", "2", "--chaos-s", "60",
+             "--jobs", "1", "--json"),
+            env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, check=True, timeout=240,
+        )  # fmt: skip
+        traces.add(json.loads(done.stdout)["trace"])
+    assert len(traces) == 1
+
+
+def test_slices_resumed_are_one_run(tmp_path: Path) -> None:
+    whole = run("--seeds", "4", "--chaos-s", "20")
+    file = str(tmp_path / "drill.json")
+    for _ in range(2):
+        sliced = run("--seeds", "2", "--chaos-s", "20", "--resume", file)
+    for key in ("seeds", "next_seed", "orders", "fills", "faults", "ends", "trace", "violations"):
+        assert sliced[key] == whole[key], key
+
+
+def test_what_is_no_tally_and_no_fault_is_told(tmp_path: Path) -> None:
+    (tmp_path / "drill.json").write_text("{}", encoding="utf-8")
+    found = CliRunner().invoke(app, ("simulate", "--resume", str(tmp_path / "drill.json"), "--json"))
+    assert "found no tally in it" in json.loads(found.stdout)["error"]["message"]
+    assert CliRunner().invoke(app, ("simulate", "--without", "boredom")).exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("bug", PLANTED[:2], ids=lambda bug: bug.name)
+def test_a_planted_bug_is_found_and_made_small(bug: Bug, tmp_path: Path) -> None:
+    found = drilled(planted(bug, tmp_path), "--seeds", "12", "--chaos-s", "60", "--jobs", "2")
+    assert found["violations"]
+    command = found["smallest"]["command"]
+    assert command.startswith("basis-daemon simulate --seed ")
+    assert found["smallest"]["violations"]
+
+
+def test_the_dice_are_thrown_whether_or_not_faults_are_on() -> None:
+    on, off = Chance(7), Chance(7)
+    on.is_on = True
+    for fault in list(Fault) * 20:
+        on.strikes(fault)
+        off.strikes(fault)
+    assert on.between(0, 1) == off.between(0, 1)
+    assert sum(on.struck.values()) > sum(off.struck.values()) == 0
+
+
+def test_a_failure_names_the_command_that_repeats_it() -> None:
+    plan = Plan(7, without=(Fault.KILLED,), chaos_s=22.5)
+    assert command_of(plan) == "basis-daemon simulate --seed 7 --seeds 1 --without killed --chaos-s 22.5"
