@@ -23,6 +23,30 @@ from tests.engine.support import BUDGET, Rig
 from tests.venues.paper_support import FUTURES, PERP, START, WALLET, D, trade_order
 
 
+class PlainVenue:
+    """Trades as the wallet behind it does, and holds no conditional orders; honours ``ExecutionInterface``."""
+
+    def __init__(self, inner: ExecutionInterface) -> None:
+        self._inner = inner
+
+    @property
+    def account(self) -> str:
+        return self._inner.account
+
+    @property
+    def operations(self) -> frozenset[OrderOperation]:
+        return self._inner.operations - PROTECTIVE
+
+    async def execute_order(self, order: Order, timestamp: datetime) -> Trade:
+        return await self._inner.execute_order(order, timestamp)
+
+    async def find_order(self, order: Order, sent_at: datetime) -> Evidence:
+        return await self._inner.find_order(order, sent_at)
+
+    async def cancel_order(self, order: Order) -> Evidence:
+        return await self._inner.cancel_order(order)
+
+
 class StopVenue:
     """Trades as the wallet behind it does, and holds conditional orders of its own; honours ``ExecutionInterface``."""
 
@@ -109,7 +133,7 @@ class Guarded:
         self.rig = rig
         inner = rig.witnesses[FUTURES]
         self.venue = StopVenue(inner, rig)
-        futures: ExecutionInterface = self.venue if keeps else inner
+        futures: ExecutionInterface = self.venue if keeps else PlainVenue(inner)
         interfaces = VenueInterfaceManager([rig.witnesses[WALLET], futures], let_out=rig.last_hop.let_out)
         runner = OrderRunner(rig.recorder, rig.handler, interfaces, rig.clock, rig.alarm, rig.probes.append)
         self.fired: list[BracketFired] = []

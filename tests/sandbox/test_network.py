@@ -40,7 +40,7 @@ async def test_mapped_hosts_reach_the_sandbox_on_any_port(session: aiohttp.Clien
 
 
 async def test_what_the_sandbox_does_not_model_it_says(session: aiohttp.ClientSession) -> None:
-    async with session.get("https://fapi.binance.com/fapi/v1/klines") as answer:
+    async with session.get("https://fapi.binance.com/fapi/v1/historicalTrades") as answer:
         assert (answer.status, (await answer.json())["code"]) == (404, -5000)
     async with session.get("https://www.okx.com/api/v5/public/time") as answer:
         assert "does not speak for host www.okx.com" in (await answer.json())["msg"]

@@ -68,7 +68,7 @@ def test_the_kind_in_the_file_brings_the_shock_of_its_asset(tmp_path: Path) -> N
 def test_a_class_counted_in_the_coin_itself_is_refused_with_the_reason(tmp_path: Path, written: str) -> None:
     told = fault(tmp_path, edited(("venue_cap: 1.0", f"venue_cap: 1.0\n      share_class: {written}")))
     assert (told.key, told.found, told.expected) == ("strategies.btc.params.share_class", repr(written), "USDT")
-    assert "Aave" in told.remedy
+    assert "btc_basis is counted in USDT, eth_basis in ETH too" in told.remedy
 
 
 # ----------------------------------------------------------------------------------------------------------- entry

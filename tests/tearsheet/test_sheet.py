@@ -234,6 +234,6 @@ def test_a_living_daemons_journal_is_told_of_too(tmp_path: Path) -> None:
 
 
 def test_the_help_teaches_what_the_figures_are() -> None:
-    said = " ".join(report("--help").stdout.replace("│", " ").split())
+    said = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", report("--help").stdout).replace("│", " ").split())
     for word in ("--journal", "--output", "--from", "--strategy", "asks no other host", "365 days", "Sortino"):
         assert word in said

@@ -258,6 +258,7 @@ def test_a_dead_listen_key_is_not_used_again() -> None:
 def test_the_futures_account_tells_positions_cost_and_margin_of_one_moment() -> None:
     info = {
         "totalWalletBalance": "1000.5", "totalUnrealizedProfit": "-2.5", "totalMaintMargin": "7.25",
+        "maxWithdrawAmount": "990.5",
         "assets": [{"asset": "USDT", "walletBalance": "1000.5", "updateTime": 1625474304765}],
         "positions": [{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "-0.10", "notional": "-6002.5",
                        "unrealizedProfit": "-2.5", "updateTime": 1625474304766}],
