@@ -46,11 +46,6 @@ PLANTED = (
         "if evidence.finding is not Finding.FOUND:",
     ),
     Bug(
-        "a fill that was booked is not known again", "domain/ledger.py",
-        "        return event_id in self._seen\n",
-        "        return event_id not in self._seen and False\n",
-    ),
-    Bug(
         "fills that no stream brought are not asked for", "engine/reconciler.py",
         "        self._handler.process_trades(await self._source.fetch_trades(since))\n",
         "        await self._source.fetch_trades(since)\n",
@@ -64,11 +59,6 @@ PLANTED = (
         "a halt pages and latches nothing", "engine/guard.py",
         '            self._recorder.record(GuardRow(state, why), "guard")\n            self._alarm("page"',
         '            self._alarm("page"',
-    ),
-    Bug(
-        "a halt is in memory alone", "engine/state.py",
-        "    def _latch(self, row: GuardRow) -> None:\n        self.guard = row\n",
-        "    def _latch(self, row: GuardRow) -> None:\n        self.guard = row if self.sequence else self.guard\n",
     ),
 )  # fmt: skip
 
