@@ -13,6 +13,8 @@ from basis_daemon.domain.trade import OrderState
 from basis_daemon.domain.transfer import ApprovalRow, TransferStep
 from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.transfer_desk import Approval, Ending, TransferDesk, TransferRefusedError
+from basis_daemon.journal.memory import MemoryJournal
+from basis_daemon.ports import RecordKind
 from basis_daemon.sandbox.chain.world import Prepared
 from tests.venues.transfers.bridge_rig import TERMS, D, Ground, Life, crossing
 
@@ -150,3 +152,21 @@ async def test_only_what_is_overdue_is_closed_by_hand(ground: Ground) -> None:
     with pytest.raises(TransferRefusedError, match="not known, expected one that is overdue: none is"):
         desk(life).close("f" * 32, Ending.LOST, "a slip")
     assert life.held("binance:transit:USDT") == D("1498.5")
+
+
+@pytest.mark.feature("T01", part="closed")
+async def test_a_death_between_the_money_and_the_step_of_an_ending_books_nothing_twice(ground: Ground) -> None:
+    life = await (await ground.new_life()).adopt()
+    late = await overdue(ground, life)
+    desk(life).close(late.order.order_id, Ending.LOST, "ticket 4711")
+    await life.recorder.flush()
+    rows = ground.journal.read()
+    assert rows[-1].record.kind is RecordKind.TRANSFER
+    ground.journal = MemoryJournal(ground.clock, rows[:-1])
+    again = await ground.new_life()
+    assert again.state.transfers[late.order.order_id].step is TransferStep.MANUAL
+    desk(again).close(late.order.order_id, Ending.RETURNED, "said otherwise")
+    assert again.held("binance:transit:USDT") == 0
+    assert again.held("binance:spot:USDT") == 98_500, "the money was booked before the death, and once"
+    assert again.state.ledger.total(Cause.TRANSFER_FEE, "USDT") == -1_500
+    assert (await again.run(crossing("wallet", "binance", "ETH", "1"))).state is OrderState.SETTLED
