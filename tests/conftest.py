@@ -1,7 +1,11 @@
 """Hooks of the test run; fixtures and builders live beside the tests that use them."""
 
+import decimal
+
 import hypothesis
 import pytest
+
+from basis_daemon import DECIMAL_PRECISION
 
 pytest_plugins = ("tests.features", "tests.chain_support")
 
@@ -11,3 +15,10 @@ def pytest_configure(config: pytest.Config) -> None:
     del config
     hypothesis.settings.register_profile("house", parent=hypothesis.settings.default, deadline=None)
     hypothesis.settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def _decimal_context_of_the_house() -> None:
+    """Tests that call ccxt without our door leave its rounding in the context, which every task of a worker shares."""
+    context, house = decimal.getcontext(), decimal.Context(prec=DECIMAL_PRECISION)
+    context.prec, context.rounding, context.traps = house.prec, house.rounding, house.traps

@@ -77,7 +77,8 @@ def test_staking_is_unmoved_by_prices_and_leaves_when_its_issuer_loses_too_much(
     assert (said["group_transactions"], said["min_health_factor"]) == (0, None)
     assert not [key for key in said["positions"] if ":claim:" in key or ":lst:" in key], "paid out, once"
     assert Decimal(said["pnl"]["staking"]) < 0, "slashed"
-    assert Decimal(said["pnl"]["price"]) >= 0, "an oracle that marks the token down is no loss of it"
+    dust = Decimal("1e-15")  # what conversions of shares leave when they round to whole wei
+    assert Decimal(said["pnl"]["price"]) > -dust, "an oracle that marks the token down is no loss of it"
 
 
 @pytest.mark.feature("S07")
