@@ -11,7 +11,7 @@ LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --custom
 # -n 2: the suite is written for two cores; loadfile keeps a file's module fixtures (an exchange, a chain) in one worker.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo check lint types layers tidy gates world test test-fast bench mutation lock lock-npm clean
+.PHONY: help setup demo check lint types layers tidy gates world test test-fast bench mutation soak lock lock-npm clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench: setup ## throughput and latency against the committed floors
 
 mutation: setup ## plant bugs into a copy of the source and drill until each is found
 	$(BIN)/python -m tests.mutation
+
+soak: setup ## 200 kills at random instants, and 1,000 quiet hours of virtual time
+	$(BIN)/python -m tests.soak
 
 lock: setup ## resolve the lock files again (UPGRADE=--upgrade takes newer versions)
 	$(BIN)/uv pip compile $(LOCK_FLAGS) $(UPGRADE) --extra research --extra test pyproject.toml -o requirements.lock

@@ -7,7 +7,7 @@ import pytest
 
 from basis_daemon import DECIMAL_PRECISION
 
-pytest_plugins = ("tests.features", "tests.chain_support")
+pytest_plugins = ("tests.features", "tests.told", "tests.chain_support")
 
 
 def pytest_configure(config: pytest.Config) -> None:
