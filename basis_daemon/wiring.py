@@ -26,7 +26,7 @@ from basis_daemon.supervisor import Phase, phase_teller
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import MemoryWatch, Metrics, ServiceManager, correlated, settle_heap
 from basis_daemon.telemetry.core_dumps import forbid_core_dumps
-from basis_daemon.web.control import ControlServer, Desk
+from basis_daemon.web.control import ControlServer, Desk, KillSwitch
 from basis_daemon.wiring_book import Daemon, Ground, Venue, assemble
 from basis_daemon.wiring_journal import HeldBack, drill, journal_name, make_alarm, open_journal
 from basis_daemon.wiring_limits import disk_watch
@@ -77,8 +77,7 @@ async def _live(
             rows=lambda after: rows_of(settings.journal_file, after),
             begins_at=lambda: _begins_at(settings.journal_file),
             live=lambda: _live_facts(daemon),
-            halt=lambda why: daemon.guard.tighten(GuardState.HALTED, why),
-            rearm=daemon.rearm,
+            kill_switch=_kill_switch(daemon),
             withdraw=daemon.cashier.withdraw,
             approve=daemon.transfers.approve,
             close=daemon.transfers.close,
@@ -93,12 +92,24 @@ async def _live(
         await daemon.supervisor.run(tree, arm=arm)
 
 
+def _kill_switch(daemon: Daemon) -> KillSwitch:
+    return KillSwitch(
+        halt=daemon.flattening.halt,
+        reduce=lambda why: daemon.guard.tighten(GuardState.REDUCING, why),
+        flatten=daemon.flattening.begin,
+        plan=daemon.flattening.plan,
+        rearm=lambda why, is_unfinished: daemon.rearm(why, unfinished=is_unfinished),
+        settle=daemon.recorder.flush,
+    )
+
+
 def _live_facts(daemon: Daemon) -> dict[str, object]:
     """What only the process knows."""
     dead_men = {name: state for venue in daemon.venues for name, state in venue.dead_men().items()}
     return {
         **daemon.supervisor.health(),
         "guard": daemon.guard.state,
+        "flatten": daemon.flattening.state(),
         "pid": os.getpid(),
         "dead_man": dead_men,
         "signals": {feed.source.strategy: feed.source.state() for feed in daemon.signals},

@@ -14,6 +14,7 @@ from basis_daemon.engine.bracket_orders import BracketOrders
 from basis_daemon.engine.capital import Cashier
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.fence import Fence
+from basis_daemon.engine.flatten import FlattenDesk
 from basis_daemon.engine.follower import Follower
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.gate import Permissions, RiskDesk
@@ -104,9 +105,15 @@ class Daemon:
     signals: Sequence[SignalFeed]
     transfers: TransferDesk
     risk: RiskWatch
+    flattening: FlattenDesk
 
-    def rearm(self, why: str) -> None:
-        """Operator only: the guard to ACTIVE, and every strategy that a drawdown latched. Raises as the guard does."""
+    def rearm(self, why: str, *, unfinished: bool = False) -> None:
+        """Operator only: the guard to ACTIVE, and every strategy that a drawdown latched. Raises as the guard does.
+
+        A book that is being flattened is not rearmed before it is flat, unless that is said.
+        """
+        if not unfinished:
+            self.flattening.check_rearm()
         self.guard.rearm(why)
         for valuer in self.valuers:
             valuer.rearm(why)
@@ -221,7 +228,8 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     wallets = {strategy.name: strategy.charter.cash for strategy in strategies}
     own_valuers = {s.name: valuer for s, valuer in zip(strategies, valuers, strict=True)}
     cashier = Cashier(recorder, own_valuers, wallets)
-    return Daemon(supervisor, guard, recorder, cashier, venues, valuers, signals, transfers, risk)
+    flattening = FlattenDesk(guard, engines, recorder, risk.books)
+    return Daemon(supervisor, guard, recorder, cashier, venues, valuers, signals, transfers, risk, flattening)
 
 
 def _guard_watch(core: _Core, strategies: list[BookStrategy], risk: RiskWatch, valuers: Sequence[Valuer]) -> GuardWatch:

@@ -17,6 +17,7 @@ from basis_daemon.cli import (
     doctor,
     history,
     journal,
+    kill_switch,
     repair,
     replay,
     report,
@@ -82,6 +83,7 @@ app.add_typer(simulate.app)
 app.add_typer(history.app, name="history")
 app.add_typer(report.app)
 app.add_typer(book.app)
+app.add_typer(kill_switch.app)
 app.add_typer(risk.app)
 app.add_typer(repair.app)
 app.add_typer(wallet.app, name="wallet")

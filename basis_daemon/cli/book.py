@@ -1,4 +1,4 @@
-"""``basis-daemon status|positions|orders|trades|pnl|why|halt|rearm|withdraw``: of a daemon, or of a journal file."""
+"""``basis-daemon status|positions|orders|trades|pnl|why|withdraw``: of a daemon, or of a journal file."""
 
 from __future__ import annotations
 
@@ -59,6 +59,10 @@ class Source:
     def command(self, path: str, reason: str, **asked: object) -> Json:
         """What the daemon did; a journal at rest takes no commands."""
         return asyncio.run(self._post(path, {"reason": reason, **asked}))
+
+    def question(self, path: str) -> Json:
+        """What only a daemon that runs can answer."""
+        return asyncio.run(self._get(path, {}))
 
     def health(self) -> Json:
         """What the process knows of itself; nothing is read from the journal."""
@@ -200,24 +204,6 @@ def why(
     path = f"/why/{quote(asked, safe='')}"
     found = source(journal, socket, config).ask(path, lambda view: why_of(view, asked))
     answer(found, as_json=as_json, shown=tables.why(found))
-
-
-@app.command(epilog="`basis-daemon halt -c config/live.yaml --reason 'exchange maintenance'`")
-def halt(
-    *, reason: ReasonOption, socket: SocketOption = None, config: ConfigFile = None, as_json: JsonOption = False
-) -> None:
-    """Latch the guard at HALTED: nothing but risk-reducing orders leaves until `rearm`."""
-    found = source(None, socket, config).command("/halt", reason)
-    answer(found, as_json=as_json, shown=tables.command(found))
-
-
-@app.command(epilog="`basis-daemon rearm -c config/live.yaml --reason 'checked the break of 14:20'`")
-def rearm(
-    *, reason: ReasonOption, socket: SocketOption = None, config: ConfigFile = None, as_json: JsonOption = False
-) -> None:
-    """Set the guard back to ACTIVE; refused while orders are in doubt or breaks are open."""
-    found = source(None, socket, config).command("/rearm", reason)
-    answer(found, as_json=as_json, shown=tables.command(found))
 
 
 @app.command(epilog="`basis-daemon withdraw 10000 -c config/live.yaml --id 2024-07-fees --reason 'fees of July'`")

@@ -23,7 +23,7 @@ def risk(found: Json) -> RenderableType:
         _threats(found["threats"]),
         _strategies(found["strategies"]),
         _caps(found["caps"]),
-        _unwind(found["unwind"]),
+        unwind_table(found["unwind"]),
     )
     return Group(facts(head(found)), *(part for each in tables for part in (Text(), each)))
 
@@ -111,7 +111,7 @@ def _caps(rows: Sequence[Json]) -> Table:
     return grid(("lost with", "name", "USDT", "of equity", "cap"), cells, right=(2, 3, 4))
 
 
-def _unwind(found: Json) -> Table:
+def unwind_table(found: Json) -> Table:
     """Leg by leg."""
     cells = [
         (

@@ -28,6 +28,14 @@ def dead_man(accounts: Json) -> list[tuple[str, str]]:
     return lines
 
 
+def _flattening(said: Json) -> list[tuple[str, str | Text]]:
+    """One line while the book is being closed, with what is left of it."""
+    if not said.get("is_on"):
+        return []
+    left = "; ".join(said["remains"])
+    return [("flattening", Text(left or "flat until rearmed", style=BAD if left else GOOD))]
+
+
 def status(found: Json) -> RenderableType:
     """The state of a book on one screen."""
     guard, live = found["guard"], found.get("live", {})
@@ -35,6 +43,7 @@ def status(found: Json) -> RenderableType:
     rows += dead_man(live.get("dead_man", {}))
     rows += [
         ("guard", Text(f"{guard['state']} {guard['why']}".strip(), style=_GUARD_STYLE.get(guard["state"], BAD))),
+        *_flattening(live.get("flatten", {})),
         ("market time", clock(found["market_time"])),
         *risk_head(found["risk"]),
         ("equity", f"{money(found['equity_usdt'])} {found['numeraire']}"),
@@ -187,9 +196,11 @@ def _decision(said: Json | None) -> RenderableType:
 
 def command(found: Json) -> RenderableType:
     """What an operator's command did."""
-    return Text(
-        f"{found['command']}: guard is {found['live'].get('guard', 'as asked')}; reason kept: {found['reason']}"
-    )
+    live = found["live"]
+    said = f"{found['command']}: guard is {live.get('guard', 'as asked')}; reason kept: {found['reason']}"
+    if live.get("flatten", {}).get("is_on"):
+        said += f"; flattening, left to do: {'; '.join(live['flatten']['remains']) or 'nothing, the book is flat'}"
+    return Text(said if found.get("durable", True) else f"{said}; NOT YET ON DISK: a restart may forget it")
 
 
 def withdrawal(found: Json) -> RenderableType:

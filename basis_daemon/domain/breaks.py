@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from basis_daemon.domain.decision import Exposure
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.position import AccountReport, Break, BreakKind
 
@@ -116,3 +117,21 @@ def breaks_markdown() -> str:
     head = ["# What is done about a break", "", "Generated from `basis_daemon/domain/breaks.py`; do not edit.", ""]
     table = ["| kind | policy | patience | what it is, and what is done |", "|---|---|---|---|"]
     return "\n".join([*head, *table, *rows, ""])
+
+
+def agreed(exposure: Exposure, breaks: Sequence[Break]) -> Exposure:
+    """The holdings that book and venue both know of: what is closed by them is there for sure.
+
+    Of what is in dispute the smaller part counts, and nothing where the two differ in sign.
+    """
+    held = exposure.holdings
+    sure = {item.key: _common(held[item.key], item.difference) for item in breaks if item.key in held}
+    if not sure:
+        return exposure
+    margins = tuple(replace(m, quantity=sure.get(m.instrument, m.quantity)) for m in exposure.margins)
+    return replace(exposure, holdings={**held, **sure}, margins=margins)
+
+
+def _common(ours: Decimal, difference: Decimal) -> Decimal:
+    theirs = ours + difference
+    return min(ours, theirs, key=abs) if ours * theirs > 0 else ZERO

@@ -36,6 +36,8 @@ class ReasonCode(StrEnum):
     SCALE = "SCALE"
     SIGNAL = "SIGNAL"
     BRACKET = "BRACKET"
+    FLATTEN = "FLATTEN"
+    FLAT = "FLAT"
     HOLD = "HOLD"
 
 
@@ -115,7 +117,8 @@ class RiskView:
     """What restricts a decision: open orders block repairs of their legs, doubt and breaks block new risk.
 
     ``halted_instruments`` take no new risk, each for the reason stated, until an operator has looked.
-    ``latched`` says why the strategy must be out until an operator rearms it; empty while it may trade.
+    ``latched`` says why the strategy must be out until an operator rearms it; empty while it may trade. ``flatten`` is
+    the operator's reason to close everything now, whatever else restricts the book; empty unless it was said.
     """
 
     sites: tuple[LiquidationSite, ...]
@@ -132,6 +135,7 @@ class RiskView:
     halted_until: Mapping[str, datetime] = field(default_factory=dict)
     halted_instruments: Mapping[PositionKey, str] = field(default_factory=dict)
     latched: str = ""
+    flatten: str = ""
     unit_value_of_day: Decimal | None = None
 
     @property

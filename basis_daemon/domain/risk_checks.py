@@ -49,7 +49,7 @@ def _is_unrestricted(seen: GateInput) -> bool:
 
 def _restrictions(order: Order, effect: Effect, seen: GateInput) -> Iterator[tuple[DenyReason, bool, str]]:
     risk = seen.risk
-    is_defence = effect is Effect.DEFENCE
+    is_defence = effect is Effect.DEFENCE or (bool(risk.flatten) and effect is Effect.NEUTRAL)
     is_urgent = is_defence and (seen.level > 0 or seen.is_operator)
     halted = risk.halted_until.get(order.venue)
     breaks = ", ".join(item.key for item in risk.breaks)

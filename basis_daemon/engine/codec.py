@@ -111,10 +111,11 @@ class GuardState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GuardRow:
-    """The guard's state and the reason it went there."""
+    """The guard's state and the reason it went there; ``is_flattening`` when an operator closes the whole book."""
 
     state: GuardState
     why: str
+    is_flattening: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +142,17 @@ class TradeRow:
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """The leg risk that a parallel group ran: worst unhedged notional (quote units) and seconds of process time."""
+    """The leg risk that a parallel group ran: worst unhedged notional (quote units) and seconds of process time.
+
+    ``legging_usdt_s`` is its exposure in time: the worst of each clip by the seconds that it lasted, summed.
+    """
 
     group_id: str
     strategy: str
     naked_notional_max: Decimal
     naked_s_max: Decimal
     how: str
+    legging_usdt_s: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

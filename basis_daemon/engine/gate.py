@@ -92,6 +92,7 @@ class RiskDesk:
             halted_instruments=_at(accounts, state.halts) if state.halts else _NOTHING,
             withdrawal_pending_usdt=state.pending_withdrawal(self._permissions.declared_keys),
             latched=valuer.latched if valuer else "",
+            flatten=self._guard.flattens,
             unit_value_of_day=valuer.unit_value_of_day if valuer else None,
         )
 

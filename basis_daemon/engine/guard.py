@@ -36,11 +36,31 @@ class Guard:
         """What moved it there."""
         return self._recorder.state.guard.why
 
+    @property
+    def flattens(self) -> str:
+        """Why an operator closes the whole book; empty while nobody does."""
+        row = self._recorder.state.guard
+        return row.why if row.is_flattening else ""
+
     def tighten(self, state: GuardState, why: str) -> None:
         """Move towards HALTED and page; asking for a looser state, or for the same again, changes nothing."""
         if _ORDER.index(state) > _ORDER.index(self.state):
-            self._recorder.record(GuardRow(state, why), "guard")
-            self._alarm("page", {"guard": state.value, "why": why})
+            self._move(GuardRow(state, why))
+
+    def halt(self, why: str) -> None:
+        """Operator only: HALTED, and a flattening that is under way stops where it is."""
+        if self.flattens or self.state is not GuardState.HALTED:
+            self._move(GuardRow(GuardState.HALTED, why))
+
+    def flatten(self, why: str) -> None:
+        """Operator only: HALTED for everything but the way to flat, until every book is and an operator rearms."""
+        if not self.flattens:
+            self._move(GuardRow(GuardState.HALTED, why, is_flattening=True))
+
+    def _move(self, row: GuardRow) -> None:
+        self._recorder.record(row, "guard")
+        state = "FLATTENING" if row.is_flattening else row.state.value
+        self._alarm("page", {"guard": state, "why": row.why})
 
     def rearm(self, why: str) -> None:
         """Operator only: back to ACTIVE, and no instrument halted any more.

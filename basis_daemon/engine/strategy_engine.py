@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from operator import attrgetter
 
 from basis_daemon.domain.bracket import BracketFired
@@ -38,9 +40,11 @@ _ADDING = frozenset({ReasonCode.ENTRY, ReasonCode.SCALE, ReasonCode.ROTATE, Reas
 STRIKE_S, STRIKE_MAX_S = 2, 3600
 """Process time without new risk after a plan for more of it that failed, doubled by each further one up to the maximum:
 every attempt may cost a round trip, and what the venue refuses now it will refuse in a millisecond too."""
+FLATTEN_PAUSE_MAX_S = 30
+"""The same between attempts to close the book that failed: it is tried for as long as it is asked for."""
 DENIAL_ALARM_NS = 60 * 1_000_000_000
 
-IDLE = frozenset({ReasonCode.HOLD, ReasonCode.STALE, ReasonCode.IN_FLIGHT})
+IDLE = frozenset({ReasonCode.HOLD, ReasonCode.STALE, ReasonCode.IN_FLIGHT, ReasonCode.FLAT})
 """A strategy that says one of these is not asked for orders."""
 
 _PRICES = frozenset({BookTick, MarkTick})
@@ -100,6 +104,34 @@ class EventDrivenStrategyEngine:
     def plans_in_flight(self) -> int:
         """How many plans have not ended."""
         return len(self._plans)
+
+    @property
+    def clip_usdt_max(self) -> Decimal:
+        """The largest part of a hedged pair that may be between its two legs."""
+        return self._venue_manager.clip_usdt_max
+
+    def begin_flattening(self) -> None:
+        """The operator closes the book: what was begun ends with its clip, a fault is forgiven once, and it leaves."""
+        self.is_frozen = False
+        self._stop_ordinary()
+        self.turn("flatten")
+
+    def stop_flattening(self) -> None:
+        """The operator has thought better of it: no further clip, hedged as it is."""
+        for plan_id, assessment in self._plans.items():
+            if assessment.reason is ReasonCode.FLATTEN:
+                self._venue_manager.stop(plan_id)
+
+    def rehearse_flattening(self) -> tuple[Assessment, list[Order]]:
+        """What it would do now if the book were to be closed; remembered and recorded nowhere. Raises as a decision."""
+        recorder = self._recorder
+        ids = DecisionIds(self._book, recorder.epoch, recorder.state.decisions.get(self._name, 0) + 1)
+        picture = self._pictures.take(self.strategy, self._memory, ids, running=())
+        risk = replace(picture.risk, flatten="rehearsed", is_killed=True)
+        question = (picture.market.time, "rehearsal", picture.market, picture.exposure, risk)
+        assessment = self.strategy.assess(*question)
+        orders = [] if assessment.reason in IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
+        return assessment, orders
 
     def close(self) -> None:
         """No more decisions; ordinary plans finish the clip they are in, defence finishes what it began."""
@@ -178,6 +210,8 @@ class EventDrivenStrategyEngine:
             self._brackets.tick(self._scope, self._on_bracket)
         if (facts := self._forced.overdue(self._clock.monotonic_ns())) is not None:
             self._alarm("forced reduction not repaired in time", facts)
+        if self._is_to_try_again():
+            self.turn("retry")
         if self._pictures.is_silent(self.strategy, self._clock.monotonic_ns()) and self._last_reason != "STALE":
             self.turn("silence")
 
@@ -253,22 +287,32 @@ class EventDrivenStrategyEngine:
             self._alarm("plan denied", {"strategy": self._name, "why": "; ".join(denied)})
 
     def _struck(self, assessment: Assessment, orders: Sequence[Order]) -> tuple[str, ...]:
-        """The denial of new risk while the last failures of it are too young; empty for everything else."""
-        if assessment.reason not in _ADDING or all(order.is_risk_reducing for order in orders):
-            return ()
+        """The denial of new risk, and of the next attempt to flatten, while the last failures of it are too young."""
+        is_flattening = assessment.reason is ReasonCode.FLATTEN
+        is_adding = assessment.reason in _ADDING and not all(order.is_risk_reducing for order in orders)
         left_s = (self._no_risk_until_ns - self._clock.monotonic_ns()) / 1_000_000_000
-        if left_s <= 0:
+        if left_s <= 0 or not (is_adding or is_flattening):
             return ()
-        return (f"plan_failures {self._strikes} in a row: no new risk for {left_s:.1f} s",)
+        what = "the next attempt" if is_flattening else "no new risk for"
+        return (f"plan_failures {self._strikes} in a row: {what} {'in ' if is_flattening else ''}{left_s:.1f} s",)
+
+    def _is_to_try_again(self) -> bool:
+        """True once, when the pause behind a failed attempt to flatten is over: no market need move for the next."""
+        if self._last_reason != ReasonCode.FLATTEN or self._plans or not self._no_risk_until_ns:
+            return False
+        is_over = self._clock.monotonic_ns() >= self._no_risk_until_ns
+        self._no_risk_until_ns = 0 if is_over else self._no_risk_until_ns
+        return is_over
 
     def _count_strike(self, row: PlanRow, state: PlanState) -> None:
-        if row.reason not in _ADDING or not self.is_open:
+        is_flattening = row.reason is ReasonCode.FLATTEN
+        if not (row.reason in _ADDING or is_flattening) or not self.is_open:
             return
         if state is PlanState.DONE:
             self._strikes = 0
             return
         self._strikes += 1
-        pause_s = min(STRIKE_S * 2 ** (self._strikes - 1), STRIKE_MAX_S)
+        pause_s = min(STRIKE_S * 2 ** (self._strikes - 1), FLATTEN_PAUSE_MAX_S if is_flattening else STRIKE_MAX_S)
         self._no_risk_until_ns = self._clock.monotonic_ns() + pause_s * 1_000_000_000
         facts = {"plan": row.plan_id, "failures": str(self._strikes), "no_new_risk_s": str(pause_s)}
         self._alarm("plan failed", facts)

@@ -60,6 +60,11 @@ class VenueManager:
         """Process seconds for which a leg may stand alone."""
         return self._budget.unhedged_max_s
 
+    @property
+    def clip_usdt_max(self) -> Decimal:
+        """The largest part of a pair that is sent at once."""
+        return self._budget.clip_usdt
+
     def stop(self, plan_id: str) -> None:
         """Let the plan finish the clip it is in and send nothing more; what is on its way arrives by itself."""
         self._stopped.add(plan_id)

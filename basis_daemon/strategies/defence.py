@@ -178,7 +178,22 @@ def _draw(view: BookView, venue: VenueView, source: Source) -> list[Step]:
 def drawdown(view: BookView) -> Act | Rejected:
     """The stop by unit value: every pair is left."""
     limit = view.frame.parameters.max_drawdown
-    return drawdown_stop(view, limit, lambda: tuple(step for venue in view.fresh for step in leave(venue)))
+    return drawdown_stop(view, limit, lambda: left_at_venues(view))
+
+
+def left_at_venues(view: BookView) -> tuple[Step, ...] | str:
+    """Everything out of every pair: what stands alone first, then all pairs side by side, then their money.
+
+    One after another while nobody has said flatten. A string says what of it cannot be left now.
+    """
+    steps = tuple(step for venue in view.leaving for step in leave(venue))
+    if not view.frame.risk.flatten:
+        return steps
+    pairs = tuple(step for step in steps if isinstance(step, Pair))
+    alone = tuple(step for step in steps if isinstance(step, Single))
+    moves = tuple(step for step in steps if isinstance(step, Move))
+    together = (SideBySide(pairs),) if len(pairs) > 1 else pairs
+    return (*alone, *together, *moves) or view.stuck
 
 
 # ---------------------------------------------------------------------------------------------------------- delta

@@ -58,7 +58,18 @@ def nearest_liquidation(view: DirectionalView) -> Verdict:
 
 def drawdown(view: DirectionalView) -> Verdict:
     """The stop by unit value: flat, until an operator lets it in again."""
-    return drawdown_stop(view, view.p.max_drawdown, lambda: _all_closed(view, view.p.slip_emergency_bp))
+    return drawdown_stop(view, view.p.max_drawdown, lambda: _left(view))
+
+
+def _left(view: DirectionalView) -> tuple[Step, ...] | str:
+    """Everything; of a book that is flattened whatever can be closed, or what keeps the rest."""
+    slip = view.p.slip_emergency_bp
+    if not view.frame.risk.flatten:
+        return _all_closed(view, slip)
+    held = [contract for contract in view.contracts if contract.held]
+    stuck = [fault for contract in held if (fault := contract.close_fault) is not None]
+    steps = tuple(_closed(contract, slip) for contract in held if contract.close_fault is None)
+    return steps or "; ".join([*stuck, *(f"never seen: {name}" for name in view.missing)])
 
 
 def daily_loss(view: DirectionalView) -> Verdict:

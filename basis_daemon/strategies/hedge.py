@@ -46,7 +46,15 @@ def of_sleeve(rule: Callable[[Stake], Verdict]) -> Rule[HedgeView]:
 
 def drawdown(view: HedgeView) -> Verdict:
     """The stop by unit value: everything is left, a clip at a time."""
-    return drawdown_stop(view, view.p.max_drawdown, lambda: unwound(view, view.long, PRESSED))
+    return drawdown_stop(view, view.p.max_drawdown, lambda: _left(view))
+
+
+def _left(view: HedgeView) -> tuple[Step, ...] | str:
+    """The next clip; where none can be sold now, what issuers have become ready to pay, for it to be sold then."""
+    if view.stuck:
+        return view.stuck
+    found = unwound(view, view.long, PRESSED)
+    return staking.claims_paid(view.sleeve) or found if isinstance(found, str) else found
 
 
 def withdrawal(view: HedgeView) -> Verdict:

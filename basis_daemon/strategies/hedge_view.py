@@ -86,6 +86,11 @@ class HedgeView(BookView):
         blind = f"sleeve stale: {', '.join(self.sleeve.stale)}" if self.sleeve.stale else None
         return "; ".join(why for why in (super().restriction, blind) if why) or None
 
+    @property
+    def stuck(self) -> str:
+        """A sleeve that cannot be sold keeps all of its hedge; a venue that cannot be reached its part of both."""
+        return self.sleeve.stuck or ("" if any(venue.short > 0 for venue in self.leaving) else super().stuck)
+
     # -------------------------------------------------------------------------------------------------------- carry
     @cached_property
     def weighed(self) -> tuple[VenueView, ...]:

@@ -110,7 +110,16 @@ class LendView(ChainView[LendingParameters]):
 # ----------------------------------------------------------------------------------------------------------- rules
 def drawdown(view: LendView) -> Verdict:
     """The stop by unit value: everything back to the wallet."""
-    return drawdown_stop(view, view.p.max_drawdown, lambda: _out(view, view.position) if view.position else ())
+    return drawdown_stop(view, view.p.max_drawdown, lambda: taken_home(view))
+
+
+def taken_home(view: LendView) -> tuple[Operation, ...] | str:
+    """All that is lent; of a book that is flattened what the reserve can pay now, or why that is nothing."""
+    if not view.frame.risk.flatten:
+        return _out(view, view.position) if view.position else ()
+    if view.stuck or view.position <= SPECK:
+        return view.stuck
+    return _out(view, min(view.position, view.tick.idle)) or "nothing is idle in the reserve"
 
 
 def withdrawal(view: LendView) -> Verdict:

@@ -53,7 +53,7 @@ def drawdown(view: LeverView) -> Verdict:
 
 
 def _leave(view: LeverView) -> tuple[Step, ...] | str:
-    if fault := view.gas_fault(is_defence=True):
+    if fault := view.stuck or view.gas_fault(is_defence=True):
         return fault
     return _unlevered(view, view.p.slip_emergency) or staking.leave(view)
 

@@ -107,6 +107,15 @@ class ContractView:
         """Those past their limit."""
         return self.frame.market.stale(*self.inputs)
 
+    @property
+    def close_fault(self) -> str | None:
+        """Why it cannot be closed now; None when it can."""
+        if self.stale:
+            return f"stale: {', '.join(self.stale)}"
+        if self.key in self.frame.risk.legs_with_open_orders:
+            return f"orders are open on {self.key}"
+        return f"closed at its venue: {self.key}" if self.perp.is_halted else None
+
 
 @dataclass(frozen=True)
 class DirectionalView:

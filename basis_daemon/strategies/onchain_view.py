@@ -98,6 +98,16 @@ class ChainView(ABC, Generic[PC_co]):
         return restriction_of(self.frame.risk, ", ".join(missing), ", ".join(self.stale), self.worth.value or None)
 
     @property
+    def stuck(self) -> str:
+        """Why nothing of a book that is flattened can leave the chain now; empty where nobody has said flatten."""
+        if not self.frame.risk.flatten:
+            return ""
+        busy = sorted(leg for leg in self.frame.risk.legs_with_open_orders if leg.kind not in {Kind.SPOT, Kind.PERP})
+        unseen = "" if self.frame.price > 0 else "price:ETH was never seen"
+        found = (f"stale: {', '.join(self.stale)}" if self.stale else "", unseen)
+        return "; ".join(why for why in (*found, f"orders are open on {', '.join(busy)}" if busy else "") if why)
+
+    @property
     def equity(self) -> Decimal:
         """E in the numeraire; raises StaleDataError while it is unknown."""
         return unknown("equity") if self.worth.value is None else self.worth.value

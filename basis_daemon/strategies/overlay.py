@@ -138,11 +138,25 @@ def _idle_repaid(view: OverlayView) -> tuple[Step, ...]:
 
 def drawdown(view: OverlayView) -> Verdict:
     """The stop by unit value: the overlay is left; the core without debt is what is safe."""
-    return drawdown_stop(view, view.p.max_drawdown, lambda: _left(view))
+    return drawdown_stop(view, view.p.max_drawdown, lambda: _closed(view) if view.frame.risk.flatten else _left(view))
 
 
 def _left(view: OverlayView) -> tuple[Step, ...]:
     return tuple(step for venue in view.fresh for step in leave(venue)) or way_home(view)
+
+
+def _closed(view: OverlayView) -> tuple[Step, ...] | str:
+    """Pairs, then the debt, then the core itself; or what cannot be closed now."""
+    pairs = defence.left_at_venues(view)
+    if pairs and not isinstance(pairs, str):
+        return pairs
+    if fault := view.core.stuck:
+        return fault
+    return way_home(view) or pairs or (_indebted(view) if view.debt else lending.taken_home(view.core))
+
+
+def _indebted(view: OverlayView) -> str:
+    return f"{brief(view.debt)} USDT are owed, and no USDT worth a transfer is at hand"
 
 
 def ltv_band(view: OverlayView) -> Verdict:

@@ -11,6 +11,7 @@ from typing import Any, Generic
 
 from pydantic import TypeAdapter
 
+from basis_daemon.domain.breaks import agreed
 from basis_daemon.domain.decision import Assessment, Exposure, InputUsed, ReasonCode, Rejected, RiskView
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.market import MarketSnapshot
@@ -79,6 +80,7 @@ class RuledStrategy(ABC, Generic[P, M, V]):
         self, timestamp: datetime, trigger: str, market: MarketSnapshot, exposure: Exposure, risk: RiskView
     ) -> Assessment:
         """The reasons of this decision, HOLD too. Missing or stale inputs hold with STALE."""
+        exposure = _closable(exposure, risk)
         view = self._look(timestamp, market, exposure, risk)
         act, rejected = self._decide(view)
         return Assessment(
@@ -101,6 +103,7 @@ class RuledStrategy(ABC, Generic[P, M, V]):
     ) -> list[Order]:
         """Orders of the same decision; empty to hold."""
         del trigger
+        exposure = _closable(exposure, risk)
         act, _ = self._decide(self._look(timestamp, market, exposure, risk))
         return orders_of(act.steps, Desk(self._name, act.reason, timestamp, market, exposure, self._leg_budget_s))
 
@@ -132,3 +135,8 @@ class RuledStrategy(ABC, Generic[P, M, V]):
 
     @abstractmethod
     def _thresholds(self, view: V) -> Mapping[str, Decimal]: ...
+
+
+def _closable(exposure: Exposure, risk: RiskView) -> Exposure:
+    """As it is; of a book that is flattened what is in no dispute."""
+    return agreed(exposure, risk.breaks) if risk.flatten and risk.breaks else exposure

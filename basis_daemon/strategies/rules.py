@@ -9,12 +9,16 @@ from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
 from basis_daemon.domain.decision import Exposure, ReasonCode, Rejected, RiskView
+from basis_daemon.domain.instrument import Kind
+from basis_daemon.domain.margin import REDUCE
 from basis_daemon.domain.market import MarketSnapshot
 from basis_daemon.strategies.orders import Step
 
 P = TypeVar("P")
 M = TypeVar("M")
 V = TypeVar("V")
+FLATTEN_URGENCY = REDUCE
+"""A book that is closed may be so in doubt and with breaks open, and gives way to an emergency."""
 P_co = TypeVar("P_co", covariant=True)
 M_co = TypeVar("M_co", covariant=True)
 
@@ -51,6 +55,8 @@ class Frame(Generic[P_co, M_co]):
 class _Framed(Protocol):
     @property
     def risk(self) -> RiskView: ...
+    @property
+    def exposure(self) -> Exposure: ...
 
 
 class View(Protocol):
@@ -112,6 +118,8 @@ def drawdown_stop(view: View, limit: Decimal, leave: Callable[[], tuple[Step, ..
     ``leave`` gives the steps, none once the book is flat, or why it cannot be left now.
     """
     risk = view.frame.risk
+    if risk.flatten:
+        return flattened(view, leave)
     if risk.drawdown < limit and not risk.latched:
         return Rejected(ReasonCode.DRAWDOWN, f"drawdown {brief(risk.drawdown)} < {limit}")
     if view.restriction is not None:
@@ -122,6 +130,23 @@ def drawdown_stop(view: View, limit: Decimal, leave: Callable[[], tuple[Step, ..
     steps, end = ((), found) if isinstance(found, str) else (found, "leave" if found else "flat until rearmed")
     why = risk.latched or f"drawdown {brief(risk.drawdown)} >= {limit}"
     return Act(ReasonCode.DRAWDOWN, f"{why}: {end}", steps, page=bool(steps) or isinstance(found, str))
+
+
+def flattened(view: View, leave: Callable[[], tuple[Step, ...] | str]) -> Act:
+    """The operator's word: leave by the way of the drawdown stop, restricted or not; flat until rearmed."""
+    risk = view.frame.risk
+    if risk.plan_in_flight or risk.defence_in_flight:
+        return Act(ReasonCode.IN_FLIGHT, f"flatten: a plan is in flight ({risk.flatten})")
+    found = leave() or ()
+    if isinstance(found, str):
+        return Act(ReasonCode.FLATTEN, f"flatten waits: {found} ({risk.flatten})")
+    if found:
+        return Act(ReasonCode.FLATTEN, f"flatten: leave ({risk.flatten})", found, FLATTEN_URGENCY)
+    held = view.frame.exposure.holdings.items()
+    coming = sorted(key for key, quantity in held if quantity and key.kind in {Kind.CLAIM, Kind.TRANSIT})
+    if coming:
+        return Act(ReasonCode.FLATTEN, f"flatten waits: {', '.join(coming)} has not come yet ({risk.flatten})")
+    return Act(ReasonCode.FLAT, f"flat until rearmed ({risk.flatten})")
 
 
 def brief(value: Decimal) -> str:

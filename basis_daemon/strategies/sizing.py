@@ -7,7 +7,7 @@ the spot balance, and the margin ratio is at least m* however badly both legs fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from basis_daemon.domain.instrument import Instrument, PositionKey, round_down, round_up
@@ -120,17 +120,25 @@ def funding_moves(view: VenueView, size: PairSize, incoming: Decimal) -> tuple[S
 
 
 def leave(view: VenueView) -> list[Step]:
-    """Everything out of the pair, then the margin home to the spot account; what remains is less than a step."""
+    """Everything out of the pair, then the margin home to the spot account; what remains is less than a step.
+
+    The pair is what both legs hold; what one of them holds beyond the other goes by itself.
+    """
     slip = view.frame.parameters.slip_cex_bp
     steps: list[Step] = []
-    pair, bought, sold = closing(view, max(view.short, Decimal(0)), slip)
-    if pair is not None:
-        steps.append(pair)
-    elif view.short:
+    beyond = round_down(max(view.short - view.held, Decimal(0)), view.perp.quantity_step)
+    beyond = beyond if is_tradable(view, beyond, view.perp) else Decimal(0)
+    pair, bought, sold = closing(view, max(view.short - beyond, Decimal(0)), slip)
+    alone = beyond if pair is not None else abs(view.short)
+    if alone:
         side = Side.BUY if view.short > 0 else Side.SELL
-        steps.append(Single(Leg(view.perp.key, side, abs(view.short), reduce_only=True), slip))
+        steps.append(Single(Leg(view.perp.key, side, alone, reduce_only=True), slip))
     rest = round_down(view.held - (min(sold, bought) if pair is not None else Decimal(0)), view.spot.quantity_step)
-    if is_tradable(view, rest, view.spot):
+    is_rest_sold = is_tradable(view, rest, view.spot)
+    if pair is not None:
+        follow = replace(pair.follow, quantity=min(sold, round_down(bought, view.spot.quantity_step)))
+        steps.insert(0, replace(pair, follow=follow) if is_rest_sold else pair)
+    if is_rest_sold:
         steps.append(Single(Leg(view.spot.key, Side.SELL, rest), slip))
     costs = view.notional * (slip * BP + view.perp.taker_fee)
     home = cents_down(view.margin - costs)

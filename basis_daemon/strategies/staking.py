@@ -50,13 +50,17 @@ Stake = StakeView[StakingParameters]
 
 def drawdown(view: Stake) -> Verdict:
     """The stop by unit value: out of the token and the sleeve, then whatever issuers pay."""
-    return drawdown_stop(view, view.p.max_drawdown, lambda: leave(view))
+    return drawdown_stop(view, view.p.max_drawdown, lambda: view.stuck or leave(view))
 
 
 def leave(view: Stake) -> tuple[Operation, ...]:
     """Everything that can be left now; once nothing is, what has become payable."""
-    steps = view.out(view.tokens, PRESSED) + freed_shares(view, view.held(SHARE))
-    return steps or tuple(_claimed(view, report.instrument, report.amount) for report in _payable(view))
+    return view.out(view.tokens, PRESSED) + freed_shares(view, view.held(SHARE)) or claims_paid(view)
+
+
+def claims_paid(view: Stake) -> tuple[Operation, ...]:
+    """Every claim that its issuer pays now."""
+    return tuple(_claimed(view, report.instrument, report.amount) for report in _payable(view))
 
 
 def collect(view: Stake) -> Verdict:
@@ -66,7 +70,7 @@ def collect(view: Stake) -> Verdict:
         return Rejected(ReasonCode.WITHDRAWAL, "no claim is payable")
     if fault := view.gas_fault():
         return Rejected(ReasonCode.WITHDRAWAL, f"{len(payable)} claims are payable, but {fault}")
-    steps = tuple(_claimed(view, report.instrument, report.amount) for report in payable)
+    steps = claims_paid(view)
     return Act(ReasonCode.WITHDRAWAL, f"collect {', '.join(report.instrument for report in payable)}", steps)
 
 

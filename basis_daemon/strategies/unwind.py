@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from basis_daemon.domain.instrument import round_up
+from basis_daemon.domain.margin import ZERO
 from basis_daemon.domain.order import OrderOperation, Side
 from basis_daemon.strategies.defence import over_weight_first
 from basis_daemon.strategies.hedge_view import HedgeView
@@ -23,13 +24,13 @@ from basis_daemon.strategies.view import VenueView
 
 def unwound(view: HedgeView, eth: Decimal, urgency: Decimal) -> tuple[Step, ...] | str:
     """Up to a clip of ``eth`` sold and bought back; none when nothing is left, or why nothing can be sold now."""
-    for venue in view.fresh:
+    for venue in view.leaving:
         if is_tradable(venue, min(venue.held, eth), venue.spot):
             return _at_venue(venue, min(venue.held, eth))
     if fault := view.sleeve.gas_fault(is_defence=bool(urgency)):
         return fault
     limit = view.sleeve.slip(urgency)
-    clip = min(eth, view.p.clip_usdt / view.frame.price)
+    clip = min(eth, view.p.clip_usdt / view.frame.price, _within_reach(view))
     if _is_worth(view, min(view.sleeve.loose_eth, eth)):
         return _sold(view, min(clip, view.sleeve.loose_eth), limit)
     if not _is_worth(view, min(view.sleeve.placed, eth)):
@@ -61,13 +62,29 @@ def _sold(view: HedgeView, eth: Decimal, limit: Decimal) -> tuple[Step, ...] | s
     if not freed.amount:
         return freed.steps
     swapped, _ = sold_for_usdt(freed.amount, view.frame.price, limit)
-    return (*_bought_back(view, freed.amount), *freed.steps, swapped)
+    return (*_bought_back(view, max(freed.amount - _naked(view), ZERO)), *freed.steps, swapped)
+
+
+def _naked(view: HedgeView) -> Decimal:
+    """ETH of a clip that was bought back and whose sale did not come about: it is sold before more is bought back."""
+    equity = view.frame.exposure.capital_usdt
+    is_naked = equity is not None and view.net_delta * view.frame.price > view.p.delta_soft * equity
+    return view.net_delta if is_naked else ZERO
+
+
+def _within_reach(view: HedgeView) -> Decimal:
+    """ETH whose shorts can be bought back now, with what stands naked; all of it while every venue can be reached."""
+    if len(view.leaving) == len(view.venues) or not view.frame.risk.flatten:
+        return view.long
+    return sum((venue.short for venue in view.leaving), ZERO) + _naked(view)
 
 
 def _bought_back(view: HedgeView, eth: Decimal) -> tuple[Step, ...]:
     """From the most over-weight short on, with the margin that each no longer needs."""
     steps: list[Step] = []
     for venue in over_weight_first(view):
+        if view.frame.risk.flatten and venue.close_fault is not None:
+            continue
         bought = min(round_up(eth, venue.perp.quantity_step), venue.short)
         if bought >= venue.perp.quantity_min:
             slip = venue.frame.parameters.slip_cex_bp
@@ -89,4 +106,4 @@ def _rest(view: HedgeView, eth: Decimal) -> tuple[Step, ...] | str:
     standing = view.long - view.p.reserve_eth
     if _is_worth(view, standing):
         return f"nothing can be sold yet: {brief(view.sleeve.claimed)} ETH are claims; the hedge stays"
-    return tuple(step for venue in view.fresh for step in leave(venue)) if eth >= view.long else ()
+    return tuple(step for venue in view.leaving for step in leave(venue)) if eth >= view.long else ()

@@ -32,8 +32,6 @@ from basis_daemon.strategies.parameters import BP, QUOTE, BasisParameters, Basis
 from basis_daemon.strategies.rules import Frame, brief, restriction_of
 
 WALLET_CASH = PositionKey.of("wallet", Kind.TOKEN, QUOTE)
-
-
 BookFrame = Frame[BasisParameters, BasisMemory]
 
 
@@ -170,6 +168,16 @@ class VenueView:
         is_old = settled is None or self.frame.time - settled > limit
         return (*names, f"funding:{self.perp.key}") if is_old else names
 
+    @cached_property
+    def close_fault(self) -> str | None:
+        """Why this pair cannot be closed now, both legs together; None when it can. Funding has no say in it."""
+        if blind := self.frame.market.stale(*self.margin_inputs, *self.long_inputs):
+            return f"{self.name} is stale: {', '.join(blind)}"
+        if busy := sorted({self.spot.key, self.perp.key} & self.frame.risk.legs_with_open_orders):
+            return f"orders are open on {', '.join(busy)}"
+        shut = [leg.key for leg in (self.spot, self.perp) if leg.is_halted]
+        return f"closed at their venue: {', '.join(shut)}" if shut else None
+
     def moved_perp(self, side: Side) -> bool:
         """True when a plan moved the perp in this direction within 24 hours."""
         return self.frame.memory.moved_within(self.perp.key, side, DAY, self.frame.time)
@@ -211,6 +219,19 @@ class BookView:
     def fresh(self) -> tuple[VenueView, ...]:
         """Venues on which rules 4 to 6 may work."""
         return tuple(venue for venue in self.venues if not venue.stale)
+
+    @cached_property
+    def leaving(self) -> tuple[VenueView, ...]:
+        """Venues whose pairs may be left now: the fresh ones; of a book that is flattened all that can be closed."""
+        closable = tuple(venue for venue in self.venues if venue.close_fault is None)
+        return closable if self.frame.risk.flatten else self.fresh
+
+    @property
+    def stuck(self) -> str:
+        """What of a book that is flattened cannot be closed now; empty for nothing."""
+        held = [venue.close_fault for venue in self.venues if venue.close_fault and venue.is_exposed]
+        unseen = [f"never seen: {name}" for name in self.missing]
+        return "; ".join(held + unseen) if self.frame.risk.flatten else ""
 
     @property
     def equity(self) -> Decimal:

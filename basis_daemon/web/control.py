@@ -1,4 +1,4 @@
-"""The daemon's local control: read models and the operator's halt and rearm, on a unix socket of mode 0600.
+"""The daemon's local control: read models and the operator's commands, on a unix socket of mode 0600.
 
 Whoever may open the socket is the operator; there is no other authorisation. Views are folded from the journal in a
 thread and grow with it, so that a question costs the daemon only the rows that came since the last one.
@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -19,7 +19,7 @@ from typing import Any, Self
 import orjson
 from aiohttp import web
 
-from basis_daemon.domain.errors import BasisError, ConfigError
+from basis_daemon.domain.errors import BasisError, ConfigError, JournalError
 from basis_daemon.domain.risk_book import RiskBook
 from basis_daemon.domain.stress import Grid
 from basis_daemon.domain.transfer import ApprovalRow, TransferRow
@@ -36,10 +36,13 @@ from basis_daemon.engine.transfer_desk import Approval, Ending
 from basis_daemon.engine.transfer_view import approval_row, transfer_row, transfers
 from basis_daemon.engine.why import UnknownIdError, why
 from basis_daemon.ports import StoredRecord
-from basis_daemon.web.requests import approval_of, asked_of, ending_of, reason_of, withdrawal_of
+from basis_daemon.web.requests import approval_of, asked_of, ending_of, flag_of, reason_of, withdrawal_of
 
 SOCKET_PATH_BYTES_MAX = 107
 """What the kernel takes."""
+
+DURABLE_S = 5.0
+"""Longer no disk takes; the command has had its effect by then."""
 
 NO_GRID = Grid()
 _NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -48,20 +51,34 @@ _UMASK_OWNER_ONLY = 0o177
 
 
 @dataclass(frozen=True, slots=True)
+class KillSwitch:
+    """What moves the guard's latch; each raises a BasisError when it does not move.
+
+    ``plan`` is what a flattening would do and cost, ``rearm`` is told whether an unfinished one may end; ``settle``
+    returns once everything is on disk and raises a JournalError.
+    """
+
+    halt: Callable[[str], None]
+    reduce: Callable[[str], None]
+    flatten: Callable[[str], None]
+    plan: Callable[[], Json]
+    rearm: Callable[[str, bool], None]
+    settle: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """What the control socket may ask of the daemon.
 
     ``rows`` gives journal rows above a sequence and is called from a thread; ``live`` is what only the process knows;
-    ``halt`` and ``rearm`` move the guard's latch and raise a BasisError when it does not move; ``withdraw`` reserves
-    capital or raises one, as ``approve`` lets a transfer leave and ``close`` ends one; ``audit`` journals the text of
-    an operator's command before it takes effect; ``begins_at`` is the sequence of the first row that retention has
-    left; ``risk`` are the positions of every strategy now.
+    ``withdraw`` reserves capital or raises a BasisError, as ``approve`` lets a transfer leave and ``close`` ends one;
+    ``audit`` journals the text of an operator's command before it takes effect; ``begins_at`` is the sequence of the
+    first row that retention has left; ``risk`` are the positions of every strategy now.
     """
 
     rows: Callable[[int], Iterable[StoredRecord]]
     live: Callable[[], Mapping[str, object]]
-    halt: Callable[[str], None]
-    rearm: Callable[[str], None]
+    kill_switch: KillSwitch
     withdraw: Callable[[Withdrawal], WithdrawalRow]
     approve: Callable[[Approval, str], ApprovalRow]
     close: Callable[[str, Ending, str], TransferRow]
@@ -119,6 +136,9 @@ class ControlServer:
         app.router.add_get("/risk/plan", self._plan)
         app.router.add_get("/why/{asked}", self._why)
         app.router.add_post("/halt", self._halt)
+        app.router.add_post("/reduce", self._reduce)
+        app.router.add_get("/flatten", self._flatten_plan)
+        app.router.add_post("/flatten", self._flatten)
         app.router.add_post("/rearm", self._rearm)
         app.router.add_post("/withdraw", self._withdraw)
         app.router.add_get("/transfers", self._transfers)
@@ -172,10 +192,22 @@ class ControlServer:
         return await self._show(lambda view: why(view, asked))
 
     async def _halt(self, request: web.Request) -> web.Response:
-        return await self._command(request, "halt", self._desk.halt)
+        return await self._command(request, "halt", self._desk.kill_switch.halt)
+
+    async def _reduce(self, request: web.Request) -> web.Response:
+        return await self._command(request, "reduce", self._desk.kill_switch.reduce)
+
+    async def _flatten_plan(self, request: web.Request) -> web.Response:
+        """Of the market and the book as they are; asked in the loop, because no other thread may look at them."""
+        return _json(self._desk.kill_switch.plan())
+
+    async def _flatten(self, request: web.Request) -> web.Response:
+        return await self._command(request, "flatten", self._desk.kill_switch.flatten)
 
     async def _rearm(self, request: web.Request) -> web.Response:
-        return await self._command(request, "rearm", self._desk.rearm)
+        is_unfinished = await flag_of(request, "unfinished")
+        said = {"unfinished": True} if is_unfinished else {}
+        return await self._command(request, "rearm", lambda why: self._desk.kill_switch.rearm(why, is_unfinished), said)
 
     async def _withdraw(self, request: web.Request) -> web.Response:
         wish = await withdrawal_of(request)
@@ -245,7 +277,16 @@ class ControlServer:
             act(f"operator: {reason}")
         except BasisError as error:
             return _json({"error": str(error)}, web.HTTPConflict.status_code)
-        return _json(said | {"live": dict(self._desk.live())})
+        return _json(said | {"durable": await self._is_durable(), "live": dict(self._desk.live())})
+
+    async def _is_durable(self) -> bool:
+        """A latch that is acknowledged holds over a restart; false says that only this process knows of it."""
+        try:
+            async with asyncio.timeout(DURABLE_S):
+                await self._desk.kill_switch.settle()
+        except (TimeoutError, JournalError):
+            return False
+        return True
 
 
 def listen(path: Path) -> socket.socket:

@@ -61,6 +61,14 @@ async def reason_of(request: web.Request) -> str:
     return reason.strip()
 
 
+async def flag_of(request: web.Request, name: str) -> bool:
+    """Whether it was said; raises HTTPBadRequest for anything but a truth value."""
+    found = (await body_of(request)).get(name, False)
+    if not isinstance(found, bool):
+        raise web.HTTPBadRequest(text=f"{name} is {str(found)[:40]!r}, expected true or false; nothing was done")
+    return found
+
+
 async def withdrawal_of(request: web.Request) -> Withdrawal:
     """A withdrawal of capital as asked for; raises HTTPBadRequest."""
     body = await body_of(request)

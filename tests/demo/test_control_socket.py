@@ -20,14 +20,14 @@ from basis_daemon.engine import views
 from basis_daemon.engine.attribution import Asked, By
 from basis_daemon.engine.capital import Withdrawal, WithdrawalRefusedError
 from basis_daemon.engine.codec import GuardState, WithdrawalRow
-from basis_daemon.engine.guard import Guard
+from basis_daemon.engine.guard import Guard, GuardLatchedError
 from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.position_update_handler import PositionUpdateHandler
 from basis_daemon.engine.profit import pnl
 from basis_daemon.engine.transfer_desk import TransferDesk
 from basis_daemon.ports import RecordKind
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
-from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX, ControlServer, Desk
+from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX, ControlServer, Desk, KillSwitch
 from tests.demo.story import BOOK, PLAN, Story, told
 
 TILL_USDT = Decimal(50_000)
@@ -61,13 +61,25 @@ class Office:
             rows=lambda after: self.story.journal.read(max(after, self.pruned_through)),
             begins_at=lambda: self.pruned_through + 1,
             live=lambda: {"phase": "armed", "guard": self.guard.state},
-            halt=lambda why: self.guard.tighten(GuardState.HALTED, why),
-            rearm=self.guard.rearm,
+            kill_switch=KillSwitch(
+                halt=self.guard.halt,
+                reduce=lambda why: self.guard.tighten(GuardState.REDUCING, why),
+                flatten=self.guard.flatten,
+                plan=lambda: {"strategies": []},
+                rearm=self.rearm,
+                settle=self.story.recorder.flush,
+            ),
             withdraw=self.withdraw,
             approve=self.transfers.approve,
             close=self.transfers.close,
             audit=lambda text: self.story.recorder.note(RecordKind.OPERATOR, text, "operator"),
         )
+
+    def rearm(self, why: str, is_unfinished: bool) -> None:
+        """Nothing is ever flat here."""
+        if self.guard.flattens and not is_unfinished:
+            raise GuardLatchedError("not flat yet")
+        self.guard.rearm(why)
 
     def withdraw(self, wish: Withdrawal) -> WithdrawalRow:
         """A till that pays up to 50,000."""

@@ -102,9 +102,9 @@ def test_a_residue_of_the_long_leg_is_sold_with_the_exit() -> None:
     scene = paired(rates={"binance": (NEGATIVE,) * 30}).holding(base=D("1.005"))
     assert trades_of(scene.orders())[:3] == [
         ("perp_trade", "BUY", D(1)),
-        ("spot_trade", "SELL", D("1.005")),
+        ("spot_trade", "SELL", D(1)),
         ("spot_trade", "SELL", D("0.005")),
-    ]  # the second leg of the group follows the first; what that leaves is sold alone
+    ]  # what no short stands against is sold alone, and both sales together are not more than there is
 
 
 @pytest.mark.parametrize("withdrawn", [D(8_400), D(20_000)])
