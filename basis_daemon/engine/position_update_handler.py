@@ -14,6 +14,7 @@ from basis_daemon.domain.ledger import CashFlow, Cause, entry_of_opening
 from basis_daemon.domain.position import AccountFigures, AccountReport, Break, BreakKind, PositionBook, find_breaks
 from basis_daemon.domain.trade import TRANSITIONS, Trade
 from basis_daemon.engine.codec import BreakRow, ForeignOrderRow, HaltRow, TradeRow
+from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import EPOCH
@@ -99,9 +100,8 @@ class PositionUpdateHandler:
                 self._recorder.trade(TradeRow(trade, None))
             return False
         self._recorder.see_time(trade.venue_time)
-        if known is None and trade.is_fill and (known := self._recorder.recall(trade.order_id)) is not None:
-            facts = {"trade_id": trade.trade_id, "order_id": trade.order_id}
-            self._alarm("fill of an order that had left memory", facts)
+        if known is None and trade.is_fill:
+            known = self._looked_up(trade)
         was_dead = known is not None and known.was_never_alive
         entry = state.entry_of(trade) if trade.is_fill else None
         self._recorder.trade(TradeRow(trade, entry))
@@ -113,13 +113,25 @@ class PositionUpdateHandler:
         self._remember_turnover(trade)
         if known is None:
             self._tell_foreign(trade)
-            self.on_foreign(trade.order_id)
         if was_dead:
             self._alarm("fill of an order believed dead", {"trade_id": trade.trade_id, "order_id": trade.order_id})
         if state.is_overfilled(trade.order_id):
             asked, got = state.orders[trade.order_id].order.amount, state.orders[trade.order_id].cum_filled
             self.halt(trade.instrument, f"order {trade.order_id}: filled {got}, expected at most {asked}")
         return known is None
+
+    def _looked_up(self, trade: Trade) -> OrderLife | None:
+        """The order behind a fill that memory does not know; for none of ours somebody is asked whose it is.
+
+        That comes before the row of the fill: a journal that ends in between holds the halt of a rival, or neither.
+        """
+        known = self._recorder.recall(trade.order_id)
+        if known is None:
+            self.on_foreign(trade.order_id)
+            return None
+        facts = {"trade_id": trade.trade_id, "order_id": trade.order_id}
+        self._alarm("fill of an order that had left memory", facts)
+        return known
 
     def _tell_foreign(self, trade: Trade) -> None:
         facts = {"trade_id": trade.trade_id, "order_id": trade.order_id, "owner": EXTERNAL}
@@ -228,8 +240,9 @@ class PositionUpdateHandler:
         self._reports[report.account] = report
         self._adopt_foreign(report)
         off = {item.key: item for item in found}
-        for key in {k for k in (*self._misses, *state.breaks) if k.venue == report.account and k not in off}:
-            self._agree(key)
+        for key in dict.fromkeys((*self._misses, *state.breaks)):  # no set: its order is another one in every process
+            if key.venue == report.account and key not in off:
+                self._agree(key)
         clues = self._clues_of(report.account)
         for key, item in off.items():
             self._differ(key, replace(item, kind=classify(item, report, clues)), report.received_ns)
