@@ -27,7 +27,7 @@ _NS = 1_000_000_000
     epilog="`basis-daemon simulate --seeds 1000` is a drill of some minutes; `--seed 4711 --seeds 1` repeats one; "
     "`--resume runs/drill.json` goes on where the last slice ended."
 )
-def simulate(
+def simulate(  # noqa: PLR0913 - one parameter per option of the command
     *,
     seeds: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many, one after the other.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="The first one.")] = 0,
@@ -42,6 +42,9 @@ def simulate(
         Path | None, typer.Option(help="Keep the tally here, and go on behind the seeds that it holds.")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="The book that is drilled.")] = None,
+    until_violation: Annotated[
+        bool, typer.Option("--until-violation", help="End at the first seed that fails.")
+    ] = False,
     as_is: Annotated[bool, typer.Option("--as-is", help="Do not look for a smaller failure.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,6 +75,8 @@ def simulate(
             if tally.seeds % TOLD_EVERY == 0:
                 console.print(f"{tally.seeds} seeds, {tally.violations} violations", style="dim")
                 _keep(resume, tally)
+            if until_violation and tally.violations:
+                break
     _keep(resume, tally)
     took_s = (clock.monotonic_ns() - begun_ns) / _NS
     document = tally.document() | _speed(tally.seeds - before, tally.sim_s if not before else None, took_s, workers)

@@ -312,6 +312,17 @@ class Ledger:
         """What each (cause, account, asset) received or paid, ever."""
         return dict(self._totals)
 
+    def sums(self) -> dict[str, Decimal]:
+        """Everything posted per asset, real and nominal: zero each, or an entry was folded in by halves."""
+        found: dict[str, Decimal] = {}
+        for (_, asset), amount in self._balances.items():
+            found[asset] = found.get(asset, Decimal(0)) + amount
+        return found
+
+    def event_times(self) -> list[tuple[str, datetime]]:
+        """Every event whose id is remembered, and when it was."""
+        return [(event_id, time) for event_id, (time, _) in self._seen.items()]
+
     def state(self) -> dict[str, object]:
         """Plain values for a snapshot; ``restore`` is its inverse."""
         return {

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import orjson
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.settings import load_settings
 from basis_daemon.simulation.drill.chance import Fault
+from basis_daemon.simulation.drill.checks import Violation
+from basis_daemon.simulation.drill.twin import elsewhere, is_due
 from basis_daemon.simulation.drill.world import CHAOS_S, Verdict, World
 
 Json = dict[str, Any]
@@ -101,10 +103,26 @@ def campaign(plans: Sequence[Plan], jobs: int) -> Iterator[Verdict]:
         return
     load_settings(plans[0].config, {}, with_secrets=False)
     if jobs == 1:
-        yield from map(play, plans)
+        yield from map(played, plans)
         return
     with ProcessPoolExecutor(max_workers=min(jobs, len(plans))) as pool:
-        yield from pool.map(play, plans, chunksize=4)
+        try:
+            yield from pool.map(played, plans, chunksize=4)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def played(plan: Plan) -> Verdict:
+    """One seed in this process; some are played in another one too, which has to find the same (I19)."""
+    verdict = play(plan)
+    if not is_due(plan.seed) or (trace := elsewhere(_trace, plan)) == verdict.trace:
+        return verdict
+    facts = f"trace {verdict.trace[:16]} here, {trace[:16]} under another hash seed"
+    return replace(verdict, violations=(*verdict.violations, Violation("I19", verdict.seconds, facts)))
+
+
+def _trace(plan: Plan) -> str:
+    return play(plan).trace
 
 
 def play(plan: Plan) -> Verdict:

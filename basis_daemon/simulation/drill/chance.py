@@ -24,12 +24,15 @@ class Fault(StrEnum):
     STREAM_DROPS = "stream_drops"
     MARKET_STALLS = "market_stalls"
     MARKET_LEAPS = "market_leaps"
+    THIN_TOP = "thin_top"
     BY_HAND = "by_hand"
+    RIVAL = "rival"
     DISK_FAILS = "disk_fails"
     KILLED = "killed"
     KILLED_AT_POINT = "killed_at_point"
     CLOCK_STEPS = "clock_steps"
     HALTED = "halted"
+    DISARMED = "disarmed"
 
 
 RATES: dict[Fault, tuple[float, float]] = {
@@ -46,12 +49,15 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.STREAM_DROPS: (0.0, 0.02),
     Fault.MARKET_STALLS: (0.0, 0.02),
     Fault.MARKET_LEAPS: (0.0, 0.02),
+    Fault.THIN_TOP: (0.0, 0.8),
     Fault.BY_HAND: (0.0, 0.004),
+    Fault.RIVAL: (0.0, 0.001),
     Fault.DISK_FAILS: (0.0, 0.004),
     Fault.KILLED: (0.0, 0.02),
     Fault.KILLED_AT_POINT: (0.0, 0.01),
     Fault.CLOCK_STEPS: (0.0, 0.01),
     Fault.HALTED: (0.0, 0.005),
+    Fault.DISARMED: (0.0, 0.2),
 }
 """Least and most that a seed may draw, for each throw."""
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from basis_daemon.domain.instrument import Kind
 from basis_daemon.domain.order import Order, OrderOperation, Side
 from basis_daemon.domain.trade import Trade
+from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.state import BookState, recover
 from basis_daemon.simulation.drill.disk import DrillDisk
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
+from basis_daemon.simulation.drill.invariants import of_request, of_rest
 
 if TYPE_CHECKING:
     from basis_daemon.wiring_book import Daemon
@@ -40,6 +42,7 @@ class Checks:
     target: Decimal
     disk: DrillDisk | None = None
     is_halted: bool = False
+    rivals: int = 0
     orders: int = 0
     fills: int = 0
     violations: list[Violation] = field(default_factory=list)
@@ -75,6 +78,8 @@ class Checks:
             self.fail("I8", f"{what} adds risk after the halt was acknowledged")
         if connection is not self.exchange.connection:
             self.fail("I17", f"{order.order_id} left a daemon that another one has followed")
+        for invariant, facts in of_request(order, connection, self.exchange):
+            self.fail(invariant, facts)
 
     def accepted(self, order: Order, trades: Sequence[Trade]) -> None:
         filled = sum((trade.qty_base for trade in trades), Decimal(0))
@@ -102,6 +107,14 @@ class Checks:
     def by_hand(self, quantity: Decimal) -> None:
         """Somebody else has traded: what that leaves open is not the daemon's doing."""
         self._hand += abs(quantity)
+
+    def before_rearming(self, daemon: Daemon) -> None:
+        """I17: fills of a second daemon are booked by now, and have halted this one."""
+        if self.rivals and daemon.guard.state is not GuardState.HALTED:
+            self.fail(
+                "I17", f"{self.rivals} orders of a second daemon are booked, and the guard is {daemon.guard.state}"
+            )
+        self.rivals = 0
 
     def _exposure(self, order: Order) -> None:
         """I5: at the exchange the legs are never further apart than the clips in flight, nor larger than the book."""
@@ -135,6 +148,8 @@ class Checks:
         numbers = [row.sequence for row in disk.read()]
         if numbers != list(range(1, len(numbers) + 1)):
             self.fail("I7", "the rows of the journal are not numbered without a gap")
+        for invariant, facts in of_rest(daemon, disk, self.exchange):
+            self.fail(invariant, facts)
 
 
 def _difference(one: BookState, other: BookState) -> str:

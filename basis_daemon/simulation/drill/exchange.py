@@ -25,7 +25,7 @@ from basis_daemon.domain.market import BookTick, MarketEvent, MarkTick, StreamCh
 from basis_daemon.domain.order import Order, OrderOperation, Side
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Trade
-from basis_daemon.ports import Evidence, FeedEvent, Finding
+from basis_daemon.ports import Evidence, FeedEvent, Finding, TradeSink
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.disk import KilledError
 from basis_daemon.simulation.drill.loop import SeededLoop
@@ -39,6 +39,9 @@ PROOF_S = WINDOW_S + LAG_S + 0.5
 DOWN_S = (1.0, 6.0)
 LATE_S = 3.0
 PRIVATE = "private"
+
+Answer = tuple[Trade, ...] | OrderRejectedError
+"""To a request: everything that its order has done so far, or why it was refused."""
 
 
 class Watcher(Protocol):
@@ -63,6 +66,8 @@ class Exchange:
         self._seen_at: dict[str, float] = {}
         self.late = 0
         self.moved_at = 0.0
+        self.doubts: dict[str, Order] = {}
+        """Orders whose sender was given no answer, and no word of them since."""
 
     def on_market(self, event: MarketEvent) -> None:
         """The market moves here, and what it does to the accounts is told."""
@@ -74,8 +79,8 @@ class Exchange:
         if self.connection is not None:
             self.connection.carry(events)
 
-    def arrive(self, order: Order, share: Decimal) -> Trade | OrderRejectedError:
-        """A request comes in: what its order became."""
+    def arrive(self, order: Order, share: Decimal) -> Answer:
+        """A request comes in: what its order became, word by word."""
         try:
             events = self.paper.submit(order, share)
         except OrderRejectedError as refusal:
@@ -84,7 +89,7 @@ class Exchange:
         if self.watcher is not None:
             self.watcher.accepted(order, [event for event in events if isinstance(event, Trade)])
         self.tell(events)
-        return self.paper.tape.trades_of(_target(order))[-1]
+        return self.paper.tape.trades_of(_target(order))
 
     def _lag(self) -> float:
         return self.chance.between(0.0, LAG_S) if self.chance.strikes(Fault.QUERY_LAGS) else 0.0
@@ -94,9 +99,9 @@ class Exchange:
         is_shown = self._seen_at.get(order.order_id, 0.0) <= self.loop.time()
         return self.paper.tape.trades_of(_target(order)) if is_shown else ()
 
-    def by_hand(self, key: PositionKey, side: Side, quantity: Decimal) -> None:
+    def by_hand(self, key: PositionKey, side: Side, quantity: Decimal, client_id: str = "") -> None:
         """Somebody else trades on the account."""
-        self.tell(self.paper.trade_unasked(key, side, quantity))
+        self.tell(self.paper.trade_unasked(key, side, quantity, client_id=client_id))
 
 
 class Connection:
@@ -116,6 +121,9 @@ class Connection:
         self._next_at = 0.0
         self._down_until = 0.0
         self.is_dead = False
+        self.is_armed, self.born_at = True, exchange.loop.time()
+        self.shown: dict[PositionKey, float] = {}
+        """When each book was last brought here, in seconds of the loop."""
 
     async def start(self) -> Mapping[PositionKey, Instrument]:
         self.check()
@@ -177,6 +185,10 @@ class Connection:
             return
         if isinstance(event, BookTick | MarkTick | AccountReport):
             event = replace(event, received_ns=self._loop.now_ns)
+        if isinstance(event, BookTick):
+            self.shown[event.instrument] = self._loop.time()
+        if isinstance(event, Trade):
+            self._exchange.doubts.pop(event.order_id, None)
         self._arrived.put_nowait(event)
 
 
@@ -187,6 +199,7 @@ class WiredAccount:
         self._exchange, self._connection, self._spec = exchange, connection, spec
         self._chance, self._loop = exchange.chance, exchange.loop
         self._asked_at: dict[str, float] = {}
+        self.on_trade: TradeSink = _nobody
 
     @property
     def account(self) -> str:
@@ -209,20 +222,27 @@ class WiredAccount:
             raise VenueUnreachableError(f"order {order.order_id}: nothing left")
         if self._chance.strikes(Fault.REFUSED):
             raise OrderRejectedError(f"order {order.order_id}: too busy", ErrorClass.RETRYABLE, "BUSY")
-        answer: asyncio.Future[Trade | OrderRejectedError] = self._loop.create_future()
+        answer: asyncio.Future[Answer] = self._loop.create_future()
         if not self._chance.strikes(Fault.REQUEST_LOST):
             self._loop.call_later(self._way(Fault.REQUEST_LATE), self._arrive, order, answer)
         try:
             async with asyncio.timeout(ANSWER_S):
                 found = await answer
         except TimeoutError:
+            self._exchange.doubts[order.order_id] = order
             raise OutcomeUnknownError(f"order {order.order_id}: no answer in {ANSWER_S} s") from None
         self._connection.check()
         if isinstance(found, OrderRejectedError):
             raise found
-        return found
+        return self._last(found)
 
-    def _arrive(self, order: Order, answer: asyncio.Future[Trade | OrderRejectedError]) -> None:
+    def _last(self, trades: Sequence[Trade]) -> Trade:
+        """The last word; every fill before it goes where a venue's interface sends it."""
+        for trade in trades[:-1]:
+            self.on_trade(trade)
+        return trades[-1]
+
+    def _arrive(self, order: Order, answer: asyncio.Future[Answer]) -> None:
         share = Decimal(1)
         if self._chance.strikes(Fault.PARTIAL):
             share = Decimal(self._chance.below(10)) / 10
@@ -251,10 +271,11 @@ class WiredAccount:
 
     def _evidence(self, order: Order, asked_at: float) -> Evidence:
         trades = self._exchange.known(order)
-        if trades:
-            self._connection.carry([trade for trade in trades if trade.is_fill])
-            return Evidence(Finding.FOUND, trades[-1])
         is_proof = self._loop.time() - asked_at > PROOF_S
+        if trades or is_proof:
+            self._exchange.doubts.pop(order.order_id, None)
+        if trades:
+            return Evidence(Finding.FOUND, self._last(trades))
         return Evidence(Finding.ABSENT if is_proof else Finding.NOT_YET)
 
     async def fetch_report(self) -> AccountReport:
@@ -270,7 +291,10 @@ class WiredAccount:
 
     async def fetch_trades(self, since: datetime) -> Sequence[Trade]:
         await self._ask(self.account)
-        return self._exchange.paper.tape.fills(self.account, since)
+        trades = self._exchange.paper.tape.fills(self.account, since)
+        for trade in trades:
+            self._exchange.doubts.pop(trade.order_id, None)
+        return trades
 
     async def fetch_cash_flows(self, since: datetime) -> Sequence[CashFlow]:
         await self._ask(self.account)
@@ -293,7 +317,11 @@ class WiredAccount:
         await asyncio.sleep(seconds)
 
 
-def _answer(answer: asyncio.Future[Trade | OrderRejectedError], found: Trade | OrderRejectedError) -> None:
+def _nobody(_: Trade) -> None:
+    """Nothing is routed yet."""
+
+
+def _answer(answer: asyncio.Future[Answer], found: Answer) -> None:
     if not answer.done():
         answer.set_result(found)
 

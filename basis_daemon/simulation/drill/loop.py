@@ -29,6 +29,11 @@ class SeededLoop(VirtualLoop):
         self._count()
         super()._run_once()  # type: ignore[misc]  # asyncio's own turn, of which its types do not speak
 
+    @property
+    def tasks(self) -> int:
+        """How many have not ended."""
+        return len(asyncio.all_tasks(self))
+
     def _count(self) -> None:
         self.steps += 1
         if self.now_ns != self._instant_ns:

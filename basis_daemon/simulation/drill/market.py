@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
-from basis_daemon.domain.market import BookTick, FundingSettled, MarketEvent, MarkTick
+from basis_daemon.domain.market import BookTick, FundingSettled, Level, MarketEvent, MarkTick
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.market import BookShape
 
@@ -24,6 +24,7 @@ SIGMA, LEAP, BASIS_BP = 0.004, 0.10, Decimal(6)
 STALL_S = (3.0, 25.0)
 PRICE = 60_000.0
 CENT = Decimal("0.01")
+THIN = Decimal("0.005")
 
 
 @dataclass(slots=True)
@@ -67,8 +68,13 @@ class DrillMarket:
             price = self.price * (1 + BASIS_BP / 10_000) if key.kind is Kind.PERP else self.price
             if key.kind is Kind.PERP:
                 found.append(MarkTick(key, self.at, 0, price, self.price, self._rate, _settlement_after(self.at)))
-            found.append(BookTick(key, self.at, 0, self.shape.side(price, -1), self.shape.side(price, 1)))
+            found.append(BookTick(key, self.at, 0, self._side(price, -1), self._side(price, 1)))
         return found
+
+    def _side(self, price: Decimal, sign: int) -> tuple[Level, ...]:
+        """One side of a book; almost nothing at its best price has every order filled in pieces."""
+        levels = self.shape.side(price, sign)
+        return ((levels[0][0], THIN), *levels[1:]) if self.chance.strikes(Fault.THIN_TOP) else levels
 
     def _settled(self, before: datetime) -> Iterator[MarketEvent]:
         stamp = _settlement_after(before)

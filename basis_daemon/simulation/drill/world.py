@@ -12,9 +12,10 @@ from decimal import Decimal
 from basis_daemon.domain.errors import BasisError, SecondDaemonError
 from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.order import Side
+from basis_daemon.domain.order_ids import order_id
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.guard import GuardLatchedError
-from basis_daemon.ports import KillPoint
+from basis_daemon.ports import KillPoint, TradeSink
 from basis_daemon.settings import Settings, make_strategies, strategy_parameters
 from basis_daemon.settings.replay import ReplaySettings
 from basis_daemon.simulation.drill.chance import Chance, Fault
@@ -31,11 +32,14 @@ from basis_daemon.supervisor import Phase
 from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.paper.exchange import PaperExchange
 from basis_daemon.venues.paper.venue import PaperAccountSpec
-from basis_daemon.wiring_book import Daemon, Ground, Venue, assemble
+from basis_daemon.wiring_book import Daemon, Ground, Routes, Venue, assemble
 
 WARM_S, CHAOS_S, CONVERGE_S = 2.0, 180.0, 120.0
 RESTART_S = (0.5, 5.0)
+RIVAL_EPOCH = 9_999
 CLOCK_STEP_S = 3_600.0
+SNAPSHOT_ROWS = 300
+"""Between two snapshots: several in every run, and most lives begin behind one."""
 QUIET_S = 6.0
 """Since the exchange last did something, before book and exchange have to be equal to the last digit."""
 BUGS = ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError
@@ -95,7 +99,8 @@ class World:
     def __init__(
         self, settings: Settings, seed: int, without: Collection[Fault] = (), chaos_s: float = CHAOS_S
     ) -> None:
-        self._settings, self._seed, self._chaos_s = settings, seed, chaos_s
+        often = settings.journal.model_copy(update={"snapshot_rows": SNAPSHOT_ROWS})
+        self._settings, self._seed, self._chaos_s = settings.model_copy(update={"journal": often}), seed, chaos_s
         self.chance = Chance(seed, without)
         self._loop = SeededLoop(self.chance)
         self._ends: Counter[str] = Counter()
@@ -106,8 +111,12 @@ class World:
 
     def run(self) -> Verdict:
         """Plays it; what is wrong stands in the verdict."""
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._play())
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._play())
+        except* (BasisError, *BUGS) as errors:
+            for error in _leaves(errors):
+                self._checks.fail("I15", f"the drill itself ended with {type(error).__name__}: {error}")
         checks = self._checks
         return Verdict(
             seed=self._seed,
@@ -160,6 +169,8 @@ class World:
             await self._chaos()
             self.chance.is_on = False
             self._clock.skew = timedelta()
+            if self._life is not None and not self._life.connection.is_armed:
+                self._life.kill()
             await self._converge()
             self._is_over = True
             if self._life is not None and self._life.daemon is not None:
@@ -192,6 +203,8 @@ class World:
                 life.kill()
             if strikes(Fault.BY_HAND):
                 self._by_hand()
+            if strikes(Fault.RIVAL):
+                self._by_rival()
             if strikes(Fault.CLOCK_STEPS):
                 self._clock.skew = timedelta(seconds=self.chance.between(-CLOCK_STEP_S, CLOCK_STEP_S))
             if strikes(Fault.HALTED) and life is not None and life.daemon is not None and not life.killed.is_set():
@@ -204,6 +217,15 @@ class World:
         side = Side.BUY if self.chance.below(2) else Side.SELL
         self._checks.by_hand(quantity)
         self._exchange.by_hand(perps[0], side, quantity)
+
+    def _by_rival(self) -> None:
+        """A second daemon, on a copy of the journal, trades a little on our account: an epoch that none of ours had."""
+        perps = [key for key in self._instruments if key.kind is Kind.PERP]
+        quantity = Decimal(1 + self.chance.below(20)) / 1000
+        self._checks.by_hand(quantity)
+        self._checks.rivals += 1
+        name, number = f"{self._settings.book.name}@drill", self._checks.rivals
+        self._exchange.by_hand(perps[0], Side.SELL, quantity, order_id(name, RIVAL_EPOCH, "rival", number, 0, 0, 0))
 
     async def _halt(self, life: _Life, daemon: Daemon) -> None:
         """An operator halts; it holds from when the row is on disk, for this life and every later one."""
@@ -231,6 +253,7 @@ class World:
 
     async def _rearmed(self, daemon: Daemon) -> bool:
         """The operator takes the halt back, and looks again a while later."""
+        self._checks.before_rearming(daemon)
         if daemon.guard.state is GuardState.ACTIVE and not daemon.recorder.state.halts:
             return True
         try:
@@ -283,7 +306,8 @@ class World:
             async with TaskTree("life") as tree:
                 tree.spawn("reaper", life.reap())
                 life.daemon = self._daemon(life, tree)
-                await life.daemon.supervisor.run(tree, arm=True)
+                life.connection.is_armed = not self.chance.strikes(Fault.DISARMED)
+                await life.daemon.supervisor.run(tree, arm=life.connection.is_armed)
                 tree.cancel_all("drained")
         except* BasisError as errors:
             how = self._told(life, errors)
@@ -303,9 +327,15 @@ class World:
 
     def _daemon(self, life: _Life, tree: TaskTree) -> Daemon:
         accounts = {spec.name: WiredAccount(self._exchange, life.connection, spec) for spec in self._specs}
+
+        def routes(on_trade: TradeSink) -> Routes:
+            for account in accounts.values():
+                account.on_trade = on_trade
+            return list(accounts.items())
+
         venue = Venue(
             sources=list(accounts.values()),
-            routes=lambda _: list(accounts.items()),
+            routes=routes,
             feed=lambda _: life.connection,
             dead_men=dict,
         )

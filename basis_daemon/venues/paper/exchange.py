@@ -244,7 +244,7 @@ class PaperExchange:
         return self._pay(self.tape.flow(key, amount, cause))
 
     def trade_unasked(
-        self, key: PositionKey, side: Side, quantity: Decimal, origin: Origin = Origin.ORDER
+        self, key: PositionKey, side: Side, quantity: Decimal, origin: Origin = Origin.ORDER, client_id: str = ""
     ) -> list[FeedEvent]:
         """A market order that is not ours, by hand or by the venue; beyond the shown depth at the last price shown."""
         instrument, depth = self.wallets.instruments[key], self.market.depth(key) or Depth()
@@ -253,14 +253,14 @@ class PaperExchange:
         price = fills[-1].price if fills else self.market.mark(key)
         if left > 0 and price is not None:
             fills = (*fills, Fill(price, left))
-        return self._fill_unasked(instrument, side, fills, origin)
+        return self._fill_unasked(instrument, side, fills, origin, client_id)
 
     def _fill_unasked(
-        self, instrument: Instrument, side: Side, fills: Iterable[Fill], origin: Origin
+        self, instrument: Instrument, side: Side, fills: Iterable[Fill], origin: Origin, client_id: str = ""
     ) -> list[FeedEvent]:
         said: list[FeedEvent] = []
         for fill in fills:
-            trade = self.tape.fill_unasked(instrument, fill, self._move(instrument, side, fill), origin)
+            trade = self.tape.fill_unasked(instrument, fill, self._move(instrument, side, fill), origin, client_id)
             said += self._with_report(trade)
         return said
 

@@ -105,9 +105,11 @@ class Tape:
         self._fills[trade.account].append(trade)
         return trade
 
-    def fill_unasked(self, instrument: Instrument, fill: Fill, money: Booking, origin: Origin) -> Trade:
-        """One fill that no order of ours asked for: it carries no order id."""
-        trade = self._trade(self._next_id(instrument.key), "", instrument, fill, money, OrderState.FILLED)
+    def fill_unasked(
+        self, instrument: Instrument, fill: Fill, money: Booking, origin: Origin, client_id: str = ""
+    ) -> Trade:
+        """One fill that no order of ours asked for: it carries the id of whoever did, as far as there is one."""
+        trade = self._trade(self._next_id(instrument.key), client_id, instrument, fill, money, OrderState.FILLED)
         trade = trade.model_copy(update={"origin": origin})
         self._fills[trade.account].append(trade)
         return trade
