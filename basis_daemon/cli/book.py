@@ -58,7 +58,10 @@ class Source:
 
     def command(self, path: str, reason: str, **asked: object) -> Json:
         """What the daemon did; a journal at rest takes no commands."""
-        return asyncio.run(self._post(path, {"reason": reason, **asked}))
+        found = asyncio.run(self._post(path, {"reason": reason, **asked}))
+        if not found["durable"]:
+            typer.echo("done, but NOT YET ON DISK: a restart may forget it", err=True)
+        return found
 
     def question(self, path: str) -> Json:
         """What only a daemon that runs can answer."""

@@ -200,7 +200,7 @@ def command(found: Json) -> RenderableType:
     said = f"{found['command']}: guard is {live.get('guard', 'as asked')}; reason kept: {found['reason']}"
     if live.get("flatten", {}).get("is_on"):
         said += f"; flattening, left to do: {'; '.join(live['flatten']['remains']) or 'nothing, the book is flat'}"
-    return Text(said if found.get("durable", True) else f"{said}; NOT YET ON DISK: a restart may forget it")
+    return Text(said)
 
 
 def withdrawal(found: Json) -> RenderableType:

@@ -211,45 +211,37 @@ class ControlServer:
 
     async def _withdraw(self, request: web.Request) -> web.Response:
         wish = await withdrawal_of(request)
-        row: list[WithdrawalRow] = []
-
-        def act(_: str) -> None:
-            row.append(self._desk.withdraw(wish))
-
         asked = {"id": wish.wish_id, "amount_usdt": str(wish.amount_usdt), "strategy": wish.strategy}
-        response = await self._command(request, "withdraw", act, asked)
-        if not row:
-            return response
-        return _json(
-            asked | {"command": "withdraw", "strategy": row[0].strategy, "pending_usdt": str(row[0].pending_usdt)}
-        )
+
+        def act(_: str) -> Json:
+            row = self._desk.withdraw(wish)
+            return asked | {"command": "withdraw", "strategy": row.strategy, "pending_usdt": str(row.pending_usdt)}
+
+        return await self._command(request, "withdraw", act, asked)
 
     async def _transfers(self, request: web.Request) -> web.Response:
         return await self._show(transfers)
 
     async def _approve(self, request: web.Request) -> web.Response:
         wish = await approval_of(request)
-        row: list[ApprovalRow] = []
-
-        def act(why: str) -> None:
-            row.append(self._desk.approve(wish, why))
-
         asked = {
             "id": wish.approval_id, "source": wish.source, "target": wish.target, "coin": wish.coin,
             "up_to": str(wish.up_to), "hours": wish.hours,
         }  # fmt: skip
-        response = await self._command(request, "approve", act, asked)
-        return _json({"command": "approve"} | approval_row(row[0])) if row else response
+
+        def act(reason: str) -> Json:
+            return {"command": "approve"} | approval_row(self._desk.approve(wish, reason))
+
+        return await self._command(request, "approve", act, asked)
 
     async def _close(self, request: web.Request) -> web.Response:
         order_id, ending = await ending_of(request)
-        row: list[TransferRow] = []
 
-        def act(why: str) -> None:
-            row.append(self._desk.close(order_id, ending, why))
+        def act(reason: str) -> Json:
+            row = self._desk.close(order_id, ending, reason)
+            return {"command": "close", "ending": ending.value} | transfer_row(row)
 
-        response = await self._command(request, "close", act, {"order_id": order_id, "ending": ending.value})
-        return _json({"command": "close", "ending": ending.value} | transfer_row(row[0])) if row else response
+        return await self._command(request, "close", act, {"order_id": order_id, "ending": ending.value})
 
     async def _show(self, question: Callable[[BookView], Json]) -> web.Response:
         async with self._folding:
@@ -267,20 +259,28 @@ class ControlServer:
         return question(self._view.fold(self._desk.rows(self._view.state.sequence)))
 
     async def _command(
-        self, request: web.Request, command: str, act: Callable[[str], None], asked: Mapping[str, object] = _NOTHING
+        self,
+        request: web.Request,
+        command: str,
+        act: Callable[[str], Json | None],
+        asked: Mapping[str, object] = _NOTHING,
     ) -> web.Response:
-        """The audit row stands before the effect, also when it is then refused."""
+        """The audit row stands before the effect, also when it is then refused; the answer waits for the disk.
+
+        What ``act`` returns is answered; without anything the command and what now lives are.
+        """
         reason = await reason_of(request)
         said = {"command": command, "reason": reason} | dict(asked) | _peer(request)
         self._desk.audit(orjson.dumps(said).decode())
         try:
-            act(f"operator: {reason}")
+            answer = act(f"operator: {reason}")
         except BasisError as error:
             return _json({"error": str(error)}, web.HTTPConflict.status_code)
-        return _json(said | {"durable": await self._is_durable(), "live": dict(self._desk.live())})
+        is_durable = await self._is_durable()
+        return _json((answer or said | {"live": dict(self._desk.live())}) | {"durable": is_durable})
 
     async def _is_durable(self) -> bool:
-        """A latch that is acknowledged holds over a restart; false says that only this process knows of it."""
+        """What is acknowledged holds over a restart; false says that only this process knows of it."""
         try:
             async with asyncio.timeout(DURABLE_S):
                 await self._desk.kill_switch.settle()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import stat
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from basis_daemon.clock import SystemClock
-from basis_daemon.domain.errors import ConfigError
+from basis_daemon.domain.errors import ConfigError, JournalError
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.domain.transfer import Route, RouteBook
 from basis_daemon.engine import views
@@ -25,6 +25,7 @@ from basis_daemon.engine.position_monitor import PositionMonitor
 from basis_daemon.engine.position_update_handler import PositionUpdateHandler
 from basis_daemon.engine.profit import pnl
 from basis_daemon.engine.transfer_desk import TransferDesk
+from basis_daemon.journal.memory import MemoryJournal
 from basis_daemon.ports import RecordKind
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 from basis_daemon.web.control import SOCKET_PATH_BYTES_MAX, ControlServer, Desk, KillSwitch
@@ -37,6 +38,7 @@ WORD: dict[str, object] = {
     "reason": "seen by two",
 }  # fmt: skip
 WISH: dict[str, object] = {"id": "july-fees", "amount_usdt": "10000.50", "reason": "fees of July"}
+BODIES: dict[str, dict[str, object]] = {"halt": {"reason": "drill"}, "withdraw": WISH, "transfers/approve": WORD}
 
 
 @dataclass
@@ -161,6 +163,27 @@ async def test_halt_latches_the_guard_and_is_audited_with_who_asked(client: Loca
     assert {"pid", "uid"} <= audit.keys()
 
 
+@pytest.mark.parametrize("command", BODIES)
+async def test_an_answer_means_that_a_death_the_next_moment_forgets_nothing(
+    command: str, client: LocalClient, office: Office
+) -> None:
+    assert (await client.post(f"/{command}", BODIES[command]))["durable"] is True
+    journal = office.story.journal
+    assert isinstance(journal, MemoryJournal)
+    assert journal.after_crash().read()[:-1] == journal.read()
+
+
+@pytest.mark.parametrize("command", BODIES)
+async def test_a_command_that_the_disk_does_not_keep_says_so(command: str, tmp_path: Path, office: Office) -> None:
+    async def fails() -> None:
+        raise JournalError("the disk is full")
+
+    path = tmp_path / "control.sock"
+    desk = replace(office.desk, kill_switch=replace(office.desk.kill_switch, settle=fails))
+    async with ControlServer(desk, path), LocalClient.at_socket(path) as client:
+        assert (await client.post(f"/{command}", BODIES[command]))["durable"] is False
+
+
 async def test_rearm_loosens_the_guard_again(client: LocalClient, office: Office) -> None:
     await client.post("/halt", {"reason": "drill"})
     await client.post("/rearm", {"reason": "drill is over"})
@@ -195,7 +218,7 @@ async def test_a_command_without_a_reason_does_nothing(
 async def test_a_withdrawal_is_audited_before_it_is_reserved(client: LocalClient, office: Office) -> None:
     said = await client.post("/withdraw", WISH)
     assert said == {"command": "withdraw", "id": "july-fees", "amount_usdt": "10000.50", "strategy": "btc_basis",
-                    "pending_usdt": "10000.50"}  # fmt: skip
+                    "pending_usdt": "10000.50", "durable": True}  # fmt: skip
     assert office.wishes == [Withdrawal("july-fees", Decimal("10000.50"), None)]
     (audit,) = office.audited
     assert (audit["command"], audit["id"], audit["amount_usdt"]) == ("withdraw", "july-fees", "10000.50")
@@ -281,7 +304,7 @@ async def test_a_word_for_a_transfer_is_audited_kept_and_shown(client: LocalClie
     said = await client.post("/transfers/approve", WORD)
     assert (said["command"], said["up_to"], said["why"]) == ("approve", "1500", "operator: seen by two")
     (shown,) = (await client.get("/transfers"))["approvals"]
-    assert shown == {key: said[key] for key in said if key != "command"} | {"spent_on": None}
+    assert shown == {key: said[key] for key in said if key not in {"command", "durable"}} | {"spent_on": None}
     (audit,) = office.audited
     assert (audit["command"], audit["coin"], audit["up_to"]) == ("approve", "USDT", "1500")
     with pytest.raises(ControlRefusedError, match="expected one of the address book: binance wallet USDT"):
