@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import platform
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import typer
-from rich.text import Text
 from typer.core import TyperGroup
 
-from basis_daemon import __version__
-from basis_daemon.cli import (
-    book,
-    config,
-    demo,
-    doctor,
-    history,
-    journal,
-    kill_switch,
-    repair,
-    replay,
-    report,
-    risk,
-    run,
-    sandbox,
-    simulate,
-    transfers,
-    wallet,
-)
-from basis_daemon.cli.answers import EXIT_CODES, ExitCode, JsonOption, answer, complain
+from basis_daemon.cli.answers import EXIT_CODES, ExitCode, complain
 from basis_daemon.domain.errors import BasisError
 
 _HELP = """Holds delta-neutral books across exchanges, one event at a time.
@@ -49,10 +30,34 @@ Every command takes `--json`. **Exit codes:** {EXIT_CODES}.
 """
 
 
+_OF_ITS_OWN = ("config", "sandbox", "journal", "history", "wallet", "transfers")
+"""Groups, each a file by its name; of every other file the commands stand at the top."""
+
+_FILES: Mapping[str, str] = {
+    **{name: name for name in ("version", "config", "sandbox", "journal", "run", "doctor", "demo", "replay")},
+    **{name: name for name in ("simulate", "history", "report")},
+    **dict.fromkeys(("status", "positions", "orders", "trades", "pnl", "why", "withdraw"), "book"),
+    **dict.fromkeys(("halt", "reduce", "flatten", "rearm"), "kill_switch"),
+    **{name: name for name in ("risk", "repair", "wallet", "transfers")},
+}
+"""Commands in the order of the help, and the file of each: it is loaded when its command is asked for."""
+
+
 class _Root(TyperGroup):
     """Turns an error that was raised on purpose into a panel (or JSON) and its code, for every command below."""
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the type is private to typer
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - the type is private to typer
+        """All of them, in order."""
+        return list(_FILES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - as above
+        """One of them; an unknown name loads all, so that the nearest can be named."""
+        for name in [cmd_name] if cmd_name in _FILES else _FILES:
+            if name not in self.commands:
+                self.commands.update(_commands_of(_FILES[name]))
+        return self.commands.get(cmd_name)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
         as_json = "--json" in ctx.args  # only now: the sub-command takes them away
         try:
             return super().invoke(ctx)
@@ -62,39 +67,25 @@ class _Root(TyperGroup):
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
+def _commands_of(file: str) -> Mapping[str, Any]:
+    holder = typer.Typer(rich_markup_mode="markdown")
+    holder.add_typer(import_module(f"basis_daemon.cli.{file}").app, name=file if file in _OF_ITS_OWN else None)
+    return typer.main.get_group(holder).commands
+
+
 app = typer.Typer(
     name="basis-daemon",
     cls=_Root,
-    help=_HELP,
-    epilog=_EPILOG,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # it prints local variables, and those hold secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(config.app, name="config")
-app.add_typer(sandbox.app, name="sandbox")
-app.add_typer(journal.app, name="journal")
-app.add_typer(run.app)
-app.add_typer(doctor.app)
-app.add_typer(demo.app)
-app.add_typer(replay.app)
-app.add_typer(simulate.app)
-app.add_typer(history.app, name="history")
-app.add_typer(report.app)
-app.add_typer(book.app)
-app.add_typer(kill_switch.app)
-app.add_typer(risk.app)
-app.add_typer(repair.app)
-app.add_typer(wallet.app, name="wallet")
-app.add_typer(transfers.app, name="transfers")
 
 
-@app.command()
-def version(*, as_json: JsonOption = False) -> None:
-    """Print the version of the daemon and of the Python that runs it."""
-    found = {"basis_daemon": __version__, "python": platform.python_version()}
-    answer(found, as_json=as_json, shown=Text(f"basis-daemon {__version__} (Python {found['python']})"))
+@app.callback(help=_HELP, epilog=_EPILOG)
+def root() -> None:
+    """Commands are loaded by name; only a group looks for one."""
 
 
 def main() -> None:

@@ -27,7 +27,6 @@ from basis_daemon.demo.stage import (
     switches,
 )
 from basis_daemon.journal.reader import JournalReader
-from basis_daemon.sandbox.exchange.chain_link import deposit_key
 from basis_daemon.settings import LoadedSettings, Settings, load_settings, strategy_parameters, weighed
 from basis_daemon.strategies.onchain_parameters import LeveragedParameters
 from basis_daemon.strategies.overlay_parameters import OverlayParameters
@@ -74,6 +73,8 @@ def configure(config: Path, directory: Path, options: DemoOptions, changes: Mapp
 
 
 def _address(settings: Settings, venue: str, seed: int) -> str:
+    from basis_daemon.sandbox.exchange.chain_link import deposit_key  # noqa: PLC0415 - keys take a second to load
+
     return str(deposit_key(seed, sandbox_credentials(settings.venues[venue])[0]).address)
 
 
