@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from basis_daemon.domain.errors import BasisError, ModeMismatchError, OutcomeUnknownError, PlanRefusedError
-from basis_daemon.settings import LiveTradingRefusedError, SettingsError
+from basis_daemon.domain.settings_faults import LiveTradingRefusedError, SettingsError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
 

@@ -1,5 +1,6 @@
 """YAML, environment and secret files to frozen settings. They end at the wiring: nothing below sees a config object."""
 
+from basis_daemon.domain.settings_faults import Fault, LiveTradingRefusedError, SettingsError
 from basis_daemon.settings.families import (
     lives_on_chain,
     make_strategies,
@@ -7,7 +8,6 @@ from basis_daemon.settings.families import (
     trades_at_exchanges,
     weighed,
 )
-from basis_daemon.settings.faults import Fault, LiveTradingRefusedError, SettingsError
 from basis_daemon.settings.kept import kept_text, read_kept
 from basis_daemon.settings.load import LoadedSettings, load_settings, may_arm
 from basis_daemon.settings.model import Mode, Settings, VenueSettings

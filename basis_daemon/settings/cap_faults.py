@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from math import prod
 
 from basis_daemon.domain.caps import CHAIN, ISSUER_OF, OTHER, PROTOCOLS, Dimension
+from basis_daemon.domain.settings_faults import Fault
 from basis_daemon.settings.explain import Where, unknown_key
-from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Settings
 
 CELLS_MAX = 5000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from basis_daemon.domain.settings_faults import Fault
 from basis_daemon.settings.cap_faults import cap_faults, stress_faults
 from basis_daemon.settings.explain import Where, plain
 from basis_daemon.settings.families import lives_on_chain, strategy_parameters, weighed
-from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.listening import signal_faults
 from basis_daemon.settings.model import JournalSettings, Mode, Settings
 from basis_daemon.settings.paper import is_replay, paper_faults

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from basis_daemon.settings.faults import Fault
+from basis_daemon.domain.settings_faults import Fault
 
 Tree = dict[str, Any]
 """Nested mappings of str, int, bool, None, Decimal, list and Tree."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from basis_daemon.domain.settings_faults import Fault
 from basis_daemon.settings.document import Tree, leaves, read_value
-from basis_daemon.settings.faults import Fault
 
 PREFIX = "BASIS_DAEMON__"
 FILE = "file"

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from basis_daemon.domain.settings_faults import Fault
 from basis_daemon.settings.environment import SECRET_NAMES
-from basis_daemon.settings.faults import Fault
 from basis_daemon.telemetry import MASK
 
 Node = Mapping[str, Any]

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from basis_daemon.domain.errors import ConfigError
+from basis_daemon.domain.settings_faults import Fault
 from basis_daemon.settings.document import Tree
 from basis_daemon.settings.explain import Node, Where, explain, found_text, plain, unknown_key
-from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Settings
 from basis_daemon.settings.transfers import NETWORK
 from basis_daemon.strategies import STRATEGIES

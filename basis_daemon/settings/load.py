@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from basis_daemon.domain.settings_faults import Fault, LiveTradingRefusedError, SettingsError
 from basis_daemon.settings.contradictions import contradictions
 from basis_daemon.settings.document import Document, leaves, read_document
 from basis_daemon.settings.environment import FILE, PREFIX, apply_overrides, overrides
 from basis_daemon.settings.explain import explain
 from basis_daemon.settings.families import family_faults
-from basis_daemon.settings.faults import Fault, LiveTradingRefusedError, SettingsError
 from basis_daemon.settings.model import Mode, Settings
 from basis_daemon.settings.secrets import DOCKER_SECRETS, SecretPlaces, fill_in_secrets, refuse_secrets_in_file
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.settings_faults import Fault
 from basis_daemon.settings.explain import Where, plain
-from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Mode, PaperSettings, Settings
 
 _COPY = "copy it from config/paper.yaml, or give every venue a key: then the exchange is asked"

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from basis_daemon.domain.settings_faults import Fault
 from basis_daemon.settings.document import Tree
 from basis_daemon.settings.environment import PREFIX, variable_of
 from basis_daemon.settings.explain import Where
-from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import SECRET_LENGTH_MIN
 from basis_daemon.telemetry import MASK
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from basis_daemon.domain.settings_faults import Fault
 from basis_daemon.settings.explain import Where, plain
 from basis_daemon.settings.families import strategy_parameters, weighed
-from basis_daemon.settings.faults import Fault
 from basis_daemon.settings.model import Mode, Right, Settings
 from basis_daemon.settings.paper import is_replay
 from basis_daemon.settings.transfers import TransferVenueSettings
