@@ -151,6 +151,7 @@ def _counts(said: dict[str, Any]) -> list[tuple[str, str]]:
         ("orders sent / at venue", f"{said['orders_sent']} / {said['venue_orders']}"),
         ("largest |delta| of equity", f"{Decimal(said['max_abs_delta_frac']):.3%}"),
         ("longest unhedged", f"{Decimal(said['max_naked_seconds']):.3f} s"),
+        ("worst leg risk of a group", f"{Decimal(said['worst_leg_risk_usdt_s']):,.0f} USDT s"),
         ("nearest liquidation z", f"{said['min_z'] or '-'}"),
         ("market seconds per second", f"{said['effective_speed']}"),
     ]

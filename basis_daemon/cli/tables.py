@@ -55,9 +55,16 @@ def status(found: Json) -> RenderableType:
         ("withdrawals", _withdrawals(found["withdrawals"])),
         ("orders", f"{found['orders']}, {found['open_orders']} open"),
         ("trades", f"{found['trades']}"),
+        ("leg risk", _leg_risk(found["leg_risk"])),
         ("journal", f"row {found['sequence']} of generation {found['generation']}, config {found['config_hash'][:12]}"),
     ]
     return Group(facts(rows), Text(), _margins(found["margins"]), Text(), _strategies(found["strategies"]))
+
+
+def _leg_risk(said: Json) -> str:
+    """The worst of all groups so far."""
+    worst, stood = money(said["worst_naked_usdt"]), Decimal(said["worst_naked_s"])
+    return f"{money(said['worst_leg_risk_usdt_s'])} USDT s at worst, {worst} USDT naked at most, {stood:,.2f} s at most"
 
 
 def _alarming(count: int, words: str) -> Text:

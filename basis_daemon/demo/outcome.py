@@ -213,6 +213,7 @@ def risk_of(view: BookView, strategy: str | None = None) -> Json:
         "max_naked_notional": plain(
             max((g.naked_notional_max for g in groups), default=ZERO).quantize(Decimal("1e-2"))
         ),
+        "worst_leg_risk_usdt_s": plain(max((g.legging_usdt_s for g in groups), default=ZERO).quantize(Decimal("1e-2"))),
         "min_z": plain(nearest.quantize(Decimal("1e-4"))) if nearest is not None else None,
     }
 

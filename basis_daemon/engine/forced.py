@@ -56,7 +56,8 @@ class ForcedWatch:
             return None
         self._gap = None
         how = f"{gap.trade.origin} {REPAIRED}"
-        return GroupRow(gap.trade.trade_id, self._strategy, gap.notional, self._age_s(gap, now_ns), how)
+        stood_s = self._age_s(gap, now_ns)
+        return GroupRow(gap.trade.trade_id, self._strategy, gap.notional, stood_s, how, gap.notional * stood_s)
 
     def overdue(self, now_ns: int) -> dict[str, str] | None:
         """What to tell, once, about a gap that stands longer than the leg budget allows."""

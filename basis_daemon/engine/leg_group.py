@@ -77,6 +77,8 @@ class LegGroup:
         self._naked_since_ns: int | None = None
         self._naked_max = Decimal(0)
         self._naked_s_max = Decimal(0)
+        self._clip_naked_max = Decimal(0)
+        self._legging_usdt_s = Decimal(0)
 
     async def run(self, timestamp: datetime) -> GroupRow:
         """The leg risk that was run, and how the group ended: less than a tradable step stays unhedged."""
@@ -103,7 +105,7 @@ class LegGroup:
         if misses >= MISSES_MAX:
             end = GroupEnd.ABORTED
         group = self._lead.group_id or self._lead.order_id
-        return GroupRow(group, self._lead.strategy, self._naked_max, self._naked_s_max, end)
+        return GroupRow(group, self._lead.strategy, self._naked_max, self._naked_s_max, end, self._legging_usdt_s)
 
     async def _hedge(self, naked: Decimal, timestamp: datetime) -> tuple[GroupEnd, Decimal]:
         """Follow until less than a tradable quantity is unhedged; past the time budget reverse the first leg."""
@@ -178,7 +180,7 @@ class LegGroup:
             "sequence_in_group": leg.sequence_in_group + is_undo,  # what takes the first leg back closes the gap too
             "amount": quantity,
             "max_slippage_bp": band_bp,
-            "reduce_only": leg.reduce_only or (is_undo and leg.instrument.kind == "perp"),
+            "reduce_only": leg.reduce_only != (is_undo and leg.instrument.kind == "perp"),  # a closed short comes back
             "ref_price": quote.mid if quote else leg.ref_price,
             "ref_time": quote.venue_time if quote else leg.ref_time,
             "expected_deltas": {key: amount * done / leg.quantity for key, amount in leg.expected_deltas.items()},
@@ -219,7 +221,8 @@ class LegGroup:
             self._naked_since_ns = self._desk.clock.monotonic_ns()
         quote = self._desk.quote(self._lead)
         price = quote.mid if quote else (self._lead.ref_price or Decimal(0))
-        self._naked_max = max(self._naked_max, quantity * price)
+        self._clip_naked_max = max(self._clip_naked_max, quantity * price)
+        self._naked_max = max(self._naked_max, self._clip_naked_max)
 
     def _naked_s(self) -> Decimal:
         """Process time since the first leg stood alone; zero while none does."""
@@ -228,4 +231,5 @@ class LegGroup:
 
     def _end_naked(self) -> None:
         self._naked_s_max = max(self._naked_s_max, self._naked_s())
-        self._naked_since_ns = None
+        self._legging_usdt_s += self._clip_naked_max * self._naked_s()
+        self._naked_since_ns, self._clip_naked_max = None, Decimal(0)

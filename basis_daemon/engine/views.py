@@ -13,6 +13,7 @@ from basis_daemon.engine.codec import TradeRow
 from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.risk_views import journal_risk
 
+CENT, MILLI = Decimal("0.01"), Decimal("0.001")
 GRAIN = Decimal("1e-10")
 """What ratios are cut to; money and quantities are never cut."""
 
@@ -67,8 +68,20 @@ def status(view: BookView) -> Json:
         "open_orders": len(state.open_orders()),
         "orders": len(view.history.lives),
         "trades": state.trade_count,
+        "leg_risk": leg_risk(view),
         "plans_running": [plan.plan_id for plan in state.running_plans()],
         "strategies": [_strategy(view, name) for name in sorted(state.last_decision)],
+    }
+
+
+def leg_risk(view: BookView) -> Json:
+    """The worst that any group of two legs ran: unhedged notional, seconds of process time, and their product."""
+    groups = [seen.row for seen in view.history.groups]
+    return {
+        "groups": len(groups),
+        "worst_naked_usdt": plain(max((g.naked_notional_max for g in groups), default=ZERO).quantize(CENT)),
+        "worst_naked_s": plain(max((g.naked_s_max for g in groups), default=ZERO).quantize(MILLI)),
+        "worst_leg_risk_usdt_s": plain(max((g.legging_usdt_s for g in groups), default=ZERO).quantize(CENT)),
     }
 
 

@@ -76,7 +76,7 @@ class Story:
         for number, order in enumerate(self.orders):
             await self.fill(order, number)
         group = str(self.orders[1].group_id)
-        self.recorder.record(GroupRow(group, BOOK, D(24_990), D("0.25"), "hedged"), group, PLAN)
+        self.recorder.record(GroupRow(group, BOOK, D(24_990), D("0.25"), "hedged", D("6247.5")), group, PLAN)
         self.recorder.record(PlanRow(PLAN, BOOK, 2, reason, PlanState.DONE, ids), PLAN)
 
     async def fill(self, order: Order, number: int) -> None:

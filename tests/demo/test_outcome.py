@@ -78,6 +78,7 @@ async def test_funding_is_positive_when_received_and_fees_when_paid(story: Story
 async def test_leg_risk_and_delta_are_reported(story: Story) -> None:
     said = judged(story).document
     assert (said["max_naked_seconds"], said["max_naked_notional"]) == ("0.25", "24990")
+    assert said["worst_leg_risk_usdt_s"] == "6247.5"
     assert Decimal(said["max_abs_delta_frac"]) < D("0.0001")
 
 

@@ -239,6 +239,22 @@ async def test_an_exit_buys_back_what_was_really_sold() -> None:
     assert agrees(rig)
 
 
+async def test_an_exit_whose_sale_is_refused_stands_hedged_again_as_it_was() -> None:
+    """The short that was bought back first is sold again: the coin that it stood against is still there."""
+    rig = Rig.adopted()
+    await execute(rig, pair("0.4"))
+    held, short = rig.held(COIN), rig.held(PERP)
+    for ahead in (2, 3):
+        rig.faults.add(ahead, REJECT)
+    group = {"group_id": "exit", "execution_mode": pair()[0].execution_mode, "max_slippage_bp": D(10)}
+    lead = trade_order(PERP, Side.BUY, "0.399", decision=2, reduce_only=True, **group)
+    follow = trade_order(COIN, Side.SELL, "0.399", decision=2, leg=1, sequence_in_group=1, **group)
+    state, row = await execute(rig, [lead, follow])
+    assert (state, row.how) == (PlanState.ABORTED, GroupEnd.REVERSED)
+    assert (rig.held(COIN), rig.held(PERP)) == (held, short)
+    assert agrees(rig)
+
+
 async def test_a_follower_that_cannot_leave_is_tried_again_within_the_budget_before_anything_is_undone() -> None:
     """F22: the venue is out of reach for four tries, 3 seconds; the budget is 20, and the pair is completed."""
     rig = Rig.adopted()
@@ -250,6 +266,7 @@ async def test_a_follower_that_cannot_leave_is_tried_again_within_the_budget_bef
     row = group_row(rig)
     assert row.how == GroupEnd.HEDGED
     assert row.naked_s_max == D(3)  # .2 + .4 + .8 + 1.6
+    assert row.legging_usdt_s == D("0.3996") * 60_000 * 3
     assert len({order.order_id for order in rig.sent}) == len(rig.sent)
     assert agrees(rig)
 

@@ -57,8 +57,8 @@ PLANTED = (
     ),
     Bug(
         "a halt pages and latches nothing", "engine/guard.py",
-        '            self._recorder.record(GuardRow(state, why), "guard")\n            self._alarm("page"',
-        '            self._alarm("page"',
+        "            self._move(GuardRow(state, why))",
+        '            self._alarm("page", {"guard": state.value, "why": why})',
     ),
 )  # fmt: skip
 
