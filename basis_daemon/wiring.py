@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from basis_daemon.clock import SystemClock
+from basis_daemon.domain.decision import ReasonCode
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.position_update_handler import Alarm
@@ -24,7 +25,7 @@ from basis_daemon.settings import Settings, config_hash, kept_text, make_strateg
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.supervisor import Phase, phase_teller
 from basis_daemon.tasks import TaskTree
-from basis_daemon.telemetry import MemoryWatch, Metrics, ServiceManager, correlated, settle_heap
+from basis_daemon.telemetry import LoopWatchdog, MemoryWatch, Metrics, ServiceManager, correlated, settle_heap
 from basis_daemon.telemetry.core_dumps import forbid_core_dumps
 from basis_daemon.web.control import ControlServer, Desk, KillSwitch
 from basis_daemon.wiring_book import Daemon, Ground, Venue, assemble
@@ -36,9 +37,14 @@ from basis_daemon.wiring_risk import gauges
 from basis_daemon.wiring_signals import signal_feeds
 from basis_daemon.wiring_transfers import make_bridge
 from basis_daemon.wiring_venues import account_leases, make_venues
+from basis_daemon.wiring_vitals import Vitals
 
 if TYPE_CHECKING:
     from basis_daemon.wiring_chain import Purse
+
+
+STACKS = "stacks.txt"
+"""In the data directory: every thread's stack when the event loop stood still."""
 
 
 async def run_daemon(settings: Settings, *, arm: bool) -> int:
@@ -73,10 +79,13 @@ async def _live(
         ground = _machine(settings, journal, clock, service, tree, alarm, metrics, purse)
         daemon = assemble(settings, make_strategies(settings), ground)
         daemon.risk.on_look = gauges(metrics)
+        vitals = Vitals(metrics, tree, {"journal": lambda: journal.queued, "plans": lambda: _plans(daemon)})
+        watchdog = stack.enter_context(LoopWatchdog(settings.data_dir / STACKS, clock, vitals.pulse))
+        tree.spawn("watchdog", watchdog.keep())
         desk = Desk(
             rows=lambda after: rows_of(settings.journal_file, after),
             begins_at=lambda: _begins_at(settings.journal_file),
-            live=lambda: _live_facts(daemon),
+            live=lambda: _live_facts(daemon) | {"vitals": vitals.state()},
             kill_switch=_kill_switch(daemon),
             withdraw=daemon.cashier.withdraw,
             approve=daemon.transfers.approve,
@@ -103,6 +112,10 @@ def _kill_switch(daemon: Daemon) -> KillSwitch:
     )
 
 
+def _plans(daemon: Daemon) -> int:
+    return sum(engine.plans_in_flight for engine in daemon.supervisor.engines)
+
+
 def _live_facts(daemon: Daemon) -> dict[str, object]:
     """What only the process knows."""
     dead_men = {name: state for venue in daemon.venues for name, state in venue.dead_men().items()}
@@ -110,10 +123,24 @@ def _live_facts(daemon: Daemon) -> dict[str, object]:
         **daemon.supervisor.health(),
         "guard": daemon.guard.state,
         "flatten": daemon.flattening.state(),
+        "troubles": _troubles(daemon),
         "pid": os.getpid(),
         "dead_man": dead_men,
         "signals": {feed.source.strategy: feed.source.state() for feed in daemon.signals},
         "recording": [recording.state() for venue in daemon.venues for recording in venue.recordings],
+    }
+
+
+def _troubles(daemon: Daemon) -> dict[str, list[str]]:
+    """What keeps a daemon that is alive and ready from trading as it should, by kind; all empty while nothing does."""
+    state = daemon.recorder.state
+    stale = [name for name, row in state.last_decision.items() if row.assessment.reason is ReasonCode.STALE]
+    return {
+        "in_doubt": list(state.in_doubt()),
+        "breaks": [str(key) for key in state.breaks],
+        "halted": [str(key) for key in state.halts],
+        "stale": sorted(stale),
+        "frozen": [engine.strategy.name for engine in daemon.supervisor.engines if engine.is_frozen],
     }
 
 

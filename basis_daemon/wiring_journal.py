@@ -60,17 +60,20 @@ def make_alarm(metrics: Metrics) -> Alarm:
 
 
 def drill(settings: Settings) -> Probe:
-    """In a sandbox drill: SIGKILL at the n-th passing of a named point. Elsewhere: nothing."""
+    """In a sandbox drill: SIGKILL at the n-th passing of a named point, or a loop that stands. Elsewhere: nothing."""
     drill = settings.sandbox.kill_at if settings.mode is Mode.SANDBOX else None
     if drill is None:
         return pass_by
-    name, _, times = drill.partition(":")
-    left = int(times or 1)
+    name, *words = drill.split(":")
+    is_to_hang = "hang" in words
+    left = next((int(word) for word in words if word != "hang"), 1)
 
     def probe(point: KillPoint) -> None:
         nonlocal left
         if point == name:
             left -= 1
+            while left == 0 and is_to_hang:
+                pass
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 

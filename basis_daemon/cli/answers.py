@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     REFUSED = 3
     UNKNOWN_OUTCOME = 4
+    STALLED = 5
     INTERRUPTED = 130
 
     @property

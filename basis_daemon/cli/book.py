@@ -103,13 +103,15 @@ def status(
     socket: SocketOption = None,
     config: ConfigFile = None,
     healthy: Annotated[bool, typer.Option("--healthy", help="Only: 0 reconciled and moving, else 1.")] = False,
+    trading: Annotated[bool, typer.Option("--trading", help="Only: 0 also armed, with nothing in its way.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """How the book stands: equity, doubt, breaks, guard, distance to liquidation, last decisions."""
-    if healthy:
+    if healthy or trading:
         health = judge(source(None, socket, config).health())
         answer(health.document, as_json=as_json, shown=Text(health.sentence))
-        raise typer.Exit(ExitCode.OK if health.is_good else ExitCode.FAILED_CHECK)
+        is_good = health.is_good and not (trading and health.hindrances)
+        raise typer.Exit(ExitCode.OK if is_good else ExitCode.FAILED_CHECK)
     found = source(journal, socket, config).ask("/status", views.status)
     answer(found, as_json=as_json, shown=tables.status(found))
 

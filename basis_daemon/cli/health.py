@@ -1,14 +1,15 @@
-"""Alive and ready, from what a daemon says of itself. Whether it trades well is another question."""
+"""Alive, ready, and trading as it should: three questions, from what a daemon says of itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 PROGRESS_MAX_S = 120
 """WatchdogSec of the unit: a trading loop that has not come round for so long does not move any more."""
-READY = frozenset({"armed", "disarmed"})
+ARMED = "armed"
+READY = frozenset({ARMED, "disarmed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,8 @@ class Health:
 
     phase: str
     progress_age_s: float | None
+    guard: str = "ACTIVE"
+    troubles: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def is_ready(self) -> bool:
@@ -34,11 +37,19 @@ class Health:
         return self.is_ready and self.is_moving
 
     @property
+    def hindrances(self) -> tuple[str, ...]:
+        """What keeps it from trading as it should; a daemon that is restarted for these only loses time."""
+        own = [] if self.is_good and self.phase == ARMED else [f"phase {self.phase}"]
+        latch = [] if self.guard == "ACTIVE" else [f"guard {self.guard}"]
+        return (*own, *latch, *(f"{kind}: {', '.join(found)}" for kind, found in self.troubles.items() if found))
+
+    @property
     def sentence(self) -> str:
         """For people."""
         moved = "not yet" if self.progress_age_s is None else f"{self.progress_age_s:.0f} s ago"
         expected = "" if self.is_good else f"; expected {' or '.join(sorted(READY))}, within {PROGRESS_MAX_S} s"
-        return f"{self.phase}, the trading loop came round {moved}{expected}"
+        trading = "; trading" if not self.hindrances else f"; not trading: {'; '.join(self.hindrances)}"
+        return f"{self.phase}, the trading loop came round {moved}{expected}{trading}"
 
     @property
     def document(self) -> dict[str, Any]:
@@ -48,6 +59,8 @@ class Health:
             "alive": True,
             "ready": self.is_ready,
             "moving": self.is_moving,
+            "trading": not self.hindrances,
+            "hindrances": list(self.hindrances),
             "phase": self.phase,
             "progress_age_s": self.progress_age_s,
         }
@@ -55,4 +68,5 @@ class Health:
 
 def judge(live: Mapping[str, Any]) -> Health:
     """The health behind the daemon's own words."""
-    return Health(str(live.get("phase")), live.get("progress_age_s"))
+    guard, troubles = str(live.get("guard", "ACTIVE")), live.get("troubles", {})
+    return Health(str(live.get("phase")), live.get("progress_age_s"), guard, troubles)

@@ -111,6 +111,11 @@ class SqliteJournal:
         return cls(reader, writer, lock, clock, start.generation, limits.retention, notes)
 
     @property
+    def queued(self) -> int:
+        """Rows that wait for the disk."""
+        return self._writer.queued
+
+    @property
     def generation(self) -> int:
         return self._generation
 

@@ -151,6 +151,11 @@ class GroupWriter:
             waiter.cancel()  # the thread may have ended just before the item came: nobody would settle it
             self.check()
 
+    @property
+    def queued(self) -> int:
+        """Items that nobody has begun to write."""
+        return len(self._items)
+
     def prune(self) -> None:
         """Begins to take what the newest pruning row seals, between the rows that come."""
         self._pruner.is_busy = True

@@ -151,10 +151,10 @@ class SandboxSettings(Section):
     """Written by `basis-daemon sandbox chain` when it answers; holds its endpoints, its address book and a wallet."""
     kill_at: str | None = Field(
         default=None,
-        pattern=rf"^({'|'.join(KillPoint)})(:[1-9][0-9]{{0,4}})?$",
-        json_schema_extra={"expects": f"one of {', '.join(KillPoint)}, and :n for its n-th passing"},
+        pattern=rf"^({'|'.join(KillPoint)})(:[1-9][0-9]{{0,4}})?(:hang)?$",
+        json_schema_extra={"expects": f"one of {', '.join(KillPoint)}, :n for its n-th passing, :hang to stand still"},
     )
-    """A drill: the daemon ends itself with SIGKILL at the n-th passing of this point, such as after_send:3."""
+    """A drill: SIGKILL at the n-th passing of this point, such as after_send:3; after_send:3:hang blocks the loop."""
 
 
 class FeeSettings(Section):

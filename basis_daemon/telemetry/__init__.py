@@ -5,12 +5,14 @@ from basis_daemon.telemetry.memory import MemoryWatch, settle_heap
 from basis_daemon.telemetry.metrics import Metrics, Sample
 from basis_daemon.telemetry.redaction import MASK, Redactor
 from basis_daemon.telemetry.service_manager import ServiceManager
+from basis_daemon.telemetry.watchdog import LoopWatchdog
 
 __all__ = [
     "MASK",
     "LogFormat",
     "LogLevel",
     "Logging",
+    "LoopWatchdog",
     "MemoryWatch",
     "Metrics",
     "Redactor",

@@ -67,7 +67,7 @@ def test_every_command_explains_itself_and_leaves_with_ok(path: tuple[str, ...])
 def test_the_root_help_teaches_with_examples_and_lists_the_exit_codes() -> None:
     words = " ".join(run("--help").stdout.split())
     assert "basis-daemon config check --config config/paper.yaml" in words
-    assert "0 ok, 1 failed check, 2 usage, 3 refused, 4 unknown outcome, 130 interrupted" in words
+    assert "0 ok, 1 failed check, 2 usage, 3 refused, 4 unknown outcome, 5 stalled, 130 interrupted" in words
 
 
 @pytest.mark.feature("U01")

@@ -108,11 +108,34 @@ async def test_a_beat_needs_every_loop_and_not_one_of_them_twice() -> None:
         ("armed", float(PROGRESS_MAX_S), True, False),
     ],
 )
+@pytest.mark.feature("V05")
 def test_alive_ready_and_moving_are_three_answers(phase: str, age_s: float | None, ready: bool, moving: bool) -> None:
     health = judge({"phase": phase, "progress_age_s": age_s})
     assert (health.is_ready, health.is_moving, health.is_good) == (ready, moving, ready and moving)
     assert health.document["alive"]
     assert ("expected" in health.sentence) is not health.is_good
+
+
+@pytest.mark.feature("V05")
+@pytest.mark.parametrize(
+    ("said", "hindrance"),
+    [
+        ({"phase": "disarmed"}, "phase disarmed"),
+        ({"guard": "HALTED"}, "guard HALTED"),
+        ({"troubles": {"in_doubt": ["0a"], "breaks": []}}, "in_doubt: 0a"),
+        ({"troubles": {"stale": ["btc_basis"], "frozen": ["eth_basis"]}}, "stale: btc_basis"),
+    ],
+)
+def test_a_daemon_that_is_alive_and_ready_may_still_not_trade_as_it_should(
+    said: dict[str, object], hindrance: str
+) -> None:
+    """No restart heals these: a HEALTHCHECK does not ask for them, a monitor does."""
+    sound: dict[str, object] = {"phase": "armed", "progress_age_s": 1.0, "guard": "ACTIVE", "troubles": {"breaks": []}}
+    assert judge(sound).document["trading"] is True
+    health = judge(sound | said)
+    assert (health.is_good, health.document["alive"], health.document["trading"]) == (True, True, False)
+    assert health.hindrances[0] == hindrance
+    assert hindrance in health.sentence
 
 
 # -------------------------------------------------------------------------------------------------- the real process
