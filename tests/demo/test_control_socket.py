@@ -206,6 +206,7 @@ async def test_a_rearm_that_the_guard_refuses_is_audited_and_refused(tmp_path: P
 
 
 @pytest.mark.parametrize("body", [{}, {"reason": ""}, {"reason": "  "}, {"reason": 7}, {"reason": "x" * 501}])
+@pytest.mark.fault("F59")
 async def test_a_command_without_a_reason_does_nothing(
     body: dict[str, object], client: LocalClient, office: Office
 ) -> None:
@@ -244,6 +245,7 @@ async def test_a_withdrawal_that_the_book_refuses_is_audited_and_refused(client:
         ({"reason": ""}, "that say why; nothing was done"),
     ],
 )
+@pytest.mark.fault("F59")
 async def test_a_malformed_withdrawal_does_nothing(
     wrong: dict[str, object], said: str, client: LocalClient, office: Office
 ) -> None:
@@ -258,6 +260,7 @@ async def test_a_row_count_that_is_none_is_refused(client: LocalClient) -> None:
         await client.get("/orders", last="all")
 
 
+@pytest.mark.fault("F59")
 async def test_only_the_daemons_user_may_open_the_socket_and_it_is_gone_afterwards(
     office: Office, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_without_a_manager_nothing_is_said_and_a_deaf_one_disturbs_nobody(tmp_pa
 
 
 @pytest.mark.feature("E03")
+@pytest.mark.fault("F55")
 async def test_a_beat_needs_every_loop_and_not_one_of_them_twice() -> None:
     beats: list[int] = []
     clock = ManualClock(datetime(2026, 1, 5, tzinfo=UTC))
@@ -212,6 +213,7 @@ async def test_a_life_as_systemd_and_docker_see_it(manager: Manager, site: Site)
 @pytest.mark.journey
 @pytest.mark.timeout(240)
 @pytest.mark.feature("E03")
+@pytest.mark.fault("F55")
 async def test_a_timer_alone_does_not_feed_the_watchdog(manager: Manager, site: Site) -> None:
     """The venue hangs in its answer: the daemon's timers run on, its accounts are not asked any more."""
     daemon = await under(manager, site)

@@ -21,17 +21,12 @@ class UnknownFaultError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FaultRow:
-    """One fault; ``belongs`` names the work it waits for when it is not counted here, ``tests`` outcomes by test."""
+    """One fault; ``tests`` are outcomes by test, ``thrown`` its names in the simulation."""
 
     fault_id: str
     title: str
-    belongs: str
     tests: Mapping[str, str]
-
-    @property
-    def is_counted(self) -> bool:
-        """True when it must be proved by now."""
-        return not self.belongs
+    thrown: tuple[str, ...] = ()
 
     @property
     def is_proved(self) -> bool:
@@ -42,8 +37,6 @@ class FaultRow:
     @property
     def verdict(self) -> str:
         """One word for the table."""
-        if not self.is_counted:
-            return self.belongs
         if "failed" in self.tests.values():
             return "failed"
         return "proved" if self.is_proved else "unproved"
@@ -61,7 +54,7 @@ def load_faults(outcomes: Mapping[str, Mapping[str, str]], path: Path = FAULTS_F
             " have; expected every fault once and every mark in the map"
         )
     return [
-        FaultRow(str(item["id"]), item["title"], item.get("belongs", ""), dict(outcomes.get(str(item["id"]), {})))
+        FaultRow(str(item["id"]), item["title"], dict(outcomes.get(str(item["id"]), {})), tuple(item.get("thrown", ())))
         for item in listed
     ]
 
@@ -74,12 +67,11 @@ def print_faults(console: Console, rows: list[FaultRow]) -> None:
     styles = {"proved": "green", "failed": "bold red", "unproved": "yellow"}
     for row in rows:
         tests = "\n".join(_test_line(nodeid, outcome) for nodeid, outcome in sorted(row.tests.items()))
-        table.add_row(row.fault_id, row.verdict, row.title, Text(tests), style=styles.get(row.verdict, "dim"))
+        table.add_row(row.fault_id, row.verdict, row.title, Text(tests), style=styles[row.verdict])
     console.print(table)
-    counted = [row for row in rows if row.is_counted]
-    if missing := [row.fault_id for row in counted if not row.is_proved]:
+    if missing := [row.fault_id for row in rows if not row.is_proved]:
         console.print(f"without a passing test ({len(missing)}): {' '.join(missing)}")
-    console.print(f"{sum(row.is_proved for row in counted)} of {len(counted)} faults proved")
+    console.print(f"{sum(row.is_proved for row in rows)} of {len(rows)} faults proved")
 
 
 def _test_line(nodeid: str, outcome: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.quality_gates import ledger, plans, ports, tables
+from tests.quality_gates.fault_page import every_fault_is_claimed
 from tests.quality_gates.gate import Category, Gate
 from tests.quality_gates.order_model import one_order_model
 from tests.quality_gates.purity import strategies_are_pencil_only
@@ -103,6 +104,12 @@ GATES: tuple[Gate, ...] = (
         Category.INTEGRATION,
         "journal rows make the same state again, with and without a snapshot",
         ledger.journal_rows_make_the_same_state,
+    ),
+    Gate(
+        "fault-table",
+        Category.INTEGRATION,
+        "every fault of the catalogue is claimed by a test, and docs/faults.md says by which",
+        every_fault_is_claimed,
     ),
 )
 

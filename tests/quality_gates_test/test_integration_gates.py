@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,8 @@ from basis_daemon.engine.codec import TradeRow
 from basis_daemon.engine.state import BookState, recover
 from basis_daemon.engine.venue_interface_manager import Route, VenueInterfaceManager
 from basis_daemon.ports import ExecutionInterface, Journal, RecordKind
+from tests.quality_gates.fault_map import FaultRow
+from tests.quality_gates.fault_page import claims, every_fault_is_claimed, page
 from tests.quality_gates.gate import Category, Found, Gate, judge
 from tests.quality_gates.ledger import deltas_fold_into_positions, journal_rows_make_the_same_state
 from tests.quality_gates.plans import malformed_plans, malformed_plans_are_refused, routes_are_complete_at_start
@@ -152,3 +155,25 @@ def test_a_gate_that_breaks_has_failed_and_the_next_one_still_speaks() -> None:
     assert not first.is_passed
     assert "ValueError: position key 'nonsense'" in first.faults[0]
     assert second.is_passed
+
+
+# ----------------------------------------------------------------------------------------------------- fault table
+def test_a_fault_that_nobody_claims_a_thrown_one_that_is_none_and_a_stale_page_are_named(tmp_path: Path) -> None:
+    told = tmp_path / "faults.md"
+    rows = [FaultRow("F01", "silence", {"a.py::test_a": "claimed"}, ("answer_lost",))]
+    told.write_text(page(rows), encoding="utf-8")
+    assert every_fault_is_claimed(rows, told).faults == ()
+    worse = [*rows, FaultRow("F02", "more of it", {}, ("boredom",))]
+    assert [fault.partition(":")[0] for fault in every_fault_is_claimed(worse, told).faults] == [
+        "F02", "faults.yaml", "faults.md is stale",
+    ]  # fmt: skip
+
+
+def test_marks_of_a_file_of_a_test_and_of_its_parameters_are_claims(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text(
+        'pytestmark = [pytest.mark.fault("F01")]\n'
+        '@pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.fault("F02", "gap_ws"))])\n'
+        "async def test_b(n): ...\n",
+        encoding="utf-8",
+    )
+    assert claims(tmp_path) == {name: ["test_a.py::test_b"] for name in ("F01", "F02", "gap_ws")}

@@ -149,6 +149,7 @@ async def test_where_the_venue_has_none_it_says_so_and_orders_rest_all_the_same(
 
 
 @pytest.mark.timeout(90)
+@pytest.mark.fault("F55")
 async def test_after_sigkill_the_venue_cancels_what_the_process_left_behind(tmp_path: Path) -> None:
     """The whole way: a process rests an order, keeps its switch for longer than one countdown, and is killed."""
     options = ExchangeOptions(directory=tmp_path, mode="paced", speed=1.0, accounts=(SPEC,))

@@ -206,6 +206,7 @@ async def test_a_group_that_was_sent_before_is_only_waited_for(trader: GroupTrad
     await trader.assert_exact()
 
 
+@pytest.mark.fault("F43")
 async def test_a_group_that_would_revert_is_refused_by_its_reason_before_anything_is_sent(trader: GroupTrader) -> None:
     sent = await trader.transactions()
     with pytest.raises(OrderRejectedError, match="OutBelowMinimum") as refusal:
@@ -222,6 +223,7 @@ async def test_a_group_that_is_no_transaction_is_refused_before_anything_is_sent
     assert await trader.transactions() == sent
 
 
+@pytest.mark.fault("F39")
 async def test_a_group_that_reverts_on_the_chain_costs_its_gas_and_says_why(trader: GroupTrader) -> None:
     await trader.run(await trader.orders(entry()))
     orders = await trader.orders(MORE)

@@ -49,6 +49,7 @@ async def test_the_reference_price_and_its_slippage_bound_the_output_too(trader:
 
 
 @pytest.mark.feature("X10")
+@pytest.mark.fault("F43")
 async def test_a_pool_that_moves_before_inclusion_costs_gas_and_not_the_position(trader: Trader) -> None:
     spender = {"recipient": "uniswap_v3", "amount": Decimal(10), "expected_deltas": {}}
     await trader.do("approve", "wallet", token_in=WEETH, **spender)
@@ -86,6 +87,7 @@ async def test_ether_itself_is_not_swapped_and_any_price_will_not_do(trader: Tra
 
 
 @pytest.mark.feature("X08")
+@pytest.mark.fault("F44")
 async def test_the_router_is_allowed_what_the_swap_takes_and_nothing_after(trader: Trader) -> None:
     await trader.do("swap", "uniswap_v3", **await swap(trader))
     assert await trader.actor.allowed(trader.book.token("weETH").address, trader.book.dex.router) == 0

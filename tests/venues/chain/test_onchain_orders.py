@@ -64,6 +64,7 @@ async def test_a_trade_tells_the_transaction_and_its_gas(trader: Trader) -> None
 
 
 @pytest.mark.feature("X08")
+@pytest.mark.fault("F44")
 async def test_an_allowance_is_made_exact_before_and_used_up_after(trader: Trader) -> None:
     pool, token = trader.book.aave.pool, trader.book.token("USDT").address
     assert await trader.actor.allowed(token, pool) == 0
@@ -76,6 +77,7 @@ async def test_an_allowance_is_made_exact_before_and_used_up_after(trader: Trade
 
 
 @pytest.mark.feature("X08")
+@pytest.mark.fault("F44")
 async def test_a_token_that_wants_zero_first_gets_zero_first(trader: Trader) -> None:
     """USDT refuses to change an allowance that is not zero."""
     pool, token = trader.book.aave.pool, trader.book.token("USDT").address

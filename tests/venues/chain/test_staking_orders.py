@@ -25,6 +25,7 @@ def claim_of(trader: Trader, venue: str) -> PositionKey:
 
 
 @pytest.mark.feature("S05")
+@pytest.mark.fault("F44")
 async def test_lido_from_ether_to_ether_over_a_withdrawal_and_a_rebase(trader: Trader) -> None:
     staked = await trader.do(
         "stake", "lido", token_in=ETH, token_out=STETH, amount=Decimal(10), min_out=Decimal("9.99")
