@@ -109,7 +109,10 @@ def lock(settings: Settings) -> Check:
         held = FileLock(file)
         try:
             held.acquire(timeout=0)
-        except (Timeout, OSError):
+        except OSError as error:
+            if not isinstance(error, Timeout):
+                found = f"{file}: {error.strerror}"
+                return red("lock", found, "a data_dir that can be written to", f"repair {file.parent}, or its disk")
             holder = file.read_text(encoding="utf-8").strip() or "unknown"
             found = f"{settings.journal_file} is written by another process (pid {holder})"
             return red(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from statistics import median
 
 import orjson
 
+from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
 from basis_daemon.demo.processes import Child
 from basis_daemon.engine.judgement import Outcome
@@ -47,12 +48,12 @@ class Killing:
     """Lives on one journal, each ended at an instant that ``chance`` names."""
 
     def __init__(self, drill: Drill, nursery: Nursery, chance: Random) -> None:
-        self._drill, self._nursery, self._chance = drill, nursery, chance
+        self.drill, self._nursery, self._chance = drill, nursery, chance
         self.lives: list[Life] = []
 
     async def lives_and_dies(self) -> None:
         """One more life. The first one is let live until it trades, so that there is something to be killed in."""
-        drill, chance = self._drill, self._chance
+        drill, chance = self.drill, self._chance
         is_young, share = bool(self.lives) and chance.random() < YOUNG_SHARE, chance.random()
         born_ns = drill.clock.monotonic_ns()
         child = self.birth()
@@ -69,17 +70,21 @@ class Killing:
         child.check()
         child._process.kill()
         await child.ended(WAIT_S)
-        await drill.exchange.post("/clock", {"hold": True, "advance_s": DEAD_S})
+        await self.buried(reconciled_s)
+
+    async def buried(self, reconciled_s: float | None) -> None:
+        """The market goes on without this life, which is counted."""
+        await self.drill.exchange.post("/clock", {"hold": True, "advance_s": DEAD_S})
         self.lives.append(Life(reconciled_s, await self.orders()))
 
     async def _trades(self, child: Child) -> None:
-        """Until the venue has an order of this life; of later lives every other one is not waited for."""
+        """Until the venue has an order of this life; some later lives are not waited for."""
         if self.lives and self._chance.random() < ODDS:
             return
-        before, give_up_ns = await self.orders(), self._drill.clock.monotonic_ns() + int(QUIET_S * 1e9)
+        before, give_up_ns = await self.orders(), self.drill.clock.monotonic_ns() + int(QUIET_S * 1e9)
 
         async def has_traded() -> bool:
-            is_over = bool(self.lives) and self._drill.clock.monotonic_ns() > give_up_ns
+            is_over = bool(self.lives) and self.drill.clock.monotonic_ns() > give_up_ns
             return is_over or await self.orders() > before
 
         await child.until("trading", has_traded, WAIT_S)
@@ -87,29 +92,29 @@ class Killing:
     async def _trouble(self) -> None:
         """An answer lost, a stream cut, or somebody else's trade, which the book has to see and to trade back."""
         if self._chance.random() < ODDS:
-            await self._drill.exchange.post("/faults", {"kind": "accept_then_drop", "method": "POST", "path": "order"})
+            await self.drill.exchange.post("/faults", {"kind": "accept_then_drop", "method": "POST", "path": "order"})
         if self._chance.random() < ODDS:
-            await self._drill.exchange.post("/faults", {"kind": "close_ws", "path": self._chance.choice(STREAMS)})
+            await self.drill.exchange.post("/faults", {"kind": "close_ws", "path": self._chance.choice(STREAMS)})
         if self._chance.random() < ODDS:
             market, symbol = self._chance.choice((PERP, SPOT))
             side, quantity = self._chance.choice(("buy", "sell")), f"0.{self._chance.randrange(10, 40):03}"
             body = {"kind": "trade", "market": market, "symbol": symbol, "side": side, "quantity": quantity}
             with suppress(ControlRefusedError):  # a hand that holds nothing can sell nothing
-                await self._drill.exchange.post("/market", body)
+                await self.drill.exchange.post("/market", body)
 
     def birth(self) -> Child:
         """A daemon of this journal, on its way."""
         name = f"daemon{len(self.lives) + 1}"
-        return self._nursery.birth(name, ("run", "--config", "kills.yaml", "--arm"), self._drill.directory)
+        return self._nursery.birth(name, ("run", "--config", "kills.yaml", "--arm"), self.drill.directory)
 
     async def orders(self) -> int:
         """That the venue has seen."""
-        (book,) = (await self._drill.exchange.get("/books"))["accounts"].values()
+        (book,) = (await self.drill.exchange.get("/books"))["accounts"].values()
         return sum(len(book["orders"][market]) for market in ("spot", "usdm"))
 
     async def last(self) -> Outcome:
         """A life that is left in peace for some hours of market, and leaves in order."""
-        drill = self._drill
+        drill = self.drill
         child = self.birth()
         try:
             await drill.armed(child)
@@ -121,11 +126,11 @@ class Killing:
 
 
 @asynccontextmanager
-async def killing(directory: Path, chance: Random) -> AsyncIterator[Killing]:
-    """A market that is held, and a nursery."""
+async def killing(directory: Path, chance: Random, environ: Mapping[str, str] | None = None) -> AsyncIterator[Killing]:
+    """A market that is held, and a nursery whose daemons find ``environ`` around them."""
     arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", MARKET, "--days", str(DAYS))
-    with Nursery() as nursery:
-        sandbox = nursery.birth("sandbox", arguments, directory)
+    with Nursery(environ) as nursery:
+        sandbox = await Child.start("sandbox", arguments, directory, SystemClock())
         try:
             ready = directory / "exchange" / "ready.json"
 
