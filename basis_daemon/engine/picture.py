@@ -151,7 +151,7 @@ class PictureMaker:
         coins: frozenset[PositionKey] = frozenset(),
     ) -> MarketSnapshot:
         """What can be seen of these instruments, and the books of ``coins``, which make nothing else look old."""
-        seen = [key for key in wanted | coins if key in self._mailbox.books]
+        shown = wanted | coins if coins else wanted
         reads = self._reads(wanted, accounts) if self._mailbox.chain else ()
         newest = self._freshness.newest(wanted, before=self._recorder.state.market_time)
         ages = self._freshness.ages(wanted, accounts, self._clock.monotonic_ns(), newest)
@@ -159,8 +159,9 @@ class PictureMaker:
             time=newest,
             ids=ids,
             instruments=MappingProxyType(self._recorder.state.instruments),
-            books=MappingProxyType({key: self._mailbox.books[key] for key in seen}),
-            marks=MappingProxyType({key: self._mailbox.marks[key] for key in wanted if key in self._mailbox.marks}),
+            # in order of first arrival: that of a set is another one in every process, and would stand in the journal
+            books=MappingProxyType({key: tick for key, tick in self._mailbox.books.items() if key in shown}),
+            marks=MappingProxyType({key: tick for key, tick in self._mailbox.marks.items() if key in wanted}),
             ages=MappingProxyType(ages),
             memory=memory,
         )
