@@ -13,6 +13,7 @@ from rich.text import Text
 
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer, out_of_the_tree
 from basis_daemon.clock import SystemClock
+from basis_daemon.simulation.drill.profiles import PROFILES, profile_of
 
 if TYPE_CHECKING:
     from basis_daemon.simulation.drill.campaign import Plan, Tally
@@ -41,7 +42,10 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
     resume: Annotated[
         Path | None, typer.Option(help="Keep the tally here, and go on behind the seeds that it holds.")
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="The book that is drilled.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help=f"The book that is drilled: {', '.join(PROFILES)}, or a file; else they take turns."),
+    ] = None,
     until_violation: Annotated[
         bool, typer.Option("--until-violation", help="End at the first seed that fails.")
     ] = False,
@@ -61,11 +65,10 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
     from basis_daemon.simulation.drill.world import CHAOS_S  # noqa: PLC0415 - the same
 
     clock, console = SystemClock(), Console(stderr=True)
-    file = config or campaign.CONFIG
     tally = campaign.resumed(resume, seed) if resume is not None else campaign.Tally(seed, seed)
     begun_ns, before = clock.monotonic_ns(), tally.seeds
     plans = [
-        campaign.Plan(number, file, _faults(without or ()), chaos_s or CHAOS_S)
+        campaign.Plan(number, _book(profile, number), _faults(without or ()), chaos_s or CHAOS_S)
         for number in range(tally.next_seed, tally.next_seed + seeds)
     ]
     workers = jobs or campaign.cores()
@@ -87,6 +90,15 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
     answer(document, as_json=as_json, shown=_shown(document))
     if tally.violations:
         raise typer.Exit(ExitCode.FAILED_CHECK)
+
+
+def _book(profile: str | None, seed: int) -> str | Path:
+    """The name of a profile, or a file."""
+    if profile is None or profile in PROFILES:
+        return profile or profile_of(seed)
+    if Path(profile).is_file():
+        return Path(profile)
+    raise typer.BadParameter(f"--profile: {profile!r} is no file; expected one or a name of {', '.join(PROFILES)}")
 
 
 def _faults(names: list[str] | tuple[str, ...]) -> tuple[Any, ...]:

@@ -15,7 +15,8 @@ from basis_daemon.cli import app
 from basis_daemon.cli.answers import ExitCode
 from basis_daemon.simulation.drill.campaign import Plan, command_of, play
 from basis_daemon.simulation.drill.chance import Chance, Fault
-from tests.mutation.planted import PLANTED, Bug, drilled, planted
+from basis_daemon.simulation.drill.profiles import PROFILES, book_of
+from tests.mutation.planted import PLANTED, drilled, planted
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -27,7 +28,7 @@ def run(*words: str) -> dict[str, object]:
 
 
 def test_without_faults_a_book_enters_and_nothing_is_in_doubt() -> None:
-    verdict = play(Plan(1, without=tuple(Fault), chaos_s=40))
+    verdict = play(Plan(1, "pair", without=tuple(Fault), chaos_s=40))
     assert verdict.violations == ()
     assert verdict.ends == {"drained": 1}
     assert verdict.orders >= verdict.fills > 40
@@ -36,11 +37,26 @@ def test_without_faults_a_book_enters_and_nothing_is_in_doubt() -> None:
 
 @pytest.mark.feature("B03", part="drill")
 def test_under_faults_no_invariant_breaks_and_every_kind_of_trouble_was_there() -> None:
-    found = run("--seeds", "12", "--chaos-s", "90")
+    found = run("--seeds", "12")
     assert (found["exit_code"], found["violations"], found["failures"]) == (ExitCode.OK, 0, [])
     for what in ("orders", "fills", "crashes", "unknown_outcomes", "late_requests"):
         assert int(str(found[what])) > 0, what
     assert len(found["faults"]) >= 15  # type: ignore[arg-type]  # an object of counts
+
+
+def test_every_profile_takes_its_turn_and_is_counted_by_itself() -> None:
+    found = run("--seeds", "2", "--chaos-s", "10")
+    counted: dict[str, dict[str, int]] = found["profiles"]  # type: ignore[assignment]  # an object of objects
+    assert {name: one["seeds"] for name, one in counted.items()} == dict.fromkeys(PROFILES, 1)
+    assert sum(one["orders"] for one in counted.values()) == found["orders"]
+
+
+def test_a_book_of_ones_own_is_drilled_and_no_other_name_is_one(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(book_of("pair").read_text(encoding="utf-8"), encoding="utf-8")
+    found = run("--seeds", "1", "--chaos-s", "10", "--profile", str(own))
+    assert (found["violations"], list(found["profiles"])) == (0, ["mine"])  # type: ignore[call-overload]  # as above
+    assert CliRunner().invoke(app, ("simulate", "--profile", "boredom")).exit_code == ExitCode.USAGE
 
 
 @pytest.mark.feature("B04", part="seed")
@@ -48,7 +64,7 @@ def test_a_seed_leaves_the_same_trace_under_every_hash_seed() -> None:
     traces = set()
     for hash_seed in ("0", "1", "random"):
         done = subprocess.run(
-            (sys.executable, "-m", "basis_daemon", "simulate", "--seed", "4", "--seeds", "2", "--chaos-s", "60",
+            (sys.executable, "-m", "basis_daemon", "simulate", "--seed", "4", "--seeds", "2", "--chaos-s", "20",
              "--jobs", "1", "--json"),
             env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, check=True, timeout=240,
         )  # fmt: skip
@@ -72,9 +88,8 @@ def test_what_is_no_tally_and_no_fault_is_told(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ("simulate", "--without", "boredom")).exit_code == ExitCode.USAGE
 
 
-@pytest.mark.parametrize("bug", PLANTED[:2], ids=lambda bug: bug.name)
-def test_a_planted_bug_is_found_and_made_small(bug: Bug, tmp_path: Path) -> None:
-    found = drilled(planted(bug, tmp_path), "--seeds", "12", "--chaos-s", "60", "--jobs", "2")
+def test_a_planted_bug_is_found_and_made_small(tmp_path: Path) -> None:
+    found = drilled(planted(PLANTED[0], tmp_path), "--seeds", "2", "--chaos-s", "10", "--jobs", "1")
     assert found["violations"]
     command = found["smallest"]["command"]
     assert command.startswith("basis-daemon simulate --seed ")
@@ -92,5 +107,5 @@ def test_the_dice_are_thrown_whether_or_not_faults_are_on() -> None:
 
 
 def test_a_failure_names_the_command_that_repeats_it() -> None:
-    plan = Plan(7, without=(Fault.KILLED,), chaos_s=22.5)
-    assert command_of(plan) == "basis-daemon simulate --seed 7 --seeds 1 --without killed --chaos-s 22.5"
+    plan = Plan(7, "pair", without=(Fault.KILLED,), chaos_s=22.5)
+    assert command_of(plan) == "basis-daemon simulate --seed 7 --seeds 1 --profile pair --without killed --chaos-s 22.5"

@@ -53,7 +53,7 @@ PLANTED = (
     Bug(
         "doubt of an earlier life is left alone", "supervisor.py",
         "            await self._runner.resolve(life)\n        for plan",
-        "            self._recorder.move(life.order, OrderState.CANCELLED)\n        for plan",
+        "            self._recorder.move(life.order, type(life.state).CANCELLED)\n        for plan",
     ),
     Bug(
         "a halt pages and latches nothing", "engine/guard.py",
@@ -76,9 +76,8 @@ def planted(bug: Bug, directory: Path) -> Path:
 
 def drilled(directory: Path, *words: str) -> Mapping[str, Any]:
     """What ``simulate`` says of the package in this directory."""
-    config = ("--config", str(ROOT / "config" / "simulate.yaml"))
     done = subprocess.run(
-        (sys.executable, "-m", "basis_daemon", "simulate", *config, *words, "--json"),
+        (sys.executable, "-m", "basis_daemon", "simulate", *words, "--json"),
         cwd=directory, capture_output=True, timeout=TIMEOUT_S, check=False,
     )  # fmt: skip
     if not done.stdout:

@@ -14,15 +14,14 @@ from typing import Any
 import orjson
 
 from basis_daemon.domain.errors import ConfigError
-from basis_daemon.settings import load_settings
 from basis_daemon.simulation.drill.chance import Fault
 from basis_daemon.simulation.drill.checks import Violation
+from basis_daemon.simulation.drill.profiles import book_of
+from basis_daemon.simulation.drill.stage import stage_of
 from basis_daemon.simulation.drill.twin import elsewhere, is_due
 from basis_daemon.simulation.drill.world import CHAOS_S, Verdict, World
 
 Json = dict[str, Any]
-CONFIG = Path(__file__).resolve().parents[3] / "config" / "simulate.yaml"
-"""Of a checkout; an installation without one needs a file named on the command line."""
 FAILURES_KEPT = 20
 SHORTEST_S = 5.0
 _COUNTED = ("orders", "fills", "unknown", "late", "steps")
@@ -30,12 +29,17 @@ _COUNTED = ("orders", "fills", "unknown", "late", "steps")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One seed and how it is played."""
+    """One seed and how it is played; ``book`` is the name of a profile, or a file."""
 
     seed: int
-    config: Path = CONFIG
+    book: str | Path
     without: tuple[Fault, ...] = ()
     chaos_s: float = CHAOS_S
+
+    @property
+    def file(self) -> Path:
+        """The configuration."""
+        return self.book if isinstance(self.book, Path) else book_of(self.book)
 
 
 @dataclass(slots=True)
@@ -52,19 +56,24 @@ class Tally:
     failures: list[Json] = field(default_factory=list)
     violations: int = 0
     trace: str = ""
+    profiles: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, verdict: Verdict) -> None:
         """One more seed."""
         self.seeds += 1
         self.next_seed = max(self.next_seed, verdict.seed + 1)
-        self.counts.update({name: getattr(verdict, name) for name in _COUNTED})
+        counts = {name: getattr(verdict, name) for name in _COUNTED}
+        self.counts.update(counts)
+        own = {"seeds": 1, "violations": len(verdict.violations), **counts}
+        self.profiles.setdefault(verdict.profile, Counter()).update(own)
         self.faults.update(verdict.struck)
         self.ends.update(verdict.ends)
         self.sim_s += verdict.seconds
         self.trace = sha256((self.trace + verdict.trace).encode()).hexdigest()
         self.violations += len(verdict.violations)
         if verdict.violations and len(self.failures) < FAILURES_KEPT:
-            self.failures.append({"seed": verdict.seed, "violations": [_told(one) for one in verdict.violations]})
+            told = [_told(one) for one in verdict.violations]
+            self.failures.append({"seed": verdict.seed, "profile": verdict.profile, "violations": told})
 
     def document(self) -> Json:
         """For ``--json`` and for ``--resume``."""
@@ -75,6 +84,7 @@ class Tally:
             "crashes": crashes, "unknown_outcomes": self.counts["unknown"], "late_requests": self.counts["late"],
             "steps": self.counts["steps"], "sim_s": round(self.sim_s, 3), "faults": dict(sorted(self.faults.items())),
             "ends": dict(sorted(self.ends.items())), "failures": self.failures,
+            "profiles": {name: dict(counts) for name, counts in sorted(self.profiles.items())},
             "trace": self.trace,
         }  # fmt: skip
 
@@ -90,7 +100,7 @@ def resumed(file: Path, first_seed: int) -> Tally:
         return Tally(
             found["first_seed"], found["next_seed"], found["seeds"], Counter(counts), Counter(found["faults"]),
             Counter(found["ends"]), found["sim_s"], found["failures"], found["violations"],
-            found["trace"],
+            found["trace"], {name: Counter(own) for name, own in found["profiles"].items()},
         )  # fmt: skip
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         remedy = "name a file that an earlier `simulate --resume` has written, or one that does not exist"
@@ -101,7 +111,8 @@ def campaign(plans: Sequence[Plan], jobs: int) -> Iterator[Verdict]:
     """Verdicts in the order of the seeds, as they come. Raises ConfigError before the first for a bad file."""
     if not plans:
         return
-    load_settings(plans[0].config, {}, with_secrets=False)
+    for file in {plan.file: None for plan in plans}:
+        stage_of(file)
     if jobs == 1:
         yield from map(played, plans)
         return
@@ -127,8 +138,7 @@ def _trace(plan: Plan) -> str:
 
 def play(plan: Plan) -> Verdict:
     """One seed in this process."""
-    settings = load_settings(plan.config, {}, with_secrets=False).settings
-    return World(settings, plan.seed, plan.without, plan.chaos_s).run()
+    return World(stage_of(plan.file), plan.seed, plan.without, plan.chaos_s).run()
 
 
 def cores() -> int:
@@ -145,11 +155,11 @@ def smallest(plan: Plan, on_try: Callable[[Plan], None]) -> Plan:
         return bool(failed & {one.invariant for one in play(smaller).violations})
 
     for fault in Fault:
-        smaller = Plan(plan.seed, plan.config, (*plan.without, fault), plan.chaos_s)
+        smaller = Plan(plan.seed, plan.book, (*plan.without, fault), plan.chaos_s)
         if still_fails(smaller):
             plan = smaller
     while plan.chaos_s / 2 >= SHORTEST_S:
-        smaller = Plan(plan.seed, plan.config, plan.without, plan.chaos_s / 2)
+        smaller = Plan(plan.seed, plan.book, plan.without, plan.chaos_s / 2)
         if not still_fails(smaller):
             break
         plan = smaller
@@ -158,7 +168,7 @@ def smallest(plan: Plan, on_try: Callable[[Plan], None]) -> Plan:
 
 def command_of(plan: Plan) -> str:
     """What repeats it."""
-    words = [f"basis-daemon simulate --seed {plan.seed} --seeds 1"]
+    words = [f"basis-daemon simulate --seed {plan.seed} --seeds 1 --profile {plan.book}"]
     words += [f"--without {fault}" for fault in plan.without]
     if plan.chaos_s != CHAOS_S:
         words.append(f"--chaos-s {plan.chaos_s:g}")

@@ -28,6 +28,8 @@ class Fault(StrEnum):
     BY_HAND = "by_hand"
     RIVAL = "rival"
     DISK_FAILS = "disk_fails"
+    DISK_SLOW = "disk_slow"
+    DAWDLES = "dawdles"
     KILLED = "killed"
     KILLED_AT_POINT = "killed_at_point"
     CLOCK_STEPS = "clock_steps"
@@ -50,13 +52,15 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.MARKET_STALLS: (0.0, 0.02),
     Fault.MARKET_LEAPS: (0.0, 0.02),
     Fault.THIN_TOP: (0.0, 0.8),
-    Fault.BY_HAND: (0.0, 0.004),
-    Fault.RIVAL: (0.0, 0.001),
-    Fault.DISK_FAILS: (0.0, 0.004),
-    Fault.KILLED: (0.0, 0.02),
-    Fault.KILLED_AT_POINT: (0.0, 0.01),
-    Fault.CLOCK_STEPS: (0.0, 0.01),
-    Fault.HALTED: (0.0, 0.005),
+    Fault.BY_HAND: (0.0, 0.016),
+    Fault.RIVAL: (0.0, 0.004),
+    Fault.DISK_FAILS: (0.0, 0.008),
+    Fault.DISK_SLOW: (0.0, 0.2),
+    Fault.DAWDLES: (0.0, 0.2),
+    Fault.KILLED: (0.0, 0.06),
+    Fault.KILLED_AT_POINT: (0.0, 0.02),
+    Fault.CLOCK_STEPS: (0.0, 0.04),
+    Fault.HALTED: (0.0, 0.02),
     Fault.DISARMED: (0.0, 0.2),
 }
 """Least and most that a seed may draw, for each throw."""

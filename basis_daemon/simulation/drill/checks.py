@@ -1,4 +1,4 @@
-"""What must hold at every step, seen from the exchange: nothing here asks the daemon what it believes."""
+"""What must hold at every step, seen from the venues: nothing here asks the daemon what it believes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,30 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from basis_daemon.domain.instrument import Kind
-from basis_daemon.domain.order import Order, OrderOperation, Side
+from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.trade import Trade
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.state import BookState, recover
 from basis_daemon.simulation.drill.disk import DrillDisk
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
 from basis_daemon.simulation.drill.invariants import of_request, of_rest
+from basis_daemon.simulation.drill.loop import SeededLoop
+from basis_daemon.simulation.drill.stage import Mandate, Stage
 
 if TYPE_CHECKING:
     from basis_daemon.wiring_book import Daemon
 
+DUST = Decimal("0.003")
+"""Coins: less than a step of a leg, and what fees have taken of them."""
 CLIPS_NAKED, SLACK = 2, Decimal("1.10")
-"""Clips of difference between the two legs that may stand at the exchange; what size may exceed its target by."""
+"""Clips of difference between the legs of a pair that may stand at once; what size may exceed its target by."""
+DRIFT = Decimal("0.03")
+"""Of the target: what the legs may be apart before the strategy has to act."""
+STALE_S = 6.0
+"""Behind the freshness of the configuration and the way of a tick."""
+TASKS_MAX, TRADES = 150, frozenset({OrderOperation.SPOT_TRADE, OrderOperation.PERP_TRADE})
+ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +45,31 @@ class Violation:
 
 @dataclass(slots=True)
 class Checks:
-    """Honours ``Watcher``. ``clip`` and ``target`` in USDT: one clip, and the notional that a full book has."""
+    """Honours ``Watcher``. ``buried`` are orders that the daemon took for never accepted."""
 
-    exchange: Exchange
-    clip: Decimal
-    target: Decimal
+    stage: Stage
+    loop: SeededLoop
+    exchanges: Sequence[Exchange] = ()
     disk: DrillDisk | None = None
     is_halted: bool = False
     rivals: int = 0
     orders: int = 0
     fills: int = 0
     violations: list[Violation] = field(default_factory=list)
-    naked_max: Decimal = Decimal(0)
+    naked_max: Decimal = ZERO
+    buried: set[str] = field(default_factory=set)
+    _taken: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
-    _hand: Decimal = Decimal(0)
+    _hand: dict[str, Decimal] = field(default_factory=dict)
     _under_way: frozenset[str] = frozenset()
     _trace: object = field(default_factory=sha256)
+    _owners: dict[PositionKey, tuple[Mandate, Exchange]] = field(default_factory=dict)
+
+    def watch(self, exchanges: Sequence[Exchange]) -> None:
+        """These are the exchanges."""
+        self.exchanges = exchanges
+        at = {account: one for one in exchanges for account in one.accounts}
+        self._owners = {key: (mandate, at[key.venue]) for mandate in self.stage.mandates for key in mandate.keys}
 
     def note(self, *words: object) -> None:
         """Something happened that every run of this seed must repeat."""
@@ -63,32 +82,39 @@ class Checks:
 
     def fail(self, invariant: str, facts: str) -> None:
         """One that did not hold."""
-        self.violations.append(Violation(invariant, round(self.exchange.loop.time(), 3), facts))
+        self.violations.append(Violation(invariant, round(self.loop.time(), 3), facts))
 
     def requested(self, order: Order, connection: Connection) -> None:
         self.orders += 1
-        self.note(self.exchange.loop.now_ns, "sent", order.order_id)
+        self.note(self.loop.now_ns, "sent", order.order_id)
         if self.disk is None or order.order_id not in self.disk.durable_intents:
             self.fail("I1", f"{order.order_id} left without a durable intent")
         if order.order_id in self._sent:
             self.fail("I2", f"{order.order_id} left twice")
         self._sent.add(order.order_id)
-        if self.is_halted and order.order_id not in self._under_way and self._grows(order):
-            what = f"{order.operation} {order.side} {order.amount} of {order.instrument} ({order.order_id})"
-            self.fail("I8", f"{what} adds risk after the halt was acknowledged")
-        if connection is not self.exchange.connection:
+        if connection is not connection.exchange.connection:
             self.fail("I17", f"{order.order_id} left a daemon that another one has followed")
-        for invariant, facts in of_request(order, connection, self.exchange):
+        for invariant, facts in of_request(order, connection):
             self.fail(invariant, facts)
+        if not self._grows(order):
+            return
+        what = f"{order.operation} {order.side} {order.amount} of {order.instrument} ({order.order_id})"
+        if self.is_halted and order.order_id not in self._under_way:
+            self.fail("I8", f"{what} adds risk after the halt was acknowledged")
+        age_s = self.loop.time() - connection.heard_at.get(order.instrument, -STALE_S)
+        if age_s > STALE_S + float(order.timeout_s):
+            self.fail("I9", f"{what} adds risk on a book that is {age_s:.1f} s old")
 
-    def accepted(self, order: Order, trades: Sequence[Trade]) -> None:
-        filled = sum((trade.qty_base for trade in trades), Decimal(0))
+    def accepted(self, order: Order, trades: Sequence[Trade], exchange: Exchange) -> None:
+        self._taken.add(order.order_id)
+        filled = sum((trade.qty_base for trade in trades), ZERO)
         self.fills += sum(trade.is_fill for trade in trades)
-        self.note(self.exchange.loop.now_ns, "taken", order.order_id, filled)
+        self.note(self.loop.now_ns, "taken", order.order_id, filled)
         if order.amount != "MAX" and filled > order.quantity:
             self.fail("I4", f"{order.order_id} filled {filled} of {order.quantity}")
         if filled:
-            self._exposure(order)
+            self._exposure(order, exchange)
+            self._gap(order, filled)
 
     def halt(self) -> None:
         """The halt is acknowledged: only what was on disk before it may still leave, so that no pair stays naked."""
@@ -96,60 +122,108 @@ class Checks:
         self._under_way = frozenset(self.disk.durable_intents) if self.disk is not None else frozenset()
 
     def _grows(self, order: Order) -> bool:
-        """True for an order that takes a leg further from nothing, and the two legs no nearer to each other."""
-        if order.side is None or order.operation is OrderOperation.TRANSFER or order.is_risk_reducing:
+        """True for an order that takes a leg further from nothing, and the legs of its book no nearer to each other."""
+        owner = self._owners.get(order.instrument)
+        if owner is None or order.side is None or order.operation not in TRADES or order.is_risk_reducing:
             return False
-        wallets, change = self.exchange.paper.wallets, order.side.sign * order.quantity
-        held = wallets.holding(order.instrument)
-        naked = sum((wallets.holding(key) for key in wallets.instruments), Decimal(0))
+        change = order.side.sign * order.quantity
+        held, naked = owner[1].paper.wallets.holding(order.instrument), self._naked(owner[0])
         return abs(held + change) > abs(held) and abs(naked + change) >= abs(naked)
 
-    def by_hand(self, quantity: Decimal) -> None:
+    def _naked(self, mandate: Mandate) -> Decimal:
+        """Coins by which its legs are apart, at all exchanges, long positive."""
+        return sum((self._owners[key][1].paper.wallets.holding(key) for key in mandate.keys), ZERO)
+
+    def by_hand(self, key: PositionKey, quantity: Decimal) -> None:
         """Somebody else has traded: what that leaves open is not the daemon's doing."""
-        self._hand += abs(quantity)
+        strategy = self._owners[key][0].strategy
+        self._hand[strategy] = self._hand.get(strategy, ZERO) + abs(quantity)
+
+    def _exposure(self, order: Order, exchange: Exchange) -> None:
+        """I5: at the venues the legs are never further apart than the clips in flight, nor larger than the book."""
+        owner = self._owners.get(order.instrument)
+        price = exchange.paper.market.mark(_perp_of(order.instrument, owner[0])) if owner is not None else None
+        if owner is None or price is None:
+            return
+        mandate, hand = owner[0], self._hand.get(owner[0].strategy, ZERO) * price
+        naked = abs(self._naked(mandate)) * price
+        self.naked_max = max(self.naked_max, naked)
+        allowed = CLIPS_NAKED * mandate.houses * mandate.clip * SLACK + hand
+        if naked > allowed + mandate.target * DRIFT:
+            self.fail("I5", f"after {order.order_id} {naked:.0f} USDT are naked, expected at most {allowed:.0f}")
+        if not self._grows(order):
+            return
+        long = sum(
+            (self._owners[key][1].paper.wallets.holding(key) for key in mandate.keys if key.kind is Kind.SPOT), ZERO
+        )
+        largest = mandate.target * SLACK + mandate.clip + hand
+        if long * price > largest:
+            self.fail("I5", f"after {order.order_id} spot is {long * price:.0f}, expected {largest:.0f}")
+
+    def _gap(self, order: Order, filled: Decimal) -> None:
+        """I5: what is sent to close a gap between two legs brings them no further apart."""
+        owner = self._owners.get(order.instrument)
+        if owner is None or order.side is None or not order.closes_a_gap or self._hand or owner[0].houses > 1:
+            return
+        naked = self._naked(owner[0])
+        before = naked - order.side.sign * filled
+        if abs(naked) > abs(before) + DUST:
+            self.fail("I5", f"{order.order_id} closes a gap of {before}, and leaves one of {naked}")
 
     def before_rearming(self, daemon: Daemon) -> None:
         """I17: fills of a second daemon are booked by now, and have halted this one."""
         if self.rivals and daemon.guard.state is not GuardState.HALTED:
-            self.fail(
-                "I17", f"{self.rivals} orders of a second daemon are booked, and the guard is {daemon.guard.state}"
-            )
+            found = f"{self.rivals} orders of a second daemon are booked, and the guard is {daemon.guard.state}"
+            self.fail("I17", found)
         self.rivals = 0
 
-    def _exposure(self, order: Order) -> None:
-        """I5: at the exchange the legs are never further apart than the clips in flight, nor larger than the book."""
-        wallets, market = self.exchange.paper.wallets, self.exchange.paper.market
-        sizes = {kind: Decimal(0) for kind in (Kind.SPOT, Kind.PERP)}
-        price = Decimal(0)
-        for key in wallets.instruments:
-            sizes[key.kind] += wallets.holding(key)
-            price = market.mark(key) or price
-        naked = abs(sizes[Kind.SPOT] + sizes[Kind.PERP]) * price
-        self.naked_max = max(self.naked_max, naked)
-        allowed = CLIPS_NAKED * self.clip * SLACK + self._hand * price
-        if naked > allowed + self.target * Decimal("0.03"):
-            self.fail("I5", f"after {order.order_id} {naked:.0f} USDT are naked, expected at most {allowed:.0f}")
-        grows = order.operation is OrderOperation.SPOT_TRADE and order.side is Side.BUY
-        largest = self.target * SLACK + self.clip + self._hand * price
-        if grows and sizes[Kind.SPOT] * price > largest:
-            self.fail("I5", f"after {order.order_id} spot is {sizes[Kind.SPOT] * price:.0f}, expected {largest:.0f}")
+    def judge_burials(self) -> None:
+        """I4: what was taken for never accepted is at no venue."""
+        for order_id in sorted(self.buried & self._taken):
+            self.fail("I4", f"{order_id} was taken for never accepted, and a venue took it")
+
+    def bounded(self, tasks: int) -> None:
+        """I16: a daemon at work needs no more tasks than this, however long it lives."""
+        if tasks > TASKS_MAX:
+            self.fail("I16", f"{tasks} tasks, expected at most {TASKS_MAX}")
 
     def at_rest(self, daemon: Daemon, disk: DrillDisk) -> None:
-        """I3, I6, I18: the book is the exchange's to the last digit, and a fold of its journal is the live state."""
-        state, wallets = daemon.recorder.state, self.exchange.paper.wallets
-        keys = {key for key in (*wallets.balances, *state.ledger.holdings()) if key.kind is not Kind.TRANSIT}
+        """I3, I6, I7, I18: the book is the venues' to the last digit, a fold of its journal is the live state."""
+        state = daemon.recorder.state
+        held = {key: amount for one in self.exchanges for key, amount in one.paper.wallets.balances.items()}
+        keys = {key for key in (*held, *state.ledger.holdings()) if key.kind is not Kind.TRANSIT}
         for key in sorted(keys, key=str):
-            booked, held = state.ledger.holding(key), wallets.holding(key)
-            if booked != held:
-                self.fail("I3", f"{key}: book {booked}, exchange {held}")
+            if (booked := state.ledger.holding(key)) != held.get(key, ZERO):
+                self.fail("I3", f"{key}: book {booked}, venue {held.get(key, ZERO)}")
+        for exchange in self.exchanges:
+            self._conserved(exchange)
         again = recover(disk)
         if again.dump() != state.dump():
             self.fail("I6", f"a fold of {len(disk.read())} rows is not the live state: {_difference(again, state)}")
         numbers = [row.sequence for row in disk.read()]
         if numbers != list(range(1, len(numbers) + 1)):
             self.fail("I7", "the rows of the journal are not numbered without a gap")
-        for invariant, facts in of_rest(daemon, disk, self.exchange):
+        for invariant, facts in of_rest(daemon, disk, self.exchanges):
             self.fail(invariant, facts)
+
+    def _conserved(self, exchange: Exchange) -> None:
+        """What an exchange holds is what was brought, and what its fills, fees and settlements moved."""
+        paper = exchange.paper
+        moved = {key: amount for key, amount in self.stage.balances.items() if key.venue in exchange.accounts}
+        for account in exchange.accounts:
+            told = [trade.deltas for trade in paper.tape.fills(account)]
+            told += [{flow.key: flow.amount} for flow in paper.tape.flows(account)]
+            for deltas in told:
+                for key, amount in deltas.items():
+                    moved[key] = moved.get(key, ZERO) + amount
+        for key in sorted({*moved, *paper.wallets.balances}, key=str):
+            if paper.wallets.holding(key) != moved.get(key, ZERO):
+                self.fail("I18", f"{key}: held {paper.wallets.holding(key)}, its moves come to {moved.get(key, ZERO)}")
+
+
+def _perp_of(key: PositionKey, mandate: Mandate) -> PositionKey:
+    """The contract whose mark prices this coin; any of its book does."""
+    return key if key.kind is Kind.PERP else min((one for one in mandate.keys if one.kind is Kind.PERP), key=str)
 
 
 def _difference(one: BookState, other: BookState) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from basis_daemon.domain.errors import JournalError
-from basis_daemon.domain.order import Order
-from basis_daemon.engine.codec import load
 from basis_daemon.journal.memory import MemoryJournal
 from basis_daemon.ports import Clock, Record, RecordKind, StoredRecord
 from basis_daemon.simulation.drill.chance import Chance, Fault
 
 FLUSH_S = 0.0004
+SLOW_S = (0.01, 1.5)
+"""What a flush takes where the disk has other work; nothing is acknowledged before."""
 
 
 class KilledError(BaseException):
@@ -21,13 +23,15 @@ class KilledError(BaseException):
 class DrillDisk:
     """Honours ``ports.Journal`` for one life. ``durable_intents`` are ids whose intent no crash can take back."""
 
-    def __init__(self, clock: Clock, chance: Chance, rows: Sequence[StoredRecord] = ()) -> None:
+    def __init__(
+        self, clock: Clock, chance: Chance, durable_intents: set[str], rows: Sequence[StoredRecord] = ()
+    ) -> None:
         self._clock, self._chance = clock, chance
         self._inner = MemoryJournal(clock, rows)
         self._durable = len(self._inner.read())
         self.is_dead = False
         self._is_poisoned = False
-        self.durable_intents = {_order_id(row.record) for row in rows if row.record.kind is RecordKind.INTENT}
+        self.durable_intents = durable_intents
 
     @property
     def generation(self) -> int:
@@ -46,7 +50,8 @@ class DrillDisk:
     async def flush(self) -> None:
         self._check()
         until = len(self._inner.read())
-        await self._clock.sleep(FLUSH_S)
+        is_slow = self._chance.strikes(Fault.DISK_SLOW)
+        await self._clock.sleep(self._chance.between(*SLOW_S) if is_slow else FLUSH_S)
         self._check()
         if self._chance.strikes(Fault.DISK_FAILS):
             self._is_poisoned = True
@@ -66,14 +71,20 @@ class DrillDisk:
         """A new life over what was flushed, and over as much of the rest as the kernel happened to have written."""
         rows = self._inner.read()
         kept = self._durable + self._chance.below(len(rows) - self._durable + 1)
-        return DrillDisk(self._clock, self._chance, rows[:kept])
+        for row in rows[self._durable : kept]:
+            self._keep_intent(row)
+        return DrillDisk(self._clock, self._chance, self.durable_intents, rows[:kept])
 
     def _keep(self, until: int) -> None:
         """Everything up to there is safe."""
         for row in self._inner.read(self._durable):
-            if row.sequence <= until and row.record.kind is RecordKind.INTENT:
-                self.durable_intents.add(_order_id(row.record))
+            if row.sequence <= until:
+                self._keep_intent(row)
         self._durable = max(self._durable, until)
+
+    def _keep_intent(self, row: StoredRecord) -> None:
+        if row.record.kind is RecordKind.INTENT:
+            self.durable_intents.add(_order_id(row.record))
 
     def _check(self) -> None:
         if self.is_dead:
@@ -82,5 +93,12 @@ class DrillDisk:
             raise JournalError("the disk of the drill has failed before: nothing more is written")
 
 
+class _Named(msgspec.Struct):
+    order_id: str
+
+
+_NAMES: msgspec.json.Decoder[_Named] = msgspec.json.Decoder(_Named)
+
+
 def _order_id(record: Record) -> str:
-    return load(Order, record.payload).order_id
+    return _NAMES.decode(record.payload).order_id

@@ -1,4 +1,4 @@
-"""The far side of the wire: one exchange that outlives every daemon, and what happens on the way to it and back.
+"""The far side of the wire: an exchange that outlives every daemon, and what happens on the way to it and back.
 
 Its accounts are the paper venue's, which keep books of their own. A request that is on its way arrives even when nobody
 waits for it any more, but never later than its window: so long after a send, absence is proof.
@@ -38,6 +38,8 @@ ANSWER_S, WINDOW_S, LAG_S = 2.0, 5.0, 2.0
 PROOF_S = WINDOW_S + LAG_S + 0.5
 DOWN_S = (1.0, 6.0)
 LATE_S = 3.0
+DAWDLE_S = (0.0, 0.5)
+"""From the intent on disk to the first byte on the wire, when the process is slow just there."""
 PRIVATE = "private"
 
 Answer = tuple[Trade, ...] | OrderRejectedError
@@ -51,17 +53,19 @@ class Watcher(Protocol):
         """A request left a daemon."""
         ...
 
-    def accepted(self, order: Order, trades: Sequence[Trade]) -> None:
-        """The exchange took an order; what it did at once."""
+    def accepted(self, order: Order, trades: Sequence[Trade], exchange: Exchange) -> None:
+        """An exchange took an order; what it did at once."""
         ...
 
 
 class Exchange:
-    """What no crash of a daemon touches."""
+    """What no crash of a daemon touches: one operator, its accounts and its books of them."""
 
-    def __init__(self, paper: PaperExchange, loop: SeededLoop, chance: Chance, now: Callable[[], datetime]) -> None:
-        self.paper, self.loop, self.chance, self.now = paper, loop, chance, now
-        self.watcher: Watcher | None = None
+    def __init__(
+        self, accounts: frozenset[str], paper: PaperExchange, loop: SeededLoop, chance: Chance, watcher: Watcher
+    ) -> None:
+        self.accounts, self.paper = accounts, paper
+        self.loop, self.chance, self.watcher = loop, chance, watcher
         self.connection: Connection | None = None
         self._seen_at: dict[str, float] = {}
         self.late = 0
@@ -86,8 +90,7 @@ class Exchange:
         except OrderRejectedError as refusal:
             return refusal
         self._seen_at[order.order_id] = self.loop.time() + self._lag()
-        if self.watcher is not None:
-            self.watcher.accepted(order, [event for event in events if isinstance(event, Trade)])
+        self.watcher.accepted(order, [event for event in events if isinstance(event, Trade)], self)
         self.tell(events)
         return self.paper.tape.trades_of(_target(order))
 
@@ -108,22 +111,18 @@ class Connection:
     """One daemon's streams. Honours ``ports.Feed``; events keep their order, some come twice, late, or never."""
 
     def __init__(
-        self,
-        exchange: Exchange,
-        instruments: Mapping[PositionKey, Instrument],
-        past: Sequence[MarketEvent],
-        accounts: Sequence[str],
+        self, exchange: Exchange, instruments: Mapping[PositionKey, Instrument], past: Sequence[MarketEvent]
     ) -> None:
-        self._exchange, self._instruments, self._past, self._accounts = exchange, instruments, past, accounts
+        self.exchange, self._instruments, self._past = exchange, instruments, past
+        self._accounts = sorted(exchange.accounts)
         self._chance, self._loop = exchange.chance, exchange.loop
+        self.heard_at: dict[PositionKey, float] = {}
         self._arrived: asyncio.Queue[FeedEvent] = asyncio.Queue()
         self._listens = False
         self._next_at = 0.0
         self._down_until = 0.0
         self.is_dead = False
-        self.is_armed, self.born_at = True, exchange.loop.time()
-        self.shown: dict[PositionKey, float] = {}
-        """When each book was last brought here, in seconds of the loop."""
+        self.is_armed, self.born_at = True, self._loop.time()
 
     async def start(self) -> Mapping[PositionKey, Instrument]:
         self.check()
@@ -133,7 +132,7 @@ class Connection:
         return self._past
 
     async def run(self, sink: Callable[[FeedEvent], None]) -> None:
-        self._listens, self._exchange.connection = True, self
+        self._listens, self.exchange.connection = True, self
         self._back()
         try:
             while True:
@@ -186,17 +185,18 @@ class Connection:
         if isinstance(event, BookTick | MarkTick | AccountReport):
             event = replace(event, received_ns=self._loop.now_ns)
         if isinstance(event, BookTick):
-            self.shown[event.instrument] = self._loop.time()
+            self.heard_at[event.instrument] = self._loop.time()
         if isinstance(event, Trade):
-            self._exchange.doubts.pop(event.order_id, None)
+            self.exchange.doubts.pop(event.order_id, None)
         self._arrived.put_nowait(event)
 
 
 class WiredAccount:
     """One account over the wire. Honours ``ports.ExecutionInterface`` and ``ports.AccountSource`` for one daemon."""
 
-    def __init__(self, exchange: Exchange, connection: Connection, spec: PaperAccountSpec) -> None:
-        self._exchange, self._connection, self._spec = exchange, connection, spec
+    def __init__(self, connection: Connection, spec: PaperAccountSpec) -> None:
+        self._exchange = exchange = connection.exchange
+        self._connection, self._spec = connection, spec
         self._chance, self._loop = exchange.chance, exchange.loop
         self._asked_at: dict[str, float] = {}
         self.on_trade: TradeSink = _nobody
@@ -216,8 +216,10 @@ class WiredAccount:
     async def execute_order(self, order: Order, timestamp: datetime) -> Trade:
         """As the port says."""
         self._connection.check()
-        if self._exchange.watcher is not None:
-            self._exchange.watcher.requested(order, self._connection)
+        if self._chance.strikes(Fault.DAWDLES):
+            await self._sleep(self._chance.between(*DAWDLE_S))
+            self._connection.check()
+        self._exchange.watcher.requested(order, self._connection)
         if self._chance.strikes(Fault.UNREACHABLE):
             raise VenueUnreachableError(f"order {order.order_id}: nothing left")
         if self._chance.strikes(Fault.REFUSED):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -18,13 +18,12 @@ from basis_daemon.simulation.drill.exchange import Connection, Exchange
 if TYPE_CHECKING:
     from basis_daemon.wiring_book import Daemon
 
-QUOTE_AGE_MAX_S = 6.0
+QUOTE_AGE_MAX_S = 7.5
 """Between the last book that a daemon was shown and an order that begins something on it: its limit, and the way."""
 ORDERS_GRACE, IDS_GRACE = timedelta(hours=6), timedelta(hours=24)
 """Market time by which what may be forgotten has been; an hour of it passes every two seconds. Orders are forgotten in
 the order in which they came, and ids of their fills with the next answer of their venue."""
 LIFE_S = 25.0
-TASKS_MAX = 60
 ENDS = frozenset(
     {OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.NEVER_ACCEPTED}
 )
@@ -33,33 +32,31 @@ Found = Iterator[tuple[str, str]]
 """(invariant, the numbers that say so)."""
 
 
-def of_request(order: Order, connection: Connection, exchange: Exchange) -> Found:
+def of_request(order: Order, connection: Connection) -> Found:
     """What an order says of the daemon that it leaves, as the wire sees it."""
     if not connection.is_armed:
         yield "I12", f"{order.order_id} left a daemon that was never armed"
-    for other in exchange.doubts.values():
+    for other in connection.exchange.doubts.values():
         if other.parent_id is not None and (other.parent_id, other.instrument) == (order.parent_id, order.instrument):
             yield "I2", f"{order.order_id} repeats {other.order_id}, of which nobody knows what became of it"
     if not order.is_risk_reducing and not order.closes_a_gap:
-        for key in sorted(connection.shown):
-            age_s = exchange.loop.time() - connection.shown[key]
+        for key in sorted(connection.heard_at):
+            age_s = connection.exchange.loop.time() - connection.heard_at[key]
             if age_s > QUOTE_AGE_MAX_S:
                 yield "I9", f"{order.order_id} left on a book of {key} that is {age_s:.1f} s old"
 
 
-def of_rest(daemon: Daemon, disk: DrillDisk, exchange: Exchange) -> Found:
+def of_rest(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange]) -> Found:
     """What is left of a life when nothing is on its way any more."""
     yield from _history(daemon.recorder.state, disk)
-    yield from _memory(daemon.recorder.state, exchange)
-    yield from _fills(daemon.recorder.state, exchange)
-    yield from _money(daemon.recorder.state, exchange)
+    yield from _memory(daemon.recorder.state, exchanges[0])
+    yield from _fills(daemon.recorder.state, exchanges)
+    yield from _money(daemon.recorder.state, exchanges)
     for engine in daemon.supervisor.engines:
         if engine.is_frozen:
             yield "I14", f"strategy {engine.strategy.name} is frozen"
         if engine.plans_in_flight and not daemon.recorder.state.running_plans():
             yield "I16", f"{engine.plans_in_flight} plans of {engine.strategy.name} have ended and are kept"
-    if exchange.loop.tasks > TASKS_MAX:
-        yield "I16", f"{exchange.loop.tasks} tasks live, expected at most {TASKS_MAX}"
 
 
 def _history(state: BookState, disk: DrillDisk) -> Found:
@@ -99,34 +96,35 @@ def _memory(state: BookState, exchange: Exchange) -> Found:
         yield "I16", f"ids of {len(ids)} events before {horizon:%d %H:%M} are kept, {ids[0]} first"
 
 
-def _fills(state: BookState, exchange: Exchange) -> Found:
+def _fills(state: BookState, exchanges: Sequence[Exchange]) -> Found:
     """What each order has got, piece by piece."""
     for life in state.orders.values():
-        told = exchange.paper.tape.trades_of(life.order.order_id)
+        told = [trade for one in exchanges for trade in one.paper.tape.trades_of(life.order.order_id)]
         got = sum((trade.qty_base for trade in told if trade.is_fill), Decimal(0))
         if got != life.cum_filled:
             yield "I3", f"{life.order.order_id}: book {life.cum_filled}, exchange {got}"
 
 
-def _money(state: BookState, exchange: Exchange) -> Found:
+def _money(state: BookState, exchanges: Sequence[Exchange]) -> Found:
     """Nothing appears or vanishes in the book, and what was paid stands there under its own cause."""
     for asset, total in sorted(state.ledger.sums().items()):
         if total:
             yield "I18", f"all accounts together hold {total} {asset}, expected nothing"
-    for (cause, asset), amount in sorted(_paid(state.openings, exchange).items()):
+    for (cause, asset), amount in sorted(_paid(state.openings, exchanges).items()):
         booked = state.ledger.total(cause, asset)
         if booked != amount:
             yield "I18", f"{cause} of {asset}: book {booked}, exchange {amount}"
 
 
-def _paid(openings: Mapping[str, datetime], exchange: Exchange) -> Mapping[tuple[Cause, str], Decimal]:
+def _paid(openings: Mapping[str, datetime], exchanges: Sequence[Exchange]) -> Mapping[tuple[Cause, str], Decimal]:
     """Fees and funding since each account was adopted, as the exchange has written them down."""
     paid: defaultdict[tuple[Cause, str], Decimal] = defaultdict(Decimal)
+    tapes = {account: exchange.paper.tape for exchange in exchanges for account in exchange.accounts}
     for account, opened_at in openings.items():
-        for trade in exchange.paper.tape.fills(account, opened_at):
+        for trade in tapes[account].fills(account, opened_at):
             for fee in trade.fees:
                 paid[Cause.FEE, fee.asset] -= fee.quantity
-        for flow in exchange.paper.tape.flows(account, opened_at):
+        for flow in tapes[account].flows(account, opened_at):
             if flow.cause is Cause.FUNDING and flow.venue_time >= opened_at:
                 paid[Cause.FUNDING, flow.key.asset] += flow.amount
     return paid

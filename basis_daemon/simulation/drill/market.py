@@ -1,10 +1,10 @@
-"""The market of a drill: a price out of the seed, whose hours pass in seconds, and funding that turns."""
+"""The market of a drill: a price of every coin out of the seed, whose hours pass in seconds, and funding that turns."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -22,32 +22,37 @@ PAST = 60
 RICH, POOR = Decimal("0.0008"), Decimal("-0.0016")
 SIGMA, LEAP, BASIS_BP = 0.004, 0.10, Decimal(6)
 STALL_S = (3.0, 25.0)
-PRICE = 60_000.0
+PRICES = {"BTC": 60_000.0, "ETH": 2_500.0}
 CENT = Decimal("0.01")
-THIN = Decimal("0.005")
+THIN_USDT, GRAIN = Decimal(300), Decimal("0.001")
 
 
 @dataclass(slots=True)
 class DrillMarket:
-    """One coin, spot and perp. ``next`` gives the events of the following tick; ``stall_s`` how long none comes."""
+    """Spot and perps of some coins. ``following`` gives the next tick; ``stall_s`` how long none comes."""
 
     instruments: Mapping[PositionKey, Instrument]
     shape: BookShape
     chance: Chance
     at: datetime = START
-    _level: float = math.log(PRICE)
-    _rate: Decimal = RICH
+    _levels: dict[str, float] = field(default_factory=dict)
+    _rates: dict[PositionKey, Decimal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key, instrument in self.instruments.items():
+            self._levels.setdefault(instrument.base, math.log(PRICES[instrument.base]))
+            if key.kind is Kind.PERP:
+                self._rates[key] = RICH
 
     def past(self) -> list[MarketEvent]:
         """Settlements before the first tick, all of them rich: the book enters."""
         first = START.replace(minute=0)
         stamps = [first - timedelta(hours=INTERVAL_H * back) for back in reversed(range(PAST))]
-        return [FundingSettled(key, at, RICH, INTERVAL_H) for at in stamps for key in self._perps()]
+        return [FundingSettled(key, at, RICH, INTERVAL_H) for at in stamps for key in self._rates]
 
-    @property
-    def price(self) -> Decimal:
+    def price(self, base: str) -> Decimal:
         """Spot, to the cent."""
-        return Decimal(math.exp(self._level)).quantize(CENT)
+        return Decimal(math.exp(self._levels[base])).quantize(CENT)
 
     def stall_s(self) -> float:
         """Seconds without any tick; zero almost always."""
@@ -56,36 +61,40 @@ class DrillMarket:
     def following(self) -> list[MarketEvent]:
         """The next tick: what was settled by then, marks and books."""
         before, self.at = self.at, self.at + STEP
-        self._level += self.chance.gauss(SIGMA)
+        common = self.chance.gauss(SIGMA)
         if self.chance.strikes(Fault.MARKET_LEAPS):
-            self._level += self.chance.between(-LEAP, LEAP)
+            common += self.chance.between(-LEAP, LEAP)
+        for base in self._levels:
+            self._levels[base] += common + self.chance.gauss(SIGMA / 4)
         return [*self._settled(before), *self.now()]
 
     def now(self) -> list[MarketEvent]:
         """Marks and books as they stand."""
         found: list[MarketEvent] = []
-        for key in self.instruments:
-            price = self.price * (1 + BASIS_BP / 10_000) if key.kind is Kind.PERP else self.price
+        prices = {base: self.price(base) for base in self._levels}
+        for key, instrument in self.instruments.items():
+            spot = price = prices[instrument.base]
             if key.kind is Kind.PERP:
-                found.append(MarkTick(key, self.at, 0, price, self.price, self._rate, _settlement_after(self.at)))
+                price = spot * (1 + BASIS_BP / 10_000)
+                rate = self._rates[key]
+                found.append(MarkTick(key, self.at, 0, price, spot, rate, _settlement_after(self.at)))
             found.append(BookTick(key, self.at, 0, self._side(price, -1), self._side(price, 1)))
         return found
 
     def _side(self, price: Decimal, sign: int) -> tuple[Level, ...]:
         """One side of a book; almost nothing at its best price has every order filled in pieces."""
         levels = self.shape.side(price, sign)
-        return ((levels[0][0], THIN), *levels[1:]) if self.chance.strikes(Fault.THIN_TOP) else levels
+        is_thin = self.chance.strikes(Fault.THIN_TOP)
+        return ((levels[0][0], (THIN_USDT / price).quantize(GRAIN)), *levels[1:]) if is_thin else levels
 
     def _settled(self, before: datetime) -> Iterator[MarketEvent]:
         stamp = _settlement_after(before)
-        if stamp <= self.at:
+        if stamp > self.at:
+            return
+        for key, rate in self._rates.items():
             if not self.chance.below(3):
-                self._rate = POOR if self._rate is RICH else RICH
-            for key in self._perps():
-                yield FundingSettled(key, stamp, self._rate, INTERVAL_H)
-
-    def _perps(self) -> list[PositionKey]:
-        return [key for key in self.instruments if key.kind is Kind.PERP]
+                self._rates[key] = POOR if rate is RICH else RICH
+            yield FundingSettled(key, stamp, self._rates[key], INTERVAL_H)
 
 
 def _settlement_after(at: datetime) -> datetime:

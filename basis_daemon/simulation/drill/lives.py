@@ -1,0 +1,186 @@
+"""One daemon after another over one disk: each is assembled as at any start, killed at any moment, and followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from basis_daemon.domain.errors import BasisError, SecondDaemonError
+from basis_daemon.domain.trade import OrderState
+from basis_daemon.ports import Clock, KillPoint, RecordKind, TradeSink
+from basis_daemon.settings import Settings
+from basis_daemon.simulation.drill.chance import Chance, Fault
+from basis_daemon.simulation.drill.checks import Checks
+from basis_daemon.simulation.drill.disk import DrillDisk, KilledError
+from basis_daemon.simulation.drill.exchange import Connection, WiredAccount
+from basis_daemon.simulation.drill.stage import House
+from basis_daemon.strategies.charter import BookStrategy
+from basis_daemon.tasks import TaskTree
+from basis_daemon.wiring_book import Daemon, Ground, Routes, Venue, assemble
+
+RESTART_S = (0.5, 5.0)
+BUGS = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError),
+    *(OSError, RuntimeError, TypeError, ValueError),
+)
+"""What no daemon may end with."""
+
+
+class _Step(msgspec.Struct):
+    order_id: str
+    state: str
+
+
+_STEPS: msgspec.json.Decoder[_Step] = msgspec.json.Decoder(_Step)
+
+
+@dataclass(slots=True)
+class Life:
+    """One process of the daemon."""
+
+    disk: DrillDisk
+    connections: Mapping[House, Connection]
+    is_armed: bool = True
+    killed: asyncio.Event = field(default_factory=asyncio.Event)
+    daemon: Daemon | None = None
+
+    def kill(self) -> None:
+        """From now on nothing of it reaches the outside."""
+        self.disk.is_dead = True
+        for connection in self.connections.values():
+            connection.is_dead = True
+        self.killed.set()
+
+    async def reap(self) -> None:
+        """Ends every task once it was killed."""
+        await self.killed.wait()
+        raise KilledError
+
+
+@dataclass(slots=True)
+class Lives:
+    """``connect`` wires a new process to every exchange; ``settings`` are this seed's, ``strategies`` are shared."""
+
+    settings: Settings
+    strategies: Sequence[BookStrategy]
+    clock: Clock
+    chance: Chance
+    checks: Checks
+    connect: Callable[[], Mapping[House, Connection]]
+    now: Life | None = None
+    is_over: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    ends: Counter[str] = field(default_factory=Counter)
+    unknown: int = 0
+
+    async def run(self) -> None:
+        """Until the life that ends after ``is_over`` was set."""
+        disk = DrillDisk(self.clock, self.chance, set())
+        known = 0
+        while True:
+            life = self.now = Life(disk, self.connect(), is_armed=not self.chance.strikes(Fault.DISARMED))
+            for connection in life.connections.values():
+                connection.is_armed = life.is_armed
+            self.checks.disk = disk
+            how = await self._live(life)
+            self.ends[how] += 1
+            known = self._remember(how, disk, known)
+            if self.is_over:
+                self.ended.set()
+                return
+            life.kill()
+            await asyncio.sleep(self.chance.between(*RESTART_S))
+            disk = disk.after_crash()
+            known = min(known, len(disk.read()) - 1)
+
+    def _remember(self, how: str, disk: DrillDisk, known: int) -> int:
+        """What this life wrote is part of the trace; how many rows that are now."""
+        rows = disk.read(after=known)
+        self.checks.note(self.checks.loop.now_ns, how, known)
+        for row in rows:
+            payload = row.record.payload
+            self.checks.note(row.sequence, row.record.kind, payload)
+            if row.record.kind is RecordKind.ORDER_STATE and row.generation == disk.generation:
+                step = _STEPS.decode(payload)
+                self.unknown += step.state == OrderState.UNKNOWN
+                if step.state == OrderState.NEVER_ACCEPTED:
+                    self.checks.buried.add(step.order_id)
+        return known + len(rows)
+
+    async def _live(self, life: Life) -> str:
+        """How this life ended."""
+        how = ["drained"]
+        try:
+            async with TaskTree("life") as tree:
+                tree.spawn("reaper", life.reap())
+                life.daemon = self._daemon(life, tree)
+                await life.daemon.supervisor.run(tree, arm=life.is_armed)
+                tree.cancel_all("drained")
+        except* BasisError as errors:
+            how = self._told(life, errors)
+        except* BUGS as errors:
+            how = self._told(life, errors)
+        except* KilledError:
+            how = ["killed"]
+        return ", ".join(how)
+
+    def _told(self, life: Life, errors: BaseExceptionGroup[Exception]) -> list[str]:
+        """Kinds of what ended a life; I15: nothing ends one but what the daemon says on purpose."""
+        causes = list(leaves_of(errors))
+        for cause in [] if life.killed.is_set() else causes:
+            if not isinstance(cause, BasisError) or isinstance(cause, SecondDaemonError):
+                self.checks.fail("I15", f"the daemon ended with {type(cause).__name__}: {cause}")
+        return sorted({type(cause).__name__ for cause in causes})
+
+    def _daemon(self, life: Life, tree: TaskTree) -> Daemon:
+        venues = [_venue(house, connection) for house, connection in life.connections.items()]
+
+        def probe(_: KillPoint) -> None:
+            if self.chance.strikes(Fault.KILLED_AT_POINT):
+                life.kill()
+                raise KilledError
+
+        ground = Ground(
+            clock=self.clock,
+            journal=life.disk,
+            journal_name=f"{self.settings.book.name}@drill",
+            scope=tree,
+            alarm=lambda what, facts: self.checks.note("alarm", what, sorted(facts.items())),
+            venues=lambda _strategies, _recorder: venues,
+            on_phase=lambda _: None,
+            on_beat=lambda: None,
+            kept=lambda _: None,
+            disk=lambda _: None,
+            memory_share=float,
+            probe=probe,
+        )
+        return assemble(self.settings, list(self.strategies), ground)
+
+
+def _venue(house: House, connection: Connection) -> Venue:
+    accounts = {spec.name: WiredAccount(connection, spec) for spec in house.specs}
+
+    def routes(on_trade: TradeSink) -> Routes:
+        for account in accounts.values():
+            account.on_trade = on_trade
+        return list(accounts.items())
+
+    return Venue(
+        sources=list(accounts.values()),
+        routes=routes,
+        feed=lambda _: connection,
+        dead_men=dict,
+    )
+
+
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
+    """Every error in a group of groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from leaves_of(one)
+    else:
+        yield error

@@ -1,0 +1,115 @@
+"""What no seed changes: the book, what is traded in it, and by which numbers it is judged. Made once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+from basis_daemon.domain.instrument import Instrument, PositionKey
+from basis_daemon.settings import Settings, VenueSettings, load_settings, make_strategies, strategy_parameters
+from basis_daemon.settings.replay import ReplaySettings
+from basis_daemon.simulation.market import BookShape
+from basis_daemon.simulation.venue import listing, paper_of
+from basis_daemon.strategies.charter import BookStrategy
+from basis_daemon.strategies.parameters import BasisParameters
+from basis_daemon.venues.paper.venue import PaperAccountSpec
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """One exchange with an operator of its own: it fails, answers and streams for itself."""
+
+    name: str
+    specs: tuple[PaperAccountSpec, ...]
+    leverage: Decimal
+
+    @property
+    def accounts(self) -> frozenset[str]:
+        """Names of all of them."""
+        return frozenset(spec.name for spec in self.specs)
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """What one strategy may do at exchanges: of which coin, where, clips and full size in USDT."""
+
+    strategy: str
+    asset: str
+    keys: frozenset[PositionKey]
+    clip: Decimal
+    target: Decimal
+    houses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Shared by all seeds of a process, so nobody may change anything in it; strategies are pure."""
+
+    name: str
+    settings: Settings
+    strategies: tuple[BookStrategy, ...]
+    instruments: Mapping[PositionKey, Instrument]
+    houses: tuple[House, ...]
+    mandates: tuple[Mandate, ...]
+    balances: Mapping[PositionKey, Decimal]
+    shape: BookShape
+    liquidation_fee: Decimal
+
+    def instruments_of(self, house: House) -> Mapping[PositionKey, Instrument]:
+        """What is traded there."""
+        return {key: one for key, one in self.instruments.items() if key.venue in house.accounts}
+
+
+@cache
+def stage_of(file: Path) -> Stage:
+    """Raises ConfigError for a file that is no book, and TypeError for a book that the drill cannot judge."""
+    settings = load_settings(file, {}, with_secrets=False).settings
+    strategies = tuple(make_strategies(settings))
+    paper, replay = paper_of(settings), settings.replay or ReplaySettings()
+    instruments = dict(listing(settings, strategies).instruments)
+    balances = {PositionKey(key): amount for key, amount in paper.balances.items()}
+    return Stage(
+        name=file.stem,
+        settings=settings,
+        strategies=strategies,
+        instruments=instruments,
+        houses=tuple(_house(name, venue) for name, venue in settings.enabled_venues.items()),
+        mandates=tuple(_mandates(settings, strategies, instruments, balances)),
+        balances=balances,
+        shape=BookShape(replay.slippage_bp, replay.depth_step_bp, replay.depth_usdt, replay.depth_levels),
+        liquidation_fee=paper.liquidation_fee,
+    )
+
+
+def _house(name: str, venue: VenueSettings) -> House:
+    spot, perps = venue.accounts.spot, venue.accounts.derivatives
+    specs = (
+        PaperAccountSpec(spot, trades_spot=True, trades_perps=False),
+        PaperAccountSpec(perps, trades_spot=False, trades_perps=True),
+    )
+    return House(name, specs, Decimal(venue.leverage))
+
+
+def _mandates(
+    settings: Settings,
+    strategies: tuple[BookStrategy, ...],
+    instruments: Mapping[PositionKey, Instrument],
+    balances: Mapping[PositionKey, Decimal],
+) -> Iterator[Mandate]:
+    for strategy in strategies:
+        parameters, charter = strategy_parameters(settings, strategy.name), strategy.charter
+        if not isinstance(parameters, BasisParameters):
+            raise TypeError(f"strategy {strategy.name}: {type(parameters).__name__}, expected a book with pairs")
+        accounts = charter.exchange_of.keys()
+        capital = sum((amount for key, amount in balances.items() if key.venue in accounts), Decimal(0))
+        yield Mandate(
+            strategy=strategy.name,
+            asset=parameters.asset,
+            keys=frozenset(key for key in instruments if key.venue in accounts),
+            clip=parameters.clip_usdt,
+            target=capital / (1 + parameters.m_star),
+            houses=len(charter.traded_at),
+        )
