@@ -18,6 +18,7 @@ from basis_daemon.engine.book_view import QUOTE
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.state import BookState
 from basis_daemon.ports import (
+    Clock,
     Feed,
     Probe,
     TaskScope,
@@ -50,7 +51,7 @@ def make_venues(
     settings: Settings,
     strategies: list[BookStrategy],
     book: BookState,
-    clock: SystemClock,
+    clock: Clock,
     alarm: Alarm,
     probe: Probe = pass_by,
 ) -> list[Venue]:
@@ -72,7 +73,7 @@ def make_venues(
     return found
 
 
-def _recorded(venue: Venue, settings: Settings, name: str, clock: SystemClock, alarm: Alarm) -> Venue:
+def _recorded(venue: Venue, settings: Settings, name: str, clock: Clock, alarm: Alarm) -> Venue:
     """The same venue, whose market is written down."""
     kept = settings.recording
     recordings: list[RecordingFeed] = []
@@ -157,7 +158,7 @@ def _at_exchange(exchange: CEXVenue) -> Venue:
     return Venue(sources, routes, exchange.feed, lambda: _dead_men(exchange), custody=exchange.custody)
 
 
-def _on_paper(exchange: CEXVenue, paper: PaperSettings, leverage: int, book: BookState, clock: SystemClock) -> Venue:
+def _on_paper(exchange: CEXVenue, paper: PaperSettings, leverage: int, book: BookState, clock: Clock) -> Venue:
     """The exchange brings its market; orders go to simulated accounts, which tell of fills in the feed."""
     accounts = [
         PaperAccountSpec(desk.name, trades_spot=desk.quirks.has_spot, trades_perps=desk.quirks.has_perps)

@@ -14,6 +14,7 @@ from rich.text import Text
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer, out_of_the_tree
 from basis_daemon.clock import SystemClock
 from basis_daemon.simulation.drill.profiles import PROFILES, profile_of
+from basis_daemon.simulation.drill.tier import Tier
 
 if TYPE_CHECKING:
     from basis_daemon.simulation.drill.campaign import Plan, Tally
@@ -22,6 +23,7 @@ Json = dict[str, Any]
 app = typer.Typer()
 TOLD_EVERY = 25
 _NS = 1_000_000_000
+COMPONENT = Tier.COMPONENT
 
 
 @app.command(
@@ -36,19 +38,14 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
         list[str] | None, typer.Option(metavar="FAULT", help="Leave this fault out; repeatable.")
     ] = None,
     chaos_s: Annotated[float | None, typer.Option(min=1, max=3600, help="Virtual seconds of faults per seed.")] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes at once; else one for every core.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Keep the tally here, and go on behind the seeds that it holds.")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes at once; else one per core.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Keep the tally here, and go on behind its seeds.")] = None,
     profile: Annotated[
         str | None,
         typer.Option(help=f"The book that is drilled: {', '.join(PROFILES)}, or a file; else they take turns."),
     ] = None,
-    until_violation: Annotated[
-        bool, typer.Option("--until-violation", help="End at the first seed that fails.")
-    ] = False,
+    tier: Annotated[Tier, typer.Option(help="The engine alone; or exchange client, ccxt and aiohttp too.")] = COMPONENT,
+    until_violation: Annotated[bool, typer.Option("--until-violation", help="End at the first failure.")] = False,
     as_is: Annotated[bool, typer.Option("--as-is", help="Do not look for a smaller failure.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,16 +65,14 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
     tally = campaign.resumed(resume, seed) if resume is not None else campaign.Tally(seed, seed)
     begun_ns, before = clock.monotonic_ns(), tally.seeds
     plans = [
-        campaign.Plan(number, _book(profile, number), _faults(without or ()), chaos_s or CHAOS_S)
+        campaign.Plan(number, _book(profile, number), _faults(without or ()), chaos_s or CHAOS_S, tier)
         for number in range(tally.next_seed, tally.next_seed + seeds)
     ]
     workers = jobs or campaign.cores()
     with out_of_the_tree():
         for verdict in campaign.campaign(plans, workers):
             tally.add(verdict)
-            if tally.seeds % TOLD_EVERY == 0:
-                console.print(f"{tally.seeds} seeds, {tally.violations} violations", style="dim")
-                _keep(resume, tally)
+            _keep(resume, tally, console)
             if until_violation and tally.violations:
                 break
     _keep(resume, tally)
@@ -110,7 +105,12 @@ def _faults(names: list[str] | tuple[str, ...]) -> tuple[Any, ...]:
         raise typer.BadParameter(f"--without: {error}; expected one of {', '.join(Fault)}") from None
 
 
-def _keep(resume: Path | None, tally: Tally) -> None:
+def _keep(resume: Path | None, tally: Tally, console: Console | None = None) -> None:
+    """Now; where somebody is told of it, once in a while."""
+    if console is not None and tally.seeds % TOLD_EVERY:
+        return
+    if console is not None:
+        console.print(f"{tally.seeds} seeds, {tally.violations} violations", style="dim")
     if resume is None:
         return
     resume.parent.mkdir(parents=True, exist_ok=True)

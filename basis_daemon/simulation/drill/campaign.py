@@ -18,6 +18,7 @@ from basis_daemon.simulation.drill.chance import Fault
 from basis_daemon.simulation.drill.checks import Violation
 from basis_daemon.simulation.drill.profiles import book_of
 from basis_daemon.simulation.drill.stage import stage_of
+from basis_daemon.simulation.drill.tier import Tier
 from basis_daemon.simulation.drill.twin import elsewhere, is_due
 from basis_daemon.simulation.drill.world import CHAOS_S, Verdict, World
 
@@ -35,6 +36,7 @@ class Plan:
     book: str | Path
     without: tuple[Fault, ...] = ()
     chaos_s: float = CHAOS_S
+    tier: Tier = Tier.COMPONENT
 
     @property
     def file(self) -> Path:
@@ -138,6 +140,10 @@ def _trace(plan: Plan) -> str:
 
 def play(plan: Plan) -> Verdict:
     """One seed in this process."""
+    if plan.tier is Tier.FULL_STACK:
+        from basis_daemon.simulation.full_stack.world import FullStackWorld  # noqa: PLC0415 - ccxt takes a second
+
+        return FullStackWorld(plan.seed, plan.without, plan.chaos_s).run()
     return World(stage_of(plan.file), plan.seed, plan.without, plan.chaos_s).run()
 
 
@@ -155,11 +161,11 @@ def smallest(plan: Plan, on_try: Callable[[Plan], None]) -> Plan:
         return bool(failed & {one.invariant for one in play(smaller).violations})
 
     for fault in Fault:
-        smaller = Plan(plan.seed, plan.book, (*plan.without, fault), plan.chaos_s)
+        smaller = replace(plan, without=(*plan.without, fault))
         if still_fails(smaller):
             plan = smaller
     while plan.chaos_s / 2 >= SHORTEST_S:
-        smaller = Plan(plan.seed, plan.book, plan.without, plan.chaos_s / 2)
+        smaller = replace(plan, chaos_s=plan.chaos_s / 2)
         if not still_fails(smaller):
             break
         plan = smaller
@@ -168,7 +174,8 @@ def smallest(plan: Plan, on_try: Callable[[Plan], None]) -> Plan:
 
 def command_of(plan: Plan) -> str:
     """What repeats it."""
-    words = [f"basis-daemon simulate --seed {plan.seed} --seeds 1 --profile {plan.book}"]
+    words = [f"basis-daemon simulate --seed {plan.seed} --seeds 1"]
+    words += [f"--profile {plan.book}" if plan.tier is Tier.COMPONENT else f"--tier {plan.tier}"]
     words += [f"--without {fault}" for fault in plan.without]
     if plan.chaos_s != CHAOS_S:
         words.append(f"--chaos-s {plan.chaos_s:g}")

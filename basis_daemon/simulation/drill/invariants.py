@@ -48,7 +48,7 @@ def of_request(order: Order, connection: Connection) -> Found:
 
 def of_rest(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange]) -> Found:
     """What is left of a life when nothing is on its way any more."""
-    yield from _history(daemon.recorder.state, disk)
+    yield from of_history(daemon.recorder.state, disk)
     yield from _memory(daemon.recorder.state, exchanges[0])
     yield from _fills(daemon.recorder.state, exchanges)
     yield from _money(daemon.recorder.state, exchanges)
@@ -59,7 +59,7 @@ def of_rest(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange]) -> F
             yield "I16", f"{engine.plans_in_flight} plans of {engine.strategy.name} have ended and are kept"
 
 
-def _history(state: BookState, disk: DrillDisk) -> Found:
+def of_history(state: BookState, disk: DrillDisk) -> Found:
     """Every row from the first on: no order lives again, and snapshots leave nothing out."""
     fold, seen = BookState(), dict[str, OrderState]()
     rows = disk.read()

@@ -1,0 +1,12 @@
+"""How much of the daemon is its own in a drill."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Tier(StrEnum):
+    """The engine over simulated accounts; or its exchange client too, and ccxt and aiohttp as they come."""
+
+    COMPONENT = "component"
+    FULL_STACK = "full-stack"
