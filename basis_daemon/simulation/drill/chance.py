@@ -27,6 +27,7 @@ class Fault(StrEnum):
     THIN_TOP = "thin_top"
     BY_HAND = "by_hand"
     RIVAL = "rival"
+    REPORT_LIES = "report_lies"
     DISK_FAILS = "disk_fails"
     DISK_SLOW = "disk_slow"
     DAWDLES = "dawdles"
@@ -49,11 +50,12 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.FILL_TWICE: (0.0, 0.3),
     Fault.FILL_LATE: (0.0, 0.3),
     Fault.STREAM_DROPS: (0.0, 0.02),
-    Fault.MARKET_STALLS: (0.0, 0.02),
+    Fault.MARKET_STALLS: (0.0, 0.05),
     Fault.MARKET_LEAPS: (0.0, 0.02),
     Fault.THIN_TOP: (0.0, 0.8),
     Fault.BY_HAND: (0.0, 0.016),
     Fault.RIVAL: (0.0, 0.004),
+    Fault.REPORT_LIES: (0.0, 0.01),
     Fault.DISK_FAILS: (0.0, 0.008),
     Fault.DISK_SLOW: (0.0, 0.2),
     Fault.DAWDLES: (0.0, 0.2),

@@ -72,6 +72,7 @@ class Exchange:
         self.moved_at = 0.0
         self.doubts: dict[str, Order] = {}
         """Orders whose sender was given no answer, and no word of them since."""
+        self._lie: tuple[PositionKey, Decimal, float] | None = None
 
     def on_market(self, event: MarketEvent) -> None:
         """The market moves here, and what it does to the accounts is told."""
@@ -101,6 +102,19 @@ class Exchange:
         """What a query is shown of an order: nothing before it has spread."""
         is_shown = self._seen_at.get(order.order_id, 0.0) <= self.loop.time()
         return self.paper.tape.trades_of(_target(order)) if is_shown else ()
+
+    def lie(self, key: PositionKey, amount: Decimal, seconds: float) -> None:
+        """For so long whoever asks is told that much more of this holding than there is."""
+        self._lie = key, amount, self.loop.time() + seconds
+
+    def told(self, account: str) -> AccountReport:
+        """What it says of one of its accounts."""
+        report = self.paper.report(account)
+        if self._lie is None or self._lie[2] < self.loop.time() or not self.chance.is_on:
+            return report
+        key, amount, _ = self._lie
+        held = report.holdings.get(key)
+        return report if held is None else replace(report, holdings={**report.holdings, key: held + amount})
 
     def by_hand(self, key: PositionKey, side: Side, quantity: Decimal, client_id: str = "") -> None:
         """Somebody else trades on the account."""
@@ -287,7 +301,7 @@ class WiredAccount:
         paper = self._exchange.paper
         if paper.wallets.perps(self.account) is None:
             raise VenueUnreachableError(f"{self.account}: a position has no mark yet")
-        report = paper.report(self.account)
+        report = self._exchange.told(self.account)
         await self._ask(self.account)
         return replace(report, received_ns=self._loop.now_ns)
 

@@ -34,6 +34,7 @@ LONG_EVERY, LONG_AT, LONG_TIMES = 20, 7, 4
 """One seed in so many lives so much longer: long enough to forget what is two days old."""
 CLOCK_STEP_S = 3_600.0
 RIVAL_EPOCH = 9_999
+LIE_S = (2.0, 30.0)
 QUIET_S = 6.0
 """Since a venue last did something, before book and venue have to be equal to the last digit."""
 SNAPSHOT_ROWS = (40, 200, 1000, 5000)
@@ -192,6 +193,8 @@ class World:
                 self._by_hand()
             if strikes(Fault.RIVAL):
                 self._by_rival()
+            if strikes(Fault.REPORT_LIES):
+                self._lie()
             if strikes(Fault.CLOCK_STEPS):
                 self._clock.skew = timedelta(seconds=self.chance.between(-CLOCK_STEP_S, CLOCK_STEP_S))
             if strikes(Fault.HALTED):
@@ -205,6 +208,13 @@ class World:
         side = Side.BUY if self.chance.below(2) else Side.SELL
         self._checks.by_hand(key, quantity)
         self._at(key).by_hand(key, side, quantity)
+
+    def _lie(self) -> None:
+        """An exchange tells a position that nobody has."""
+        perps = [key for key in self._stage.instruments if key.kind is Kind.PERP]
+        key = perps[self.chance.below(len(perps))]
+        amount = self._stage.instruments[key].quantity_step * (1 + self.chance.below(50))
+        self._at(key).lie(key, amount, self.chance.between(*LIE_S))
 
     def _by_rival(self) -> None:
         """A second daemon, on a copy of the journal, trades a little on our account: an epoch that none of ours had."""
