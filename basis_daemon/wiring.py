@@ -200,6 +200,7 @@ def _machine(
         bridge=lambda found, recorder: make_bridge(settings, found, recorder, clock, alarm, probe),
         signals=lambda engines, mailbox: signal_feeds(settings, engines, mailbox, clock, alarm, metrics),
         terms=kept_text(settings),
+        rows=lambda: journal.rows,
     )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from basis_daemon.domain.trade import Trade
 from basis_daemon.domain.transfer import RouteBook
+from basis_daemon.engine.audit import Audit
 from basis_daemon.engine.bracket_keeper import BracketKeeper
 from basis_daemon.engine.bracket_orders import BracketOrders
 from basis_daemon.engine.capital import Cashier
@@ -134,7 +135,7 @@ class Ground:
 
     ``journal_name`` is what order ids are made of; ``kept`` gives what may be pruned, ``disk`` who watches its room,
     ``bridge`` who carries money between the venues, ``signals`` the models that speak to strategies. ``terms`` is the
-    configuration as decisions keep it.
+    configuration as decisions keep it, ``rows`` how many the journal was given, None where nobody counts.
     """
 
     clock: Clock
@@ -152,6 +153,7 @@ class Ground:
     bridge: Callable[[Sequence[Venue], Recorder], Bridge | None] = no_bridge
     signals: Callable[[Sequence[EventDrivenStrategyEngine], Mailbox], Sequence[SignalFeed]] = no_signals
     terms: str = ""
+    rows: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,8 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     handler.on_fill.extend(engine.on_fill for engine in engines)
     signals = ground.signals(engines, mailbox)
     risk = risk_watch(settings, strategies, pictures, desks, valuers, recorder)
-    upkeep = Upkeep(recorder, alarm, settings.journal.snapshot_rows, ground.kept(venues), ground.disk(guard), probe)
+    watched = ground.kept(venues), ground.disk(guard), probe, Audit(recorder, guard, ground.rows)
+    upkeep = Upkeep(recorder, alarm, settings.journal.snapshot_rows, *watched)
     parts = Parts(
         feeds=[*(venue.feed(ground.scope) for venue in venues), *signals],
         reconcilers=reconcilers,

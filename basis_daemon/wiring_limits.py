@@ -76,6 +76,7 @@ def watch_limits(settings: Settings, strategies: list[BookStrategy]) -> WatchLim
         break_max_s=guard.break_max_s,
         fee_coins=tuple(fee_coins(settings)),
         fee_coin_min_usdt=guard.fee_asset_min_usdt,
+        gross_notional_max_usdt=guard.gross_notional_max_usdt,
         usdt_proxy=next(iter(usdt_proxies(settings)), None),
         usdt_floor=guard.usdt_floor,
         shocks=dict(sorted(shock for strategy in strategies for shock in strategy.charter.shocks.items())),

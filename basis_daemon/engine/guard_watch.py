@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from basis_daemon.domain.decision import Exposure
+from basis_daemon.domain.decision import Exposure, MarginState
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.margin import distance_of
 from basis_daemon.domain.threats import Threat
@@ -36,6 +36,7 @@ class WatchLimits:
     """Where the guard tightens. ``z`` in shocks of the underlying, drawdown of the peak unit value, process seconds.
 
     Less than ``fee_coin_min_usdt`` of a fee coin is an alarm: without it fees are taken from what the book trades.
+    ``gross_notional_max_usdt`` bounds perps and debts of all strategies together.
     ``usdt_proxy`` is the pair of a dollar against USDT, None where the peg is not watched; ``usdt_floor`` is in USD.
     """
 
@@ -47,6 +48,7 @@ class WatchLimits:
     break_max_s: Decimal
     fee_coins: tuple[PositionKey, ...]
     fee_coin_min_usdt: Decimal
+    gross_notional_max_usdt: Decimal
     usdt_proxy: PositionKey | None
     usdt_floor: Decimal
     shocks: Mapping[str, Decimal]
@@ -98,7 +100,7 @@ class GuardWatch:
             self._look_at_fee_coins(exposure)
             for state, why in (*self._margin(exposure), *self._silence(exposure, now_ns)):
                 self._guard.tighten(state, why)
-        for state, why in (*self._loans(), *self._drawdown(), *self._breaks(now_ns)):
+        for state, why in (*self._loans(), *self._drawdown(), *self._gross(exposures), *self._breaks(now_ns)):
             self._guard.tighten(state, why)
         self._look_at_peg(exposures, now_ns)
 
@@ -171,6 +173,13 @@ class GuardWatch:
         elif drawdown > limits.drawdown_reducing:
             yield GuardState.REDUCING, f"{found} {limits.drawdown_reducing:%}"
 
+    def _gross(self, exposures: Sequence[Exposure]) -> Iterator[Tightening]:
+        """The capital threshold in aggregate: no sum of books that are each within their limits may pass it."""
+        gross, limit = sum(map(gross_usdt, exposures), Decimal(0)), self._limits.gross_notional_max_usdt
+        if gross > limit:
+            found = f"perps and debts of all strategies are {gross:.2f} USDT"
+            yield GuardState.REDUCING, f"{found}, expected at most {limit}"
+
     def _silence(self, exposure: Exposure, now_ns: int) -> Iterator[Tightening]:
         """Streams and accounts that something held depends on; what never spoke is silent since we look."""
         held = [key for key, quantity in exposure.holdings.items() if quantity]
@@ -196,6 +205,18 @@ class GuardWatch:
             if open_s > self._limits.break_max_s:
                 said = f"book holds {found[key].expected} of {key}, its venue says {found[key].actual}"
                 yield GuardState.REDUCING, f"{said}, for {open_s:.0f} s: correct the book or the account, then rearm"
+
+
+def gross_usdt(exposure: Exposure) -> Decimal:
+    """What one book has open at exchanges, at the mark, and owes; a debt without a price is its source's silence."""
+    perps = sum((_in_quote(state) for state in exposure.margins), Decimal(0))
+    owed = [(key, amount) for key, amount in exposure.holdings.items() if key.kind is Kind.VDEBT and amount]
+    return perps + sum((abs(amount) * exposure.prices.get(key.asset, Decimal(0)) for key, amount in owed), Decimal(0))
+
+
+def _in_quote(state: MarginState) -> Decimal:
+    """An inverse contract is worth quote units by itself."""
+    return state.notional if state.contract_value is None else abs(state.quantity * state.contract_value)
 
 
 def _inputs_of(traded: Sequence[PositionKey], accounts: Sequence[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from basis_daemon.engine.audit import Audit
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
@@ -67,6 +68,7 @@ class Upkeep:
         journal: Prunable | None = None,
         disk: DiskWatch | None = None,
         probe: Probe = pass_by,
+        audit: Audit | None = None,
     ) -> None:
         self._recorder = recorder
         self._alarm = alarm
@@ -74,11 +76,14 @@ class Upkeep:
         self._journal = journal
         self._disk = disk
         self._probe = probe
+        self._audit = audit
         self._full_looks = 0
 
     def look(self) -> None:
         """Everything that is due now; a little at a time. Raises JournalError."""
         self._watch_disk()
+        if self._audit is not None:
+            self._audit.look()
         self._recorder.forget(FORGET_MAX)
         if self._recorder.rows_since_snapshot >= self._snapshot_rows:
             self._recorder.snapshot()

@@ -111,6 +111,11 @@ class SqliteJournal:
         return cls(reader, writer, lock, clock, start.generation, limits.retention, notes)
 
     @property
+    def rows(self) -> int:
+        """The sequence of the newest row that was taken, written or not."""
+        return self._writer.rows
+
+    @property
     def queued(self) -> int:
         """Rows that wait for the disk."""
         return self._writer.queued

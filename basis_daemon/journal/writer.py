@@ -100,6 +100,7 @@ class GroupWriter:
         self._cursor = connection.cursor()
         self._watermark = watermark
         self._submitted = self._taken = 0  # rows; each is changed by one thread alone, the loop's and the writer's
+        self._opened_at = start.head.sequence
         self._head = start.head  # of the row sealed last
         self._generation = start.generation
         self._limits = limits
@@ -153,8 +154,13 @@ class GroupWriter:
 
     @property
     def queued(self) -> int:
-        """Items that nobody has begun to write."""
-        return len(self._items)
+        """Rows that nobody has begun to write."""
+        return self._submitted - self._taken
+
+    @property
+    def rows(self) -> int:
+        """The sequence of the newest row that was taken, written or not."""
+        return self._opened_at + self._submitted
 
     def prune(self) -> None:
         """Begins to take what the newest pruning row seals, between the rows that come."""

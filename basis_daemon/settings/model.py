@@ -232,6 +232,9 @@ class GuardSettings(Section):
     notional_per_minute_max_usdt: Number = number(
         "10000000", "100", "1000000000", "USDT", "out of the last hop; more halts"
     )
+    gross_notional_max_usdt: Number = number(
+        "20000000", "1000", "1000000000", "USDT", "open perps and debts of all strategies together; more is REDUCING"
+    )
     usdt_proxy: str | None = Field(default=None, pattern=r"^[A-Z0-9]{2,10}$")
     """A coin worth a dollar whose spot price in USDT tells what USDT is worth, such as USDC; null: not watched."""
     usdt_floor: Number = number("0.985", "0.95", "0.995", "USD", "what USDT is worth; below it nothing new is entered")

@@ -46,7 +46,9 @@ _COLLARS = Collars(
     price_collar_bp=D(500),
     source_max_s=NEVER_S,
 )
-_WATCH = WatchLimits(D("0.2"), D("0.1"), D("0.08"), D("0.12"), NEVER_S, NEVER_S, (), D(0), None, D("0.985"), {})
+_WATCH = WatchLimits(
+    D("0.2"), D("0.1"), D("0.08"), D("0.12"), NEVER_S, NEVER_S, (), D(0), D(10**15), None, D("0.985"), {}
+)
 
 
 def silent(_what: str, _values: Mapping[str, str]) -> None:

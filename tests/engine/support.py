@@ -66,6 +66,7 @@ WATCH = WatchLimits(
     break_max_s=D(60),
     fee_coins=(BNB,),
     fee_coin_min_usdt=D(20),
+    gross_notional_max_usdt=D(1_000_000),
     usdt_proxy=None,
     usdt_floor=D("0.985"),
     shocks={"BTC": D("0.20")},

@@ -59,6 +59,21 @@ async def test_an_account_near_liquidation_tightens_the_guard_behind_the_strateg
         assert pages(room.rig) == ([] if expected is GuardState.ACTIVE else [expected.value])
 
 
+async def test_books_that_are_each_within_their_limits_may_not_pass_the_capital_threshold_together() -> None:
+    """A perp of 60,000 and a debt of 50,000 in two books: 110,000 of at most 105,000."""
+    room = Room(short_with("24000"))
+    async with opened(room):
+        indebted = replace(room.pictures[0].survey(room.engines[0].strategy)[1], margins=(), prices={"USDT": D(1)})
+        indebted = replace(indebted, holdings={PositionKey("aave_v3:vdebt:USDT"): D(50_000)})
+        sight = Sight(lambda: [room.pictures[0].survey(room.engines[0].strategy)[1], indebted], lambda: D(0))
+        for limit, expected in ((110_000, GuardState.ACTIVE), (105_000, GuardState.REDUCING)):
+            limits = replace(WATCH, gross_notional_max_usdt=D(limit))
+            rig = room.rig
+            GuardWatch(rig.guard, rig.recorder, room.freshness, rig.clock, rig.alarm, sight, limits).look()
+            assert state(rig) is expected
+        assert "110000.00 USDT, expected at most 105000" in room.rig.guard.why
+
+
 @pytest.mark.feature("K07", part="backstop")
 @pytest.mark.parametrize(
     ("ltv", "expected"),

@@ -114,6 +114,15 @@ async def cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
 
 
+async def test_the_journal_counts_the_rows_that_it_was_given_over_all_its_lives(path: Path) -> None:
+    for _ in range(2):
+        journal = open_journal(path)
+        journal.append(a_record())
+        await journal.append_durable([a_record(), a_record()])
+        assert journal.rows == journal.read()[-1].sequence
+        await journal.close()
+
+
 @pytest.mark.fault("F49")
 async def test_a_full_disk_ends_the_journal_and_keeps_what_was_acknowledged(path: Path) -> None:
     journal = open_journal(path, limits=Limits(size_bytes_max=200_000))
