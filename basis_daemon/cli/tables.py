@@ -43,7 +43,7 @@ def status(found: Json) -> RenderableType:
     rows += dead_man(live.get("dead_man", {}))
     rows += [
         ("guard", Text(f"{guard['state']} {guard['why']}".strip(), style=_GUARD_STYLE.get(guard["state"], BAD))),
-        *_flattening(live.get("flatten", {})),
+        *_flattening(live.get("flatten", {"is_on": guard["is_flattening"], "remains": ["see its daemon"]})),
         ("market time", clock(found["market_time"])),
         *risk_head(found["risk"]),
         ("equity", f"{money(found['equity_usdt'])} {found['numeraire']}"),

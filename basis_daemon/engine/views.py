@@ -29,7 +29,11 @@ def status(view: BookView) -> Json:
         "wall_time": view.last.wall_time.isoformat() if view.last else None,
         "config_hash": runs[max(runs)].get("config_hash", "") if runs else "",
         "code_version": runs[max(runs)].get("code_version", "") if runs else "",
-        "guard": {"state": state.guard.state.value, "why": state.guard.why},
+        "guard": {
+            "state": state.guard.state.value,
+            "why": state.guard.why,
+            "is_flattening": state.guard.is_flattening,
+        },
         "halted": {str(key): why for key, why in sorted(state.halts.items())},
         "equity_usdt": latest.get("equity_usdt"),
         "numeraire": latest.get("numeraire", QUOTE),

@@ -31,7 +31,7 @@ async def story() -> Story:
 
 async def test_status_names_the_last_decision_the_guard_and_what_is_in_doubt(story: Story) -> None:
     found = views.status(story.view)
-    assert found["guard"] == {"state": "ACTIVE", "why": ""}
+    assert found["guard"] == {"state": "ACTIVE", "why": "", "is_flattening": False}
     assert (found["in_doubt"], found["breaks"], found["trades"], found["orders"]) == ([], [], 2, 3)
     (strategy,) = found["strategies"]
     assert (strategy["reason"], strategy["decision"]) == ("HOLD", 3)

@@ -132,7 +132,7 @@ async def test_rows_that_came_since_the_last_question_are_in_the_next_answer(
 ) -> None:
     assert (await client.get("/status"))["guard"]["state"] == "ACTIVE"
     office.story.halt("drill")
-    assert (await client.get("/status"))["guard"] == {"state": "HALTED", "why": "drill"}
+    assert (await client.get("/status"))["guard"] == {"state": "HALTED", "why": "drill", "is_flattening": False}
 
 
 async def test_what_was_pruned_leaves_the_answers_and_what_is_held_stays(client: LocalClient, office: Office) -> None:
@@ -341,3 +341,21 @@ async def test_closing_a_transfer_that_is_not_known_is_audited_and_refused(clien
     assert [row["command"] for row in office.audited] == ["close"]
     with pytest.raises(ControlRefusedError, match="expected one of arrived, returned, lost"):
         await client.post("/transfers/close", body | {"ending": "gone"})
+
+
+@pytest.mark.feature("K09", part="socket")
+async def test_a_flattening_is_planned_begun_and_ended_over_the_socket_and_every_word_is_kept(
+    client: LocalClient, office: Office
+) -> None:
+    assert await client.get("/flatten") == {"strategies": []}
+    assert office.audited == []
+    assert (await client.post("/reduce", {"reason": "weekend"}))["live"]["guard"] == "REDUCING"
+    begun = await client.post("/flatten", {"reason": "leaving"})
+    assert (begun["durable"], begun["live"]["guard"], office.guard.flattens) == (True, "HALTED", "operator: leaving")
+    with pytest.raises(ControlRefusedError, match="not flat yet"):
+        await client.post("/rearm", {"reason": "too early"})
+    with pytest.raises(ControlRefusedError, match="expected true or false"):
+        await client.post("/rearm", {"reason": "too early", "unfinished": "yes"})
+    assert office.guard.flattens
+    assert (await client.post("/rearm", {"reason": "stays", "unfinished": True}))["live"]["guard"] == "ACTIVE"
+    assert [row["command"] for row in office.audited] == ["reduce", "flatten", "rearm", "rearm"]
