@@ -51,11 +51,11 @@ gates: setup
 world: setup ## install and build the sandbox chain in the user's cache (needs Node.js; a minute, once)
 	@$(BIN)/basis-daemon sandbox chain --prepare-only
 
-test: world ## all tests
-	$(PYTEST) tests
+test: world ## all tests but those of the soak
+	$(PYTEST) -m "not soak" tests
 
 test-fast: world ## all tests but the journeys and the slow ones
-	$(PYTEST) -m "not journey and not slow" tests
+	$(PYTEST) -m "not journey and not slow and not soak" tests
 
 bench: setup ## throughput and latency against the committed floors
 	$(BIN)/python -m tests.bench
@@ -63,7 +63,8 @@ bench: setup ## throughput and latency against the committed floors
 mutation: setup ## plant bugs into a copy of the source and drill until each is found
 	$(BIN)/python -m tests.mutation
 
-soak: setup ## 200 kills at random instants, and 1,000 quiet hours of virtual time
+soak: world ## 200 kills at random instants, and 1,000 quiet hours of virtual time
+	$(PYTEST) -m soak tests
 	$(BIN)/python -m tests.soak
 
 lock: setup ## resolve the lock files again (UPGRADE=--upgrade takes newer versions)

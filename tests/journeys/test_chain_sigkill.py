@@ -30,6 +30,7 @@ from basis_daemon.sandbox.chain.controls import ChainControls
 from basis_daemon.sandbox.chain.node import connect
 from basis_daemon.sandbox.chain.world import Prepared
 from basis_daemon.web.client import LocalClient
+from tests.process.nursery import born
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 
@@ -56,7 +57,7 @@ async def sandbox(chain_world: Prepared, tmp_path_factory: pytest.TempPathFactor
     del chain_world  # only that it is built
     place = tmp_path_factory.mktemp("sandbox")
     words = ("sandbox", "chain", "--directory", "chain", "--block-time", "0")
-    process = await Child.start("sandbox", words, place, SystemClock())
+    process = born("sandbox", words, place)
     ready = place / "chain" / "ready.json"
 
     async def is_ready() -> bool:
@@ -97,7 +98,7 @@ class Drill:
             "strategies.eth_leveraged.enabled": "false",
         }
         (self.directory / f"{name}.yaml").write_text(written_over(SANDBOX_CHAIN_CONFIG, changes), encoding="utf-8")
-        return await Child.start(name, ("run", "--config", f"{name}.yaml", "--arm"), self.directory, self.clock)
+        return born(name, ("run", "--config", f"{name}.yaml", "--arm"), self.directory)
 
     async def killed(self, point: str) -> None:
         """One life: blocks come until it is dead at its point."""

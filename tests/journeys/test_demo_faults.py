@@ -21,11 +21,10 @@ HEAVY = frozenset(
         "reject", "reorder_ws", "resume", "skew", "stale_account", "stall_ws", "tiers", "trade", "unavailable",
     }
 )  # fmt: skip
-LIGHT = frozenset({"accept_then_drop", "close_ws", "duplicate_fill", "expire_listen_key", "gap_ws", "unavailable"})
 
 
-def played(folder: Path, level: str, days: int, *strategies: str) -> dict[str, Any]:
-    words = ["demo", "--seed", "7", "--days", str(days), "--faults", level, "--json"]
+def played(folder: Path, *strategies: str) -> dict[str, Any]:
+    words = ["demo", "--seed", "7", "--days", "2", "--faults", "heavy", "--json"]
     words += [word for name in strategies for word in ("--strategy", name)]
     run = subprocess.run(
         [sys.executable, "-m", "basis_daemon", *words, "--keep", str(folder / "run")],
@@ -50,29 +49,13 @@ BTC, ETH = "binanceusdm:perp:BTCUSDT", "binanceusdm_eth:perp:ETHUSDT"
 
 
 @pytest.mark.feature("Q03", part="cex")
+@pytest.mark.feature("S10", part="demo")
 @pytest.mark.fault("manual_trade", "overfill", "foreign_order", "filter_change", "tier_change", "delisting")
 @pytest.mark.fault("funding_interval_change", "venue_lags", "venue_lies", "reordered_frames", "late_request")
-def test_with_every_fault_that_one_exchange_can_do_the_book_agrees_to_the_last_digit(tmp_path: Path) -> None:
-    said = played(tmp_path, "heavy", 2, "btc_basis")
-    assert_contract(said, BTC)
-    missing = HEAVY - set(said["faults_injected"])
-    assert not missing
-    assert said["foreign_orders"] >= 2
-
-
-@pytest.mark.feature("Q03", part="cex")
-@pytest.mark.feature("S10", part="demo")
 def test_with_every_fault_against_both_books_of_one_daemon_neither_loses_a_digit(tmp_path: Path) -> None:
-    said = played(tmp_path, "heavy", 2, "btc_basis", "eth_basis")
+    said = played(tmp_path, "btc_basis", "eth_basis")
     assert_contract(said, BTC, ETH)
     assert not HEAVY - set(said["faults_injected"])
     assert [Decimal(part["unexplained"]) for part in said["strategies"].values()] == [0, 0]
     assert said["faults_injected"]["overfill"] == 2
-
-
-@pytest.mark.feature("Q03", part="cex")
-def test_a_day_of_ordinary_trouble_is_a_day_like_any_other(tmp_path: Path) -> None:
-    said = played(tmp_path, "light", 1, "btc_basis")
-    assert_contract(said, BTC)
-    assert not LIGHT - set(said["faults_injected"])
-    assert said["foreign_orders"] == 0
+    assert said["foreign_orders"] >= 2

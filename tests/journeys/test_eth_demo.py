@@ -44,19 +44,9 @@ def holds_the_contract(said: Json) -> None:
     assert sum(Decimal(amount) for amount in said["pnl"].values()) == change
 
 
-@pytest.mark.feature("S01", part="eth")
-def test_the_eth_book_trades_and_its_venue_confirms_every_order_and_position(tmp_path: Path) -> None:
-    report = tmp_path / "report.html"
-    said = played("--strategy", "eth_basis", "--seed", "7", "--days", "2", "--report", str(report))
-    holds_the_contract(said)
-    assert said["trades"] > 0
-    assert said["decisions"]["ENTRY"] == 1
-    assert {key.split(":")[-1] for key in said["positions"]} <= {"ETH", "USDT", "ETHUSDT"}
-    assert 'id="timeline-eth_basis"' in report.read_text(encoding="utf-8")
-
-
 @needs_data
-@pytest.mark.feature("S01", part="eth")
+@pytest.mark.soak
+@pytest.mark.feature("S01", part="eth-recorded")
 def test_the_eth_book_enters_the_recorded_boom_and_is_paid_its_funding() -> None:
     said = played("--strategy", "eth_basis", "--history", str(DATA), "--window", "2024-03_funding_boom", "--days", "2")
     holds_the_contract(said)
@@ -64,6 +54,7 @@ def test_the_eth_book_enters_the_recorded_boom_and_is_paid_its_funding() -> None
     assert Decimal(said["funding"]) > 0
 
 
+@pytest.mark.feature("S01", part="eth")
 @pytest.mark.feature("S10", part="demo")
 def test_two_books_in_one_daemon_hold_the_contract_each_and_together(tmp_path: Path) -> None:
     report, run = tmp_path / "report.html", tmp_path / "run"

@@ -11,7 +11,6 @@ from random import Random
 import orjson
 import pytest
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.demo.processes import Child
 from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
@@ -19,6 +18,7 @@ from basis_daemon.journal.watermark import load_watermark
 from basis_daemon.ports import RecordKind, StoredRecord
 from basis_daemon.web.client import LocalClient
 from tests.journeys.test_sigkill import WAIT_S, Drill
+from tests.process.nursery import born
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 
@@ -33,7 +33,7 @@ HALTED_S = 25
 async def drill(tmp_path: Path) -> AsyncIterator[Drill]:
     """A sandbox whose market is held, and room for daemons."""
     arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", "7", "--days", "2")
-    sandbox = await Child.start("sandbox", arguments, tmp_path, SystemClock())
+    sandbox = born("sandbox", arguments, tmp_path)
     try:
         ready = tmp_path / "exchange" / "ready.json"
 
@@ -170,7 +170,7 @@ async def test_a_venue_that_refuses_every_short_is_not_paid_for_each_attempt(dri
 async def test_told_to_leave_in_mid_entry_it_leaves_hedged_and_a_second_one_waits_its_turn(drill: Drill) -> None:
     """F52, F54: one daemon per journal; the entry is cut between clips and completed by the next life."""
     first = await drill.daemon(ALIVE)
-    second = await Child.start("second", ("run", "--config", "daemon1.yaml", "--arm"), drill.directory, SystemClock())
+    second = born("second", ("run", "--config", "daemon1.yaml", "--arm"), drill.directory)
     assert await second.ended(WAIT_S) == 1
     assert "written by another process" in second.tail()
     await orders_at_venue(drill, 1, first)

@@ -11,13 +11,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.demo.processes import Child
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.web.client import LocalClient
 from tests.journeys.test_sigkill import WAIT_S, Drill
+from tests.process.nursery import born
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(240), pytest.mark.feature("C11")]
 
@@ -31,9 +31,7 @@ UNHEDGED_MAX_S = Decimal(20)
 @asynccontextmanager
 async def market(directory: Path, *arguments: str) -> AsyncIterator[Drill]:
     """A sandbox whose market is held."""
-    sandbox = await Child.start(
-        "sandbox", ("sandbox", "exchange", "--directory", "exchange", *arguments), directory, SystemClock()
-    )
+    sandbox = born("sandbox", ("sandbox", "exchange", "--directory", "exchange", *arguments), directory)
     try:
         ready = directory / "exchange" / "ready.json"
 

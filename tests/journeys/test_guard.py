@@ -6,12 +6,12 @@ import signal
 
 import pytest
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
 from basis_daemon.demo.processes import Child
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 from tests.journeys.test_faults import SHORT, assert_confirmed, drill, send
 from tests.journeys.test_sigkill import WAIT_S, Drill
+from tests.process.nursery import born
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 __all__ = ["drill"]
@@ -28,7 +28,7 @@ async def impatient(drill: Drill, name: str) -> Child:
         **IMPATIENT,
     }
     (drill.directory / f"{name}.yaml").write_text(written_over(SANDBOX_CONFIG, changes), encoding="utf-8")
-    child = await Child.start(name, ("run", "--config", f"{name}.yaml", "--arm"), drill.directory, SystemClock())
+    child = born(name, ("run", "--config", f"{name}.yaml", "--arm"), drill.directory)
     await until_status(drill, child, "armed", lambda said: said["live"]["phase"] == "armed")
     return child
 

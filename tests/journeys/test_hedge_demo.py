@@ -28,6 +28,7 @@ def is_flat(said: Json) -> bool:
     return held <= {"spot", "token"}
 
 
+@pytest.mark.soak
 @pytest.mark.feature("S03", part="hedge")
 @pytest.mark.feature("T01", part="demo")
 @pytest.mark.feature("T03", part="demo")
@@ -53,6 +54,9 @@ def test_the_staked_hedge_enters_at_both_tops_up_by_transfer_and_leaves_when_fun
 
 
 @pytest.mark.feature("S03", part="hedge")
+@pytest.mark.feature("T01", part="demo")
+@pytest.mark.feature("T03", part="demo")
+@pytest.mark.feature("R04", part="demo")
 @pytest.mark.feature("R05", part="both")
 def test_the_levered_hedge_levers_what_is_hedged_and_frees_its_margin_out_of_debt() -> None:
     said = played("--strategy", "usdt_market_neutral")
@@ -62,6 +66,10 @@ def test_the_levered_hedge_levers_what_is_hedged_and_frees_its_margin_out_of_deb
     assert reasons["ENTRY"] >= 3, "hedged, staked, levered"
     assert reasons["LIQ_TOPUP"] >= 2
     assert reasons["CARRY_EXIT"] >= 1
+    test, rest = moved(said, "binance", "ETH")[:2]
+    assert test < 1 < rest, "the first transfer of a route is its test"
+    assert len(moved(said, "wallet", "USDT")) >= 2, "margin came over the chain, after its test"
+    assert Decimal(said["min_z"]) > Decimal("0.5")
     assert said["group_transactions"] >= 3, "levered, freed at constant lambda, left"
     assert Decimal(said["min_health_factor"]) > Decimal("1.04")
     assert said["checks"]["target_ltv"]
@@ -69,6 +77,7 @@ def test_the_levered_hedge_levers_what_is_hedged_and_frees_its_margin_out_of_deb
     assert is_flat(said), said["positions"]
 
 
+@pytest.mark.soak
 @pytest.mark.feature("S03", part="overlay")
 @pytest.mark.feature("R05", part="both")
 def test_the_eth_class_borrows_for_its_pair_repays_in_a_fall_borrows_margin_in_a_rise_and_leaves() -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.demo import linked
 from basis_daemon.demo.chain_story import HEDGE
 from basis_daemon.demo.configuration import SANDBOX_HEDGE_CONFIG, written_over
@@ -22,6 +21,7 @@ from basis_daemon.demo.processes import Child, DemoFailedError
 from basis_daemon.demo.stage import DemoOptions, Moment, Played, Stage, staged, status_of
 from basis_daemon.sandbox.chain.world import Prepared
 from basis_daemon.web.client import ControlRefusedError, NotListeningError
+from tests.process.nursery import born
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(600)]
 
@@ -79,7 +79,7 @@ class MortalFilm(LinkedFilm):
         stage = self._stage
         configure(stage.directory, self.deaths)
         words = ("run", "--config", "daemon.yaml", "--arm")
-        daemon = await Child.start(f"daemon{len(self.deaths)}", words, stage.directory, SystemClock())
+        daemon = born(f"daemon{len(self.deaths)}", words, stage.directory)
         self._stage = replace(stage, daemon=daemon)
 
         async def is_armed() -> bool:

@@ -11,7 +11,6 @@ from basis_daemon.demo.stage import book_of
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.trade import OrderState
 from tests.journeys.test_eth_demo import holds_the_contract, played
-from tests.journeys.test_ml_demo import words
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
@@ -37,16 +36,3 @@ def test_it_trades_in_coin_and_every_entry_is_guarded_at_the_venue(tmp_path: Pat
     assert entries == {life.order.parent_id for life in stops}
     halves = {OrderOperation.STOP, OrderOperation.TAKE_PROFIT}
     assert any(life.state is OrderState.FILLED for life in lives if life.order.operation in halves)
-
-
-@pytest.mark.feature("M03", part="coin-demo")
-def test_a_recorded_file_speaks_for_half_of_the_coin(tmp_path: Path) -> None:
-    good = [(bar, "long", 0.9) for bar in range(12, 24)]
-    file, run = words(tmp_path / "words.jsonl", *good, symbol="BTCUSD"), tmp_path / "run"
-    said = played("--strategy", NAME, "--days", "1", "--signals", str(file), "--keep", str(run))
-    holds_the_contract(said)
-    assert PERP not in said["positions"]
-    lives = book_of(run / "book" / "journal.sqlite").history.lives.values()
-    entry = next(life.order for life in lives if life.order.stop_loss is not None)
-    assert entry.ref_price is not None
-    assert abs(entry.quantity * 100 / entry.ref_price - 1) < Decimal("0.01")  # ML4: half of two bitcoins

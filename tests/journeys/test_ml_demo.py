@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,15 +14,14 @@ from typing import Any
 import orjson
 import pytest
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
 from basis_daemon.demo.processes import Child
 from basis_daemon.demo.stage import book_of
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.order import OrderOperation
-from basis_daemon.domain.trade import OrderState
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
 from tests.journeys.test_eth_demo import holds_the_contract, played
+from tests.process.nursery import born
 from tests.signals.training import VERSION, model_bytes
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
@@ -32,22 +30,6 @@ NAME, PERP = "ml_usdt_directional", "binanceusdm_ml:perp:BTCUSDT"
 START = datetime(2026, 1, 5, tzinfo=UTC)
 BAR = timedelta(minutes=5)
 WAIT_S = 90.0
-
-
-@pytest.mark.feature("S09")
-@pytest.mark.feature("O08", part="demo")
-def test_it_trades_on_words_of_its_seed_and_every_entry_is_guarded_at_the_venue(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    said = played("--strategy", NAME, "--seed", "7", "--days", "1", "--keep", str(run))
-    holds_the_contract(said)
-    assert said["trades"] > 0
-    lives = book_of(run / "book" / "journal.sqlite").history.lives.values()
-    entries = [life for life in lives if life.order.stop_loss is not None and life.cum_filled]
-    causes = Counter(life.order.parent_id for life in lives if life.order.operation is OrderOperation.STOP)
-    assert entries
-    assert {entry.order.order_id for entry in entries} == set(causes)
-    halves = {OrderOperation.STOP, OrderOperation.TAKE_PROFIT}
-    assert any(life.state is OrderState.FILLED for life in lives if life.order.operation in halves)
 
 
 def words(file: Path, *said: tuple[int, str, object], symbol: str = "BTCUSDT") -> Path:
@@ -61,6 +43,8 @@ def words(file: Path, *said: tuple[int, str, object], symbol: str = "BTCUSDT") -
     return file
 
 
+@pytest.mark.feature("S09")
+@pytest.mark.feature("O08", part="demo")
 @pytest.mark.feature("M03", part="demo")
 def test_a_recorded_file_speaks_and_what_is_wrong_in_it_moves_nothing(tmp_path: Path) -> None:
     good = [(bar, "long", 0.9) for bar in range(12, 24)]
@@ -71,6 +55,8 @@ def test_a_recorded_file_speaks_and_what_is_wrong_in_it_moves_nothing(tmp_path: 
     lives = book_of(run / "book" / "journal.sqlite").history.lives.values()
     entries = [life.order for life in lives if life.order.stop_loss is not None]
     assert {str(order.side) for order in entries} == {"BUY"}
+    stops = {life.order.parent_id for life in lives if life.order.operation is OrderOperation.STOP}
+    assert {order.order_id for order in entries} == stops, "every entry is guarded at the venue"
     assert said["positions"].get(PERP, "0") == "0"
     log = (run / "daemon.log").read_text(encoding="utf-8")
     for kind in ("not_finite", "out_of_range", "schema"):
@@ -105,9 +91,8 @@ async def test_a_death_between_entry_and_bracket_or_before_a_stop_fires_leaves_n
     tmp_path: Path,
 ) -> None:
     file = words(tmp_path / "words.jsonl", *[(bar, "long", 0.9) for bar in range(6, 280)])
-    clock = SystemClock()
     arguments = ("sandbox", "exchange", "--directory", "exchange", "--days", "1", "--step", "10")
-    sandbox = await Child.start("sandbox", (*arguments, "--margined", "binance_ml"), tmp_path, clock)
+    sandbox = born("sandbox", (*arguments, "--margined", "binance_ml"), tmp_path)
     ready = tmp_path / "exchange" / "ready.json"
 
     async def is_ready() -> bool:
@@ -125,7 +110,7 @@ async def test_a_death_between_entry_and_bracket_or_before_a_stop_fires_leaves_n
             f"signals.{NAME}.file": str(file),
         }
         (tmp_path / f"life{number}.yaml").write_text(written_over(SANDBOX_CONFIG, changes), encoding="utf-8")
-        return await Child.start(f"life{number}", ("run", "--config", f"life{number}.yaml", "--arm"), tmp_path, clock)
+        return born(f"life{number}", ("run", "--config", f"life{number}.yaml", "--arm"), tmp_path)
 
     try:
         await sandbox.until("listening", is_ready, WAIT_S)

@@ -19,6 +19,7 @@ from basis_daemon.domain.ledger import Cause
 from basis_daemon.engine.book_view import BookView
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
+from tests.process.nursery import born
 
 PAPER_CONFIG = SANDBOX_CONFIG.with_name("paper.yaml")
 WAIT_S = 90.0
@@ -44,7 +45,7 @@ class Paper:
         changes = {"data_dir": str(data), "sandbox.ready_file": str(ready), **(settings or {})}
         (self._directory / f"{name}.yaml").write_text(written_over(PAPER_CONFIG, changes), encoding="utf-8")
         data.mkdir(exist_ok=True)
-        daemon = await Child.start(name, ("run", "--config", f"{name}.yaml", "--arm"), self._directory, self._clock)
+        daemon = born(name, ("run", "--config", f"{name}.yaml", "--arm"), self._directory)
         try:
             async with LocalClient.at_socket(data / "control.sock") as operator:
 
@@ -90,9 +91,8 @@ class Paper:
 
 @asynccontextmanager
 async def paper_on_a_sandbox_market(directory: Path) -> AsyncIterator[Paper]:
-    clock = SystemClock()
     arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", "7", "--days", "2", "--mode", "paced")
-    sandbox = await Child.start("sandbox", arguments, directory, clock)
+    sandbox = born("sandbox", arguments, directory)
     try:
         ready = directory / "exchange" / "ready.json"
 

@@ -43,6 +43,7 @@ def test_in_the_funding_boom_the_book_enters_at_once_and_earns_its_funding() -> 
 
 
 @needs_data
+@pytest.mark.soak
 @pytest.mark.feature("S03", part="recorded")
 def test_in_the_squeeze_the_gate_never_opens_and_the_run_says_why() -> None:
     said = played("2025-05_eth_squeeze", 3)

@@ -10,7 +10,6 @@ from pathlib import Path
 import orjson
 import pytest
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
 from basis_daemon.demo.processes import Child
 from basis_daemon.domain.order_ids import order_id
@@ -19,6 +18,7 @@ from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeni
 from basis_daemon.wiring_exchanges import SANDBOX_KEY, SANDBOX_SECRET
 from tests.journeys.test_faults import ALIVE, drill
 from tests.journeys.test_sigkill import WAIT_S, Drill
+from tests.process.nursery import born
 
 pytestmark = [
     pytest.mark.journey,
@@ -58,7 +58,7 @@ async def beside(drill: Drill, name: str) -> Child:
         "sandbox.ready_file": str(drill.directory / "exchange" / "ready.json"),
     }
     (drill.directory / f"{name}.yaml").write_text(written_over(SANDBOX_CONFIG, changes), encoding="utf-8")
-    return await Child.start(name, ("run", "--config", f"{name}.yaml", "--arm"), drill.directory, SystemClock())
+    return born(name, ("run", "--config", f"{name}.yaml", "--arm"), drill.directory)
 
 
 async def test_a_second_daemon_with_a_data_directory_of_its_own_is_refused(drill: Drill) -> None:

@@ -19,6 +19,7 @@ from basis_daemon.journal.reader import JournalReader
 from basis_daemon.ports import KillPoint
 from basis_daemon.simulation.incident import IDENTICAL, by_terms, replay_incident
 from basis_daemon.web.client import ControlRefusedError, LocalClient, NotListeningError
+from tests.process.nursery import born
 
 WAIT_S = 90.0
 ALIVE = "null"
@@ -34,7 +35,6 @@ CHAINS = {
 
 The first order of an entry is the margin transfer, then spot and perp take turns.
 """
-
 
 UPKEEP = {
     "journal__snapshot_rows": "100",
@@ -69,7 +69,7 @@ class Drill:
             "sandbox.kill_at": kill_at,
         } | {key.replace("__", "."): value for key, value in more.items()}
         (self.directory / f"{name}.yaml").write_text(written_over(SANDBOX_CONFIG, changes), encoding="utf-8")
-        return await Child.start(name, ("run", "--config", f"{name}.yaml", "--arm"), self.directory, self.clock)
+        return born(name, ("run", "--config", f"{name}.yaml", "--arm"), self.directory)
 
     async def armed(self, child: Child) -> None:
         """Until it is, or until it has died before anybody could see it."""
@@ -120,7 +120,7 @@ async def test_a_daemon_killed_again_and_again_ends_reconciled_and_sends_nothing
     chain: str, tmp_path: Path
 ) -> None:
     arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", "7", "--days", "2")
-    sandbox = await Child.start("sandbox", arguments, tmp_path, SystemClock())
+    sandbox = born("sandbox", arguments, tmp_path)
     try:
         ready = tmp_path / "exchange" / "ready.json"
 

@@ -14,7 +14,6 @@ import pytest
 
 from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
-from basis_daemon.demo.processes import Child
 from basis_daemon.demo.stage import book_of, status_of
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.transfer import TransferStep
@@ -22,6 +21,7 @@ from basis_daemon.ports import KillPoint
 from basis_daemon.sandbox.chain.node import connect
 from basis_daemon.sandbox.chain.world import Prepared
 from basis_daemon.web.client import LocalClient
+from tests.process.nursery import born
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 
@@ -41,7 +41,7 @@ CHANGES = {
 @asynccontextmanager
 async def child(name: str, directory: Path, *words: str, ready: str) -> AsyncIterator[dict[str, Any]]:
     """A sandbox of its own process, until it says that it listens; what it says of itself."""
-    process = await Child.start(name, ("sandbox", name, "--directory", name, *words), directory, SystemClock())
+    process = born(name, ("sandbox", name, "--directory", name, *words), directory)
     file = directory / ready
 
     async def is_ready() -> bool:
@@ -68,7 +68,7 @@ class Drill:
         text = written_over(SANDBOX_CONFIG, CHANGES | {"sandbox.kill_at": kill_at})
         (self.directory / f"{name}.yaml").write_text(text, encoding="utf-8")
         words = ("run", "--config", f"{name}.yaml", "--arm")
-        daemon = await Child.start(name, words, self.directory, SystemClock())
+        daemon = born(name, words, self.directory)
 
         async def is_over() -> bool:
             return daemon.exit_code is not None or await self._is_home()

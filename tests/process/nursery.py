@@ -7,6 +7,7 @@ before the fork, so that nothing is held in the child that nobody would let go o
 from __future__ import annotations
 
 import asyncio
+import atexit
 import faulthandler
 import os
 import select
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -25,6 +27,7 @@ from basis_daemon.clock import SystemClock
 from basis_daemon.demo.processes import Child
 
 POLL_S = 0.01
+_OVERRIDES = "BASIS_DAEMON_"
 
 
 class Born:
@@ -65,13 +68,18 @@ class Nursery:
         """``environ`` is what the forking process, and everybody born there, finds around it."""
         command = (sys.executable, "-m", "tests.process.nursery")
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=dict(environ or os.environ))
+        around = dict(environ or {key: value for key, value in os.environ.items() if not key.startswith(_OVERRIDES)})
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=around)
         self._ready = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nobody is born any more, and nobody lives on."""
         self._process.communicate()
 
     def birth(self, name: str, arguments: Sequence[str], directory: Path) -> Child:
@@ -88,6 +96,18 @@ class Nursery:
         told.write(orjson.dumps(request) + b"\n")
         told.flush()
         return int(heard.readline())
+
+
+@cache
+def _of_this_run() -> Nursery:
+    made = Nursery()
+    atexit.register(made.close)
+    return made
+
+
+def born(name: str, arguments: Sequence[str], directory: Path) -> Child:
+    """``basis-daemon ARGUMENTS`` of the one nursery that this process of the test run has, with its environment."""
+    return _of_this_run().birth(name, arguments, directory)
 
 
 def live(request: Mapping[str, Any]) -> None:
@@ -108,6 +128,8 @@ def live(request: Mapping[str, Any]) -> None:
 def serve() -> None:
     """Bear and reap until nobody asks any more."""
     import basis_daemon.cli  # noqa: PLC0415 - to have it
+    import basis_daemon.cli.run  # noqa: PLC0415 - commands are loaded by name
+    import basis_daemon.cli.sandbox  # noqa: PLC0415 - as above
     import basis_daemon.wiring  # noqa: F401, PLC0415 - likewise: the command waits with it until it runs
 
     alive: set[int] = set()
