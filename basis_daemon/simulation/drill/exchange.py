@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -33,6 +33,7 @@ from basis_daemon.venues.paper.exchange import PaperExchange
 from basis_daemon.venues.paper.venue import PaperAccountSpec
 
 WAY_S = (0.005, 0.15)
+MOMENT = timedelta(microseconds=1)
 ANSWER_S, WINDOW_S, LAG_S = 2.0, 5.0, 2.0
 """How long a client waits for an answer; within which a request may still arrive; by which a query may be behind."""
 PROOF_S = WINDOW_S + LAG_S + 0.5
@@ -79,8 +80,10 @@ class Exchange:
         self.tell(self.paper.on_market(event))
 
     def tell(self, events: Sequence[FeedEvent]) -> None:
-        """Stream to whoever is connected."""
-        self.moved_at = self.loop.time() if events else self.moved_at
+        """Stream to whoever is connected. What comes after has a later time: its clock is finer than that of prices."""
+        if events:
+            self.moved_at = self.loop.time()
+            self.paper.market.learn_time(self.paper.market.time + MOMENT)
         if self.connection is not None:
             self.connection.carry(events)
 
