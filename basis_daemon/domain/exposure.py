@@ -25,7 +25,8 @@ _BALANCES = frozenset(Kind) - {Kind.PERP}
 ETHER = "ETH"
 PRICE_GRAIN = Decimal("1e-18")
 """A quotient without an end is cut here: a price times any quantity is then exact, and equity has no rest."""
-AS_ETHER = frozenset({ETHER, "WETH", "stETH", "eETH"})
+_ALIKE = (ETHER, "WETH", "stETH", "eETH")  # in an order: prices made of a set would stand in the journal in any
+AS_ETHER = frozenset(_ALIKE)
 """What is one ether by contract: wrapped, or a share of staked ether whose quantity grows."""
 
 
@@ -91,7 +92,7 @@ def prices_in(market: MarketSnapshot, numeraire: str) -> Mapping[str, Decimal]:
         others = {} if own is None else {asset: _cut(price / own) for asset, price in prices.items()}
         return others | {numeraire: ONE}
     ether = prices.get(ETHER)
-    exact = {key.asset: tick.rate for key, tick in market.lsts.items()} | dict.fromkeys(AS_ETHER, ONE)
+    exact = {key.asset: tick.rate for key, tick in market.lsts.items()} | dict.fromkeys(_ALIKE, ONE)
     return exact if ether is None else {asset: _cut(price / ether) for asset, price in prices.items()} | exact
 
 
@@ -110,7 +111,7 @@ def asset_prices(market: MarketSnapshot) -> Mapping[str, Decimal]:
     found |= prices
     ether = prices.get(ETHER) or found.get("WETH")
     if ether is not None:
-        found |= dict.fromkeys(AS_ETHER, ether)
+        found |= dict.fromkeys(_ALIKE, ether)
         found |= {key.asset: _cut(tick.rate * ether) for key, tick in market.lsts.items()}
     return found
 
