@@ -21,7 +21,7 @@ from basis_daemon.ports import Clock, TaskScope
 from basis_daemon.venues.chain.endpoint import SECOND_NS, Header, header_of, newest_header
 from basis_daemon.venues.chain.notes import Note, ignore_note
 from basis_daemon.venues.chain.push import listen_for_heads
-from basis_daemon.venues.chain.rpc import RpcPool
+from basis_daemon.venues.chain.rpc import Question, RpcPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +91,21 @@ class ChainWalk:
         return self._told(Head(header, removed, tuple(one.block for one in path)), path)
 
     async def _missed(self, header: Header, tip: Header) -> Sequence[Header] | None:
-        """The blocks between ours and this one, oldest first; None when they are too many or meet none of ours."""
-        if header.parent_hash in self._known:
-            return ()
+        """The blocks between ours and this one, oldest first; None when they are too many or meet none of ours.
+
+        Each is a question of its own: all in one would take longer than an endpoint may, and with every head longer.
+        """
         if header.block.number - tip.block.number > self._options.backfill_max:
             return None
-
-        async def walk_back(eth: AsyncEth) -> Sequence[Header] | None:
-            path: list[Header] = []
-            wanted = header.parent_hash
-            while wanted not in self._known:
-                if len(path) == self._options.backfill_max or (path and path[-1].block.number == 0):
-                    return None
-                path.append(header_of(await eth.get_block(HexStr(wanted))))
-                wanted = path[-1].parent_hash
-            return path[::-1]
-
-        return await self._rpc.ask(f"blocks before {header.block.number}", walk_back)
+        oldest = next(iter(self._known.values())).block.number
+        path: list[Header] = []
+        first = header
+        while first.parent_hash not in self._known:
+            if len(path) == self._options.backfill_max or first.block.number <= oldest:
+                return None  # it forks off before anything that is known here
+            first = await self._rpc.ask(f"block before {first.block.number}", _block_of(first.parent_hash))
+            path.append(first)
+        return path[::-1]
 
     async def _is_canonical(self, header: Header) -> bool:
         async def ask(eth: AsyncEth) -> Header:
@@ -130,6 +128,13 @@ class ChainWalk:
         while len(self._known) > self._options.known_max:
             self._known.popitem(last=False)
         return head
+
+
+def _block_of(block_hash: str) -> Question[Header]:
+    async def ask(eth: AsyncEth) -> Header:
+        return header_of(await eth.get_block(HexStr(block_hash)))
+
+    return ask
 
 
 class HeadStream:
