@@ -22,7 +22,7 @@ from basis_daemon.venues.chain.recorder import TxRecorder, TxSink
 from basis_daemon.venues.chain.rpc import RpcPool
 from basis_daemon.venues.chain.signers import Signer
 from basis_daemon.venues.chain.tracker import Tracker, TrackPolicy
-from basis_daemon.venues.chain.transactions import TxJournal, TxRequest, TxRow
+from basis_daemon.venues.chain.transactions import TxEvent, TxJournal, TxRequest, TxRow
 
 _CLASSES: dict[Refusal, ErrorClass] = {
     Refusal.INSUFFICIENT: ErrorClass.INSUFFICIENT,
@@ -119,6 +119,8 @@ class ChainAccount:
         if used > book.next_nonce:
             raise foreign_nonce(self.address, book.next_nonce, f"the chain is at {used}")
         book.check_against(used)
+        for row in book.undone():  # that it was taken back is on disk, that its booking was undone may not be
+            self._recorder.tell(TxEvent(row))
         self._head = Head(header, is_gap=True)
         if not await self.follow(self._head):
             self._news.set()

@@ -84,8 +84,10 @@ class Bookings:
 
     def book(self, row: TxRow, receipt: Receipt, why: Revert | None = None) -> Trade:
         """The trade of an inclusion, told to the sink; ``why`` it reverted, when that is known."""
-        trade = self._trade(row, receipt, why).model_copy(update={"trade_id": self._name(row)})
-        if row.order_id in self._again:  # what was filled once is not filled twice, wherever it stands now
+        name = self._name(row)
+        trade = self._trade(row, receipt, why).model_copy(update={"trade_id": name})
+        is_again = row.order_id in self._again or name != trade_id(row.hash, row.block_hash)
+        if is_again:  # what was filled once is not filled twice, wherever it stands now
             trade = trade.model_copy(update={"qty_base": Decimal(0)})
         self._awaited.discard(row.order_id)
         self._tell(trade)
@@ -130,11 +132,15 @@ class Bookings:
         self._on_trade(trade)
 
     def _name(self, row: TxRow) -> str:
-        """The trade id: a block that came back after it was gone is another booking."""
+        """The trade id: a block that came back after it was gone is another booking, also of an earlier run."""
         times = 0
-        while reversal_id(name := trade_id(row.hash, row.block_hash, times)) in self._trades:
+        while self._is_undone(name := trade_id(row.hash, row.block_hash, times)):
             times += 1
         return name
+
+    def _is_undone(self, name: str) -> bool:
+        undoing = reversal_id(name)
+        return undoing in self._trades or self._recall(undoing) is not None
 
 
 def _at(tx_hash: str, block_hash: str) -> str:

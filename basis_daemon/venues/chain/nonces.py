@@ -18,6 +18,7 @@ class Slot:
 
     ``since`` is the block from which the newest attempt is waited for, ``missing_since`` that from which the nonce is
     used and none of them seen; 0 for not. ``found`` is what was booked in this run, None when it has to be looked for.
+    ``taken_back`` are inclusions that were undone, oldest first.
     """
 
     nonce: int
@@ -26,6 +27,7 @@ class Slot:
     is_lowest: bool = False
     found: Found | None = None
     missing_since: int = 0
+    taken_back: list[TxRow] = field(default_factory=list)
 
     @property
     def newest(self) -> TxRow:
@@ -52,6 +54,15 @@ class Slot:
         before = self.attempts.get(row.hash)
         kept = replace(row, raw_hex=before.raw_hex) if before is not None and not row.raw_hex else row
         self.attempts[row.hash] = kept
+        if row.state is OrderState.REORGED:
+            self.taken_back.append(row)
+
+    @property
+    def undone(self) -> list[TxRow]:
+        """Inclusions that no longer count: all that were taken back, but for the block that holds it now."""
+        held = self.in_chain
+        where = None if held is None else (held.hash, held.block_hash)
+        return [row for row in self.taken_back if (row.hash, row.block_hash) != where]
 
 
 class NonceBook:
@@ -79,6 +90,10 @@ class NonceBook:
     def live(self) -> list[Slot]:
         """Nonces that something signed waits for or holds, and that are not final: lowest first."""
         return [slot for _, slot in sorted(self._slots.items()) if not slot.is_free]
+
+    def undone(self) -> list[TxRow]:
+        """Inclusions of nonces that are not final which no longer count, lowest nonce first."""
+        return [row for _, slot in sorted(self._slots.items()) for row in slot.undone]
 
     def slot(self, nonce: int) -> Slot:
         """The slot of a nonce that is not final; a new one where nothing was signed for it."""
