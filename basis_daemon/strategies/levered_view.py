@@ -154,8 +154,11 @@ class LeverView(StakeView[LeveragedParameters]):
 
     @cached_property
     def restriction(self) -> str | None:
-        """As any book's; a debt without the protocol's own word about it is unknown too."""
-        return self.loan_fault or super().restriction
+        """As any book's; a debt without the protocol's own word about it is unknown too.
+
+        The loan is looked at when everything that it takes was seen: at the first words of a head it is not yet.
+        """
+        return super().restriction or self.loan_fault
 
     @property
     def health_at_target(self) -> Decimal:

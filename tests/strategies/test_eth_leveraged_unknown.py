@@ -43,6 +43,15 @@ def test_a_debt_without_collateral_is_told_and_not_divided_by(debt: str) -> None
     assert run.orders() == []
 
 
+def test_a_loan_that_is_told_before_its_reserves_are_holds() -> None:
+    """What a start hears first of a head: the account in the protocol's figures, and no price yet."""
+    run = at("0.85")
+    run.chain = replace(run.chain, reserves={}, emodes={})
+    found = run.strategy.assess(run.time, "market", run.market, run.exposure, run.risk)
+    assert found.reason is ReasonCode.STALE
+    assert run.strategy.make_strategy_decision(run.time, "market", run.market, run.exposure, run.risk) == []
+
+
 def test_nothing_at_all_was_ever_read() -> None:
     run = at("0.85")
     exposure = replace(run.exposure, lendings={})
