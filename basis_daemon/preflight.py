@@ -15,6 +15,7 @@ from basis_daemon.domain.check import Check, Light, green, red, yellow
 from basis_daemon.domain.errors import BasisError, ConfigError, SecondDaemonError
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.schema import SCHEMA_VERSION, Identity, load_owner, refuse_stranger
+from basis_daemon.journal.watermark import refuse_lost
 from basis_daemon.settings import Fault, Settings, make_strategies
 from basis_daemon.tasks import TaskTree
 from basis_daemon.telemetry import get_logger
@@ -132,9 +133,10 @@ def lock(settings: Settings) -> Check:
 
 def journal(file: Path, identity: Identity, *, is_start: bool) -> Check:
     """Whether the record holds, and is this book's: from its first row on, or at a start from the newest snapshot."""
-    if not file.is_file() or not file.stat().st_size:
-        return green("journal", f"{file}, made at the first start")
     try:
+        if not file.is_file() or not file.stat().st_size:
+            refuse_lost(file)
+            return green("journal", f"{file}, made at the first start")
         version, owner = load_owner(file)
         refuse_stranger(file, owner, identity)
         if version < SCHEMA_VERSION:

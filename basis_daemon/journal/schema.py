@@ -156,17 +156,22 @@ def is_blank(connection: sqlite3.Connection) -> bool:
 
 
 def load_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Raises ConfigError when the file is no journal or of a newer schema, sqlite3.Error when it cannot be read."""
+    """Raises ConfigError when the file is no journal or of a newer schema, sqlite3.Error when it cannot be read.
+
+    Raises IntegrityError where its header is not there any more.
+    """
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id != _APPLICATION_ID:
         raise ConfigError(f"{path} is not a journal of basis_daemon (application id {application_id}); {_CORRECT}")
-    (schema_version,) = connection.execute("SELECT schema_version FROM header").fetchone()
+    (schema_version,) = connection.execute("SELECT schema_version FROM header").fetchone() or (None,)
+    if not isinstance(schema_version, int):
+        raise IntegrityError(f"journal {path}: its header is damaged: schema {schema_version!r}; restore a backup")
     if schema_version > SCHEMA_VERSION:
         raise ConfigError(
             f"journal {path} has schema {schema_version}, this version of basis_daemon knows up to {SCHEMA_VERSION}; "
             "start the version that wrote it, or a newer one"
         )
-    return int(schema_version)
+    return schema_version
 
 
 def load_header(connection: sqlite3.Connection, path: Path) -> Header:
@@ -178,6 +183,8 @@ def load_header(connection: sqlite3.Connection, path: Path) -> Header:
             "start the daemon once: it makes a backup beside the file and migrates it"
         )
     config_hash, created = connection.execute("SELECT config_hash, created FROM header").fetchone()
+    if not isinstance(created, int):
+        raise ValueError(f"made at {created!r}")  # noqa: TRY004 - a damaged file, not a bad call
     return Header(schema_version, load_identity(connection), config_hash, instant(created))
 
 

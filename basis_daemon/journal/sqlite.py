@@ -39,7 +39,7 @@ from basis_daemon.journal.schema import (
     refuse_stranger,
 )
 from basis_daemon.journal.wal import torn_tail
-from basis_daemon.journal.watermark import Watermark
+from basis_daemon.journal.watermark import Watermark, refuse_lost
 from basis_daemon.journal.writer import GroupWriter, Limits, Start
 from basis_daemon.ports import Clock, Probe, Record, RecordKind, StoredRecord, pass_by
 
@@ -187,9 +187,11 @@ def _adopt(path: Path, identity: Identity, clock: Clock) -> tuple[Start | None, 
     An older schema is the one thing that changes the file before that, and then only whole.
     """
     if not path.exists():
+        refuse_lost(path)
         path.touch(mode=0o600)
     with closing(connect(path, busy_timeout_s=0, read_only=True)) as first:
         if is_blank(first):
+            refuse_lost(path)
             return None, ()
         version = load_version(first, path)
     notes = [] if version == SCHEMA_VERSION else [migrate(path, identity, clock)]

@@ -30,7 +30,7 @@ def load_watermark(journal: Path) -> Head | None:
     path = watermark_path(journal)
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if not content.strip(b"\0"):
         return None  # made, but the power went before its first write reached the disk
@@ -40,6 +40,16 @@ def load_watermark(journal: Path) -> Head | None:
         if magic == _MAGIC:
             return Head(sequence, chain)
     raise IntegrityError(f"{path} is damaged; verify the journal, compare it with the venues, then move this file away")
+
+
+def refuse_lost(journal: Path) -> None:
+    """Raises IntegrityError where rows were committed to a journal that is now absent or blank."""
+    mark = load_watermark(journal)
+    if mark is not None and mark.sequence:
+        raise IntegrityError(
+            f"journal {journal}: rows 1 to {mark.sequence} were committed and are gone, the file is absent or empty; "
+            f"restore a backup, or move {watermark_path(journal).name} away to begin a new book"
+        )
 
 
 class Watermark:

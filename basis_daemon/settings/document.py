@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import yaml
@@ -38,36 +38,41 @@ class Document:
 
 
 def read_document(text: str, name: str) -> Document:
-    """The document, with faults for bad syntax, repeated or badly named keys, anchors and tags."""
+    """The document, with faults for bad syntax, depth, repeated or badly named keys, anchors and tags."""
     document = Document(name)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        shared = [event for event in yaml.parse(text, Loader=yaml.SafeLoader) if isinstance(event, yaml.AliasEvent)]
+        _read(text, document)
     except yaml.YAMLError as error:
         document.faults.append(_syntax_fault(error, name))
-        return document
+    except RecursionError:
+        remedy = "copy one of the files in config/ and change it"
+        return Document(name, faults=[Fault("", "text nested too deep", "sections and their keys", remedy, name)])
+    return document
+
+
+def _read(text: str, document: Document) -> None:
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    shared = [event for event in yaml.parse(text, Loader=yaml.SafeLoader) if isinstance(event, yaml.AliasEvent)]
     if shared:
         remedy = "write the values out where they are used"
         found = f"the alias *{shared[0].anchor}"
-        document.faults.append(Fault("", found, "one complete file in which nothing inherits", remedy, name))
+        document.faults.append(Fault("", found, "one complete file in which nothing inherits", remedy, document.name))
     elif isinstance(root, yaml.MappingNode):
         document.tree = _mapping(root, "", document)
     else:
         remedy = "copy one of the files in config/ and change it"
-        document.faults.append(Fault("", "no mapping", "sections such as book, venues and strategies", remedy, name))
-    return document
+        expected = "sections such as book, venues and strategies"
+        document.faults.append(Fault("", "no mapping", expected, remedy, document.name))
 
 
 def read_value(text: str) -> object:
     """One value as if it stood in the file; text that is no YAML is just text."""
+    document = Document("")
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
+        value = None if node is None else _value(node, "", document)
+    except (yaml.YAMLError, RecursionError):
         return text
-    if node is None:
-        return None
-    document = Document("")
-    value = _value(node, "", document)
     return text if document.faults else value
 
 
@@ -121,11 +126,10 @@ def _plain(text: str) -> object:
     """An unquoted scalar. Fewer shapes than YAML 1.1 knows: no `yes`, no `1:30`, no octal, and no float."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if _INT.fullmatch(text):
-        return int(text)
-    if _DECIMAL.fullmatch(text):
-        return Decimal(text)
-    return text
+    try:
+        return int(text) if _INT.fullmatch(text) else Decimal(text) if _DECIMAL.fullmatch(text) else text
+    except (ValueError, InvalidOperation):  # underscores or lengths that no number has: of them the model speaks
+        return text
 
 
 def _syntax_fault(error: yaml.YAMLError, name: str) -> Fault:

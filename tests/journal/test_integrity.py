@@ -175,6 +175,25 @@ def test_a_damaged_watermark_stops_the_start_and_so_does_a_missing_one(path: Pat
             attempt(path)
 
 
+@pytest.mark.fault("F51")
+@pytest.mark.feature("H03", part="watermark")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_journal_that_is_gone_or_empty_is_not_begun_anew_over_rows_that_were_committed(
+    path: Path, *, is_there: bool
+) -> None:
+    write(path, *marked(3))
+    path.unlink()
+    if is_there:
+        path.touch()
+    for _ in range(2):
+        with pytest.raises(
+            IntegrityError, match=r"rows 1 to 4 were committed and are gone.*move journal\.db\.head away"
+        ):
+            open_journal(path)
+    watermark_path(path).unlink()
+    write(path)
+
+
 def test_a_first_start_that_died_before_its_watermark_is_made_good(path: Path) -> None:
     write(path)
     watermark_path(path).write_bytes(bytes(56))

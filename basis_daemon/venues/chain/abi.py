@@ -20,6 +20,8 @@ MAX = 2**256 - 1
 """What Aave reads as everything there is."""
 
 SELECTOR_BYTES, WORD_BYTES = 4, 32
+UNREADABLE = (DecodingError, OverflowError, UnicodeDecodeError)
+"""What eth_abi makes of bytes that are not of the types; the last one, of a string that is no UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Function:
         """What it returned; raises VenueUnreachableError for what cannot be its answer (no code there)."""
         try:
             return tuple(decode(self.outputs, data))
-        except (DecodingError, OverflowError) as fault:
+        except UNREADABLE as fault:
             message = f"{self.name} answered 0x{data[:WORD_BYTES].hex()}.. ({len(data)} bytes), expected {self.outputs}"
             raise VenueUnreachableError(message) from fault
 
@@ -93,7 +95,7 @@ class Event:
         try:
             heads = [decode([kind], topic)[0] for kind, topic in zip(self.indexed, log.topics[1:], strict=True)]
             values = [*heads, *decode(self.unindexed, log.data)]
-        except (DecodingError, OverflowError) as fault:
+        except UNREADABLE as fault:
             raise ValueError(f"log {log.index} of {log.address} cannot be read as {self.name}") from fault
         return tuple(values[place] for place in self.order)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
 
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
 """The same address on every chain that matters."""
@@ -32,7 +33,10 @@ def decode_results(data: bytes, count: int) -> tuple[CallResult, ...]:
     """One result per call, in order. Raises ValueError where there are not ``count`` of them."""
     if not data:
         raise ValueError(f"no data for {count} calls: there is no Multicall3 at {MULTICALL3} on this chain")
-    (rows,) = decode(["(bool,bytes)[]"], data)
+    try:
+        (rows,) = decode(["(bool,bytes)[]"], data)
+    except (DecodingError, OverflowError) as fault:
+        raise ValueError(f"{len(data)} bytes that are no results of {count} calls") from fault
     if len(rows) != count:
         raise ValueError(f"{len(rows)} results for {count} calls")
     return tuple(CallResult(is_ok, bytes(result)) for is_ok, result in rows)

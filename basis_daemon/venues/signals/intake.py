@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from pydantic import ValidationError
 
@@ -36,10 +36,18 @@ class Hearing:
 
 
 def exact_json(text: str | bytes) -> object:
-    """JSON with exact numbers, also those that no number is. Raises ValueError for what is not JSON, or too long."""
+    """JSON with exact numbers, also those that no number is. Raises ValueError for what is not JSON, or beyond reading.
+
+    Beyond reading is a text too long, nested too deep, or with a number of an exponent that nothing holds.
+    """
     if len(text) > TEXT_MAX:
         raise ValueError(f"{len(text)} characters, expected at most {TEXT_MAX}")
-    return json.loads(text, parse_float=Decimal, parse_constant=Decimal)
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=Decimal)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except InvalidOperation:
+        raise ValueError("a number that nothing holds") from None
 
 
 class Intake:
