@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from basis_daemon.settings.faults import SettingsError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,6 @@ from basis_daemon.demo.configuration import SANDBOX_CONFIG
 from basis_daemon.settings import load_settings
 from basis_daemon.settings.document import read_document
 from basis_daemon.settings.environment import PREFIX
-from basis_daemon.settings.faults import SettingsError
 from basis_daemon.venues.signals.intake import exact_json
 from tests.fuzz.junk import JUNK, ODD, spoiled
 from tests.signals.support import BAR, START, Told, word

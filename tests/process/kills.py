@@ -126,9 +126,11 @@ class Killing:
 
 
 @asynccontextmanager
-async def killing(directory: Path, chance: Random, environ: Mapping[str, str] | None = None) -> AsyncIterator[Killing]:
+async def killing(
+    directory: Path, chance: Random, environ: Mapping[str, str] | None = None, days: int = DAYS, clip: str = CLIP_USDT
+) -> AsyncIterator[Killing]:
     """A market that is held, and a nursery whose daemons find ``environ`` around them."""
-    arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", MARKET, "--days", str(DAYS))
+    arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", MARKET, "--days", str(days))
     with Nursery(environ) as nursery:
         sandbox = await Child.start("sandbox", arguments, directory, SystemClock())
         try:
@@ -141,7 +143,7 @@ async def killing(directory: Path, chance: Random, environ: Mapping[str, str] | 
             changes = {
                 "data_dir": str(directory / "book"),
                 "sandbox.ready_file": str(ready),
-                "strategies.btc_basis.params.clip_usdt": CLIP_USDT,
+                "strategies.btc_basis.params.clip_usdt": clip,
                 "risk.orders_per_minute_max": "600",
                 "guard.orders_per_minute_max": "6000",
             }

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import atexit
 import faulthandler
+import gc
 import os
 import select
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -83,9 +85,10 @@ class Nursery:
         self._process.communicate()
 
     def birth(self, name: str, arguments: Sequence[str], directory: Path) -> Child:
-        """``basis-daemon ARGUMENTS`` in ``directory``, both outputs in ``NAME.log``."""
-        log = directory / f"{name}.log"
-        pid = self.ask({"arguments": list(arguments), "directory": str(directory), "log": str(log)})
+        """``basis-daemon ARGUMENTS`` in ``directory``, outputs in ``NAME.log``, SIGUSR2 asks for ``NAME.census``."""
+        log, census = directory / f"{name}.log", directory / f"{name}.census"
+        told = {"directory": str(directory), "log": str(log), "census": str(census)}
+        pid = self.ask({"arguments": list(arguments), **told})
         return Child(name, cast("asyncio.subprocess.Process", Born(pid, self)), log, SystemClock())
 
     def ask(self, request: Mapping[str, object]) -> int:
@@ -121,8 +124,20 @@ def live(request: Mapping[str, Any]) -> None:
     for target, descriptor in ((0, nothing), (1, log), (2, log)):
         os.dup2(descriptor, target)
     faulthandler.register(signal.SIGUSR1)  # who waits for a life that hangs may ask where
+    signal.signal(signal.SIGUSR2, partial(_census, Path(request["census"])))
     sys.argv = ["basis-daemon", *request["arguments"]]
     main()
+
+
+def _census(file: Path, *_: object) -> None:
+    """Tasks that have not ended, and everything that containers hold which came after the start."""
+    gc.collect()
+    found = gc.get_objects()
+    held = sum(len(one) for one in found if type(one) in {dict, list, set, deque})
+    tasks = sum(not one.done() for one in found if isinstance(one, asyncio.Task))
+    scratch = file.with_suffix(".new")
+    scratch.write_bytes(orjson.dumps({"tasks": tasks, "held": held}))
+    scratch.replace(file)
 
 
 def serve() -> None:
