@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -32,7 +33,14 @@ HALTED_S = 25
 @pytest.fixture
 async def drill(tmp_path: Path) -> AsyncIterator[Drill]:
     """A sandbox whose market is held, and room for daemons."""
-    arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", "7", "--days", "2")
+    async with market(tmp_path) as found:
+        yield found
+
+
+@asynccontextmanager
+async def market(tmp_path: Path, *more: str) -> AsyncIterator[Drill]:
+    """The same, with ``more`` said to the sandbox."""
+    arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", "7", "--days", "2", *more)
     sandbox = born("sandbox", arguments, tmp_path)
     try:
         ready = tmp_path / "exchange" / "ready.json"
@@ -64,8 +72,8 @@ async def orders_at_venue(drill: Drill, count: int, daemon: Child) -> None:
     await drill.exchange.post("/clock", {"resume": True})
 
     async def is_so() -> bool:
-        (book,) = (await drill.exchange.get("/books"))["accounts"].values()
-        return sum(len(book["orders"][market]) for market in ("spot", "usdm")) >= count
+        books = (await drill.exchange.get("/books"))["accounts"].values()
+        return sum(len(book["orders"][wallet]) for book in books for wallet in ("spot", "usdm")) >= count
 
     await daemon.until(f"sending {count} orders", is_so, WAIT_S)
 
