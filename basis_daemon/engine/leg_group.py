@@ -74,6 +74,7 @@ class LegGroup:
         self._budget, self._desk = budget, desk
         self._attempt = 0
         self._clip = 0
+        self._follow_left = follow.quantity
         self._naked_since_ns: int | None = None
         self._naked_max = Decimal(0)
         self._naked_s_max = Decimal(0)
@@ -110,10 +111,10 @@ class LegGroup:
     async def _hedge(self, naked: Decimal, timestamp: datetime) -> tuple[GroupEnd, Decimal]:
         """Follow until less than a tradable quantity is unhedged; past the time budget reverse the first leg."""
         band, tries = self._follow.max_slippage_bp, 0
-        while (quantity := self._tradable(self._follow, naked)) is not None:
+        while (quantity := self._to_follow(naked)) is not None:
             self._desk.runner.probe(KillPoint.BETWEEN_LEGS)
             life = await self._send(self._follow, self._follow.side, quantity, band, timestamp)
-            naked -= abs(life.deltas.get(self._follow.instrument, Decimal(0)))
+            naked -= self._followed(life)
             if life.cum_filled < quantity:
                 band, tries = self._budget.slippage_emergency_bp, tries + 1
                 is_late = self._naked_s() > self._budget.unhedged_max_s or tries > FOLLOW_TRIES_MAX
@@ -126,10 +127,10 @@ class LegGroup:
     async def _give_up(self, naked: Decimal, timestamp: datetime) -> tuple[GroupEnd, Decimal]:
         """One last marketable attempt on the slow leg, then the fast leg is undone; says which of the two it was."""
         side, band = self._follow.side, self._budget.slippage_emergency_bp
-        if (quantity := self._tradable(self._follow, naked)) is not None:
+        if (quantity := self._to_follow(naked)) is not None:
             life = await self._send(self._follow, side, quantity, band, timestamp)
-            naked -= abs(life.deltas.get(self._follow.instrument, Decimal(0)))
-        if self._tradable(self._follow, naked) is None:
+            naked -= self._followed(life)
+        if self._to_follow(naked) is None:
             self._end_naked()
             return GroupEnd.COMPLETED_MARKETABLE, naked
         undo = self._lead.side.opposite if self._lead.side else None
@@ -215,6 +216,14 @@ class LegGroup:
         if floored < instrument.quantity_min or price is None:
             return None
         return None if floored * price < instrument.notional_min and not leg.reduce_only else floored
+
+    def _to_follow(self, naked: Decimal) -> Decimal | None:
+        """What the second leg owes the first, never more than was asked of it: of a sale no more may be there."""
+        return self._tradable(self._follow, min(naked, self._follow_left))
+
+    def _followed(self, life: OrderLife) -> Decimal:
+        self._follow_left -= life.cum_filled
+        return abs(life.deltas.get(self._follow.instrument, Decimal(0)))
 
     def _start_naked(self, quantity: Decimal) -> None:
         if self._naked_since_ns is None:

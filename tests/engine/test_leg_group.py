@@ -255,6 +255,19 @@ async def test_an_exit_whose_sale_is_refused_stands_hedged_again_as_it_was() -> 
     assert agrees(rig)
 
 
+async def test_a_follower_does_no_more_than_was_asked_of_it_however_much_the_leader_got() -> None:
+    """The short is a little larger than the coin behind it: to sell as much as was bought back would be refused."""
+    rig = Rig.adopted()
+    await execute(rig, pair("0.4"))
+    held = rig.held(COIN)
+    group = {"group_id": "exit", "execution_mode": pair()[0].execution_mode, "max_slippage_bp": D(10)}
+    lead = trade_order(PERP, Side.BUY, "0.399", decision=2, reduce_only=True, **group)
+    follow = trade_order(COIN, Side.SELL, "0.398", decision=2, leg=1, sequence_in_group=1, **group)
+    state, row = await execute(rig, [lead, follow])
+    assert (state, row.how) == (PlanState.DONE, GroupEnd.HEDGED)
+    assert (rig.held(PERP), rig.held(COIN)) == (D(0), held - D("0.398"))
+
+
 async def test_a_follower_that_cannot_leave_is_tried_again_within_the_budget_before_anything_is_undone() -> None:
     """F22: the venue is out of reach for four tries, 3 seconds; the budget is 20, and the pair is completed."""
     rig = Rig.adopted()
