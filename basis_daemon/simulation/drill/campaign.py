@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from basis_daemon.simulation.drill.twin import elsewhere, is_due
 from basis_daemon.simulation.drill.world import CHAOS_S, Verdict, World
 
 Json = dict[str, Any]
+ZERO = Decimal(0)
 FAILURES_KEPT = 20
 SHORTEST_S = 5.0
 _COUNTED = ("orders", "fills", "unknown", "late", "steps")
@@ -59,6 +61,8 @@ class Tally:
     violations: int = 0
     trace: str = ""
     profiles: dict[str, Counter[str]] = field(default_factory=dict)
+    naked_max: Decimal = ZERO
+    leg_risk_usdt_s: Decimal = ZERO
 
     def add(self, verdict: Verdict) -> None:
         """One more seed."""
@@ -68,6 +72,8 @@ class Tally:
         self.counts.update(counts)
         own = {"seeds": 1, "violations": len(verdict.violations), **counts}
         self.profiles.setdefault(verdict.profile, Counter()).update(own)
+        self.naked_max = max(self.naked_max, verdict.naked_max)
+        self.leg_risk_usdt_s = max(self.leg_risk_usdt_s, verdict.leg_risk_usdt_s)
         self.faults.update(verdict.struck)
         self.ends.update(verdict.ends)
         self.sim_s += verdict.seconds
@@ -87,6 +93,7 @@ class Tally:
             "steps": self.counts["steps"], "sim_s": round(self.sim_s, 3), "faults": dict(sorted(self.faults.items())),
             "ends": dict(sorted(self.ends.items())), "failures": self.failures,
             "profiles": {name: dict(counts) for name, counts in sorted(self.profiles.items())},
+            "worst_naked_usdt": f"{self.naked_max:.2f}", "worst_leg_risk_usdt_s": f"{self.leg_risk_usdt_s:.2f}",
             "trace": self.trace,
         }  # fmt: skip
 
@@ -103,6 +110,7 @@ def resumed(file: Path, first_seed: int) -> Tally:
             found["first_seed"], found["next_seed"], found["seeds"], Counter(counts), Counter(found["faults"]),
             Counter(found["ends"]), found["sim_s"], found["failures"], found["violations"],
             found["trace"], {name: Counter(own) for name, own in found["profiles"].items()},
+            Decimal(found["worst_naked_usdt"]), Decimal(found["worst_leg_risk_usdt_s"]),
         )  # fmt: skip
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         remedy = "name a file that an earlier `simulate --resume` has written, or one that does not exist"

@@ -35,6 +35,7 @@ class Fault(StrEnum):
     KILLED_AT_POINT = "killed_at_point"
     CLOCK_STEPS = "clock_steps"
     HALTED = "halted"
+    FLATTENED = "flattened"
     DISARMED = "disarmed"
 
 
@@ -63,6 +64,7 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.KILLED_AT_POINT: (0.0, 0.02),
     Fault.CLOCK_STEPS: (0.0, 0.04),
     Fault.HALTED: (0.0, 0.02),
+    Fault.FLATTENED: (0.0, 0.01),
     Fault.DISARMED: (0.0, 0.2),
 }
 """Least and most that a seed may draw, for each throw."""

@@ -57,6 +57,8 @@ class Checks:
     fills: int = 0
     violations: list[Violation] = field(default_factory=list)
     naked_max: Decimal = ZERO
+    leg_risk_usdt_s: Decimal = ZERO
+    _gaps: dict[str, tuple[float, Decimal, Decimal]] = field(default_factory=dict)
     buried: set[str] = field(default_factory=set)
     _taken: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
@@ -148,6 +150,7 @@ class Checks:
         mandate, hand = owner[0], self._hand.get(owner[0].strategy, ZERO) * price
         naked = abs(self._naked(mandate)) * price
         self.naked_max = max(self.naked_max, naked)
+        self._stood(mandate, naked)
         allowed = CLIPS_NAKED * mandate.houses * mandate.clip * SLACK + hand
         if naked > allowed + mandate.target * DRIFT:
             self.fail("I5", f"after {order.order_id} {naked:.0f} USDT are naked, expected at most {allowed:.0f}")
@@ -159,6 +162,15 @@ class Checks:
         largest = mandate.target * SLACK + mandate.clip + hand
         if long * price > largest:
             self.fail("I5", f"after {order.order_id} spot is {long * price:.0f}, expected {largest:.0f}")
+
+    def _stood(self, mandate: Mandate, naked_usdt: Decimal) -> None:
+        """Notional apart by the seconds it was so, from when the legs part until they are together again."""
+        now_s = self.loop.time()
+        since_s, was, stood = self._gaps.get(mandate.strategy, (now_s, ZERO, ZERO))
+        stood += was * Decimal(round(now_s - since_s, 6))
+        self.leg_risk_usdt_s = max(self.leg_risk_usdt_s, stood)
+        is_closed = naked_usdt <= mandate.target * DRIFT
+        self._gaps[mandate.strategy] = (now_s, ZERO, ZERO) if is_closed else (now_s, naked_usdt, stood)
 
     def _gap(self, order: Order, filled: Decimal) -> None:
         """I5: what is sent to close a gap between two legs brings them no further apart."""
@@ -176,6 +188,15 @@ class Checks:
             found = f"{self.rivals} orders of a second daemon are booked, and the guard is {daemon.guard.state}"
             self.fail("I17", found)
         self.rivals = 0
+        self._left(daemon)
+
+    def _left(self, daemon: Daemon) -> None:
+        """I8: a book that calls itself flat has nothing open at any venue."""
+        if not daemon.guard.flattens or daemon.flattening.remains():
+            return
+        for key, (_, exchange) in sorted(self._owners.items(), key=lambda item: str(item[0])):
+            if key.kind is Kind.PERP and (held := exchange.paper.wallets.holding(key)):
+                self.fail("I8", f"{key}: {held} are open at a book that was flattened and says that it is flat")
 
     def judge_burials(self) -> None:
         """I4: what was taken for never accepted is at no venue."""

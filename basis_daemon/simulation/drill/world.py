@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -67,6 +67,7 @@ class Verdict:
     seconds: float
     steps: int
     naked_max: Decimal
+    leg_risk_usdt_s: Decimal = Decimal(0)
 
 
 class World:
@@ -101,6 +102,7 @@ class World:
             seconds=round(self._loop.time(), 3),
             steps=self._loop.steps,
             naked_max=checks.naked_max,
+            leg_risk_usdt_s=checks.leg_risk_usdt_s,
         )
 
     def _build(self) -> None:
@@ -198,7 +200,9 @@ class World:
             if strikes(Fault.CLOCK_STEPS):
                 self._clock.skew = timedelta(seconds=self.chance.between(-CLOCK_STEP_S, CLOCK_STEP_S))
             if strikes(Fault.HALTED):
-                await self._halt()
+                await self._operate(lambda daemon: daemon.guard.tighten(GuardState.HALTED, "drill"))
+            if strikes(Fault.FLATTENED):
+                await self._operate(lambda daemon: daemon.flattening.begin("drill"))
 
     def _by_hand(self) -> None:
         """Somebody trades a little on one of our accounts."""
@@ -226,13 +230,13 @@ class World:
         client_id = order_id(name, RIVAL_EPOCH, "rival", number, 0, 0, 0)
         self._at(key).by_hand(key, Side.SELL, quantity, client_id)
 
-    async def _halt(self) -> None:
-        """An operator halts; it holds from when the row is on disk, for this life and every later one."""
+    async def _operate(self, act: Callable[[Daemon], None]) -> None:
+        """An operator halts or flattens; it holds from when the row is on disk, for this life and every later one."""
         life = self._lives.now
         if life is None or life.daemon is None or life.killed.is_set():
             return
         try:
-            life.daemon.guard.tighten(GuardState.HALTED, "drill")
+            act(life.daemon)
             await life.disk.flush()
         except (BasisError, KilledError):
             return
@@ -273,6 +277,7 @@ class World:
             "venues": "have just moved" if self._loop.time() - moved_at < QUIET_S else "",
             "phase": daemon.supervisor.phase.value if daemon.supervisor.phase is not Phase.ARMED else "",
             "in doubt": ", ".join(state.in_doubt()),
+            "not flat": ", ".join(daemon.flattening.state()["remains"]),
             "open": ", ".join(life.order.order_id for life in state.open_orders()),
             "plans": ", ".join(plan.plan_id for plan in state.running_plans()),
             "breaks": ", ".join(f"{b.key} {b.expected} {b.actual}" for b in state.breaks.values()),
