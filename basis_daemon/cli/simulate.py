@@ -77,7 +77,7 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
                 break
     _keep(resume, tally)
     took_s = (clock.monotonic_ns() - begun_ns) / _NS
-    document = tally.document() | _speed(tally.seeds - before, tally.sim_s if not before else None, took_s, workers)
+    document = tally.document() | _speed(tally, before, took_s, workers)
     if tally.failures:
         first = next((plan for plan in plans if plan.seed == tally.failures[0]["seed"]), None)
         if first is not None and not as_is:
@@ -119,10 +119,13 @@ def _keep(resume: Path | None, tally: Tally, console: Console | None = None) -> 
     fresh.replace(resume)
 
 
-def _speed(seeds: int, sim_s: float | None, took_s: float, workers: int) -> Json:
-    found: Json = {"seconds": round(took_s, 3), "jobs": workers, "seeds_per_hour": int(seeds / took_s * 3600)}
-    if sim_s is not None:
-        found["sim_hours_per_second"] = round(sim_s / 3600 / took_s, 3)
+def _speed(tally: Tally, before: int, took_s: float, workers: int) -> Json:
+    """Of this run; ``before`` seeds of an earlier one tell nothing of it."""
+    seeds_per_hour = int((tally.seeds - before) / took_s * 3600)
+    found: Json = {"seconds": round(took_s, 3), "jobs": workers, "seeds_per_hour": seeds_per_hour}
+    if not before:
+        found["sim_hours_per_second"] = round(tally.sim_s / 3600 / took_s, 3)
+        found["orders_per_second"] = round(tally.counts["orders"] / took_s, 1)
     return found
 
 

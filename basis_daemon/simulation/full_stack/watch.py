@@ -46,6 +46,8 @@ class Watch:
     moved_at: float = 0.0
     naked_max: Decimal = ZERO
     violations: list[Violation] = field(default_factory=list)
+    buried: set[str] = field(default_factory=set)
+    _taken: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
     _trace: Any = field(default_factory=sha256)
 
@@ -96,6 +98,7 @@ class Watch:
             return
         order = event.order
         self.note(self.loop.now_ns, event.execution, order.client_id, order.status, order.filled)
+        self._taken.add(order.client_id)
         self.fills += event.fill is not None
         if order.filled > order.quantity:
             self.fail("I4", f"{order.client_id} filled {order.filled} of {order.quantity}")
@@ -132,6 +135,11 @@ class Watch:
             yield PositionKey.of("binanceusdm", Kind.SPOT, asset), amount
         for symbol, position in sorted(self.account.positions.items()):
             yield PositionKey.of("binanceusdm", Kind.PERP, symbol), position.quantity
+
+    def judge_burials(self) -> None:
+        """I4: what was taken for never accepted, or for refused, is not at the exchange."""
+        for order_id in sorted(self.buried & self._taken):
+            self.fail("I4", f"{order_id} was taken for dead, and the exchange had taken it")
 
     def of_life(self, disk: DrillDisk, told: Sequence[str]) -> None:
         """I13: nothing that a life has written down, logged or cried out holds the secret."""

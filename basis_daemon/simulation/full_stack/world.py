@@ -15,9 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from basis_daemon.domain.errors import BasisError, SecondDaemonError
-from basis_daemon.engine.codec import GuardState
+from basis_daemon.domain.trade import OrderState
+from basis_daemon.engine.codec import GuardState, OrderStateRow, load
 from basis_daemon.engine.guard import GuardLatchedError
-from basis_daemon.ports import KillPoint
+from basis_daemon.ports import KillPoint, RecordKind
 from basis_daemon.sandbox.exchange.faults import PRICES
 from basis_daemon.sandbox.exchange.faults import Fault as Misbehaviour
 from basis_daemon.sandbox.exchange.options import ExchangeOptions
@@ -42,9 +43,9 @@ from basis_daemon.wiring_venues import make_venues
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 BOOK = Path(__file__).parent / "book.yaml"
-CHAOS_S, WARM_S, FRAME_S, DAYS = 60.0, 4.0, 2.0, 12
+CHAOS_S, WARM_S, FRAME_S = 60.0, 4.0, 2.0
 CLIP, TARGET = Decimal(5_000), Decimal(71_429)
-STEP_S = 3_600
+STEP_S, DAY_S, DAYS_MIN = 3_600, 86_400, 3
 """Of market time with every frame: a settlement comes every sixteen seconds."""
 LATE_S = (0.5, 4.5)
 FAULTS_MAX, NEVER_SHARE = 0.6, 0.3
@@ -151,7 +152,7 @@ class FullStackWorld:
 
     async def _play(self, place: Path) -> None:
         PROCESS.set(Process("exchange"))
-        options = ExchangeOptions(place, mode="manual", step_s=STEP_S, days=DAYS, seed=self._seed, start=START)
+        options = ExchangeOptions(place, mode="manual", step_s=STEP_S, days=self._days(), seed=self._seed, start=START)
         self._exchange = exchange = SandboxExchange(options)
         account = exchange.venue.accounts[SANDBOX_KEY]
         self._watch = Watch(self._loop, exchange, account, CLIP, TARGET, SANDBOX_SECRET)
@@ -168,7 +169,12 @@ class FullStackWorld:
                 if self._life is not None and self._life.daemon is not None:
                     self._life.daemon.supervisor.request_stop()
                 await self._drained()
+                self._watch.judge_burials()
                 tree.cancel_all("over")
+
+    def _days(self) -> int:
+        """Of market: enough for every second that this seed may last."""
+        return DAYS_MIN + int((self._chaos_s + 2 * CONVERGE_S) / FRAME_S * STEP_S / DAY_S)
 
     def _settings_at(self, ready_file: Path) -> Settings:
         given = {"BASIS_DAEMON__SANDBOX__READY_FILE": str(ready_file)}
@@ -269,8 +275,12 @@ class FullStackWorld:
         self._watch.note(self._loop.now_ns, how, len(rows))
         for row in rows:
             self._watch.note(row.sequence, row.record.kind, row.record.payload)
-        own = (row.record.payload for row in rows if row.generation == life.disk.generation)
-        self._unknown += sum('"UNKNOWN"' in payload for payload in own)
+        for row in rows:
+            if row.record.kind is RecordKind.ORDER_STATE and row.generation == life.disk.generation:
+                step = load(OrderStateRow, row.record.payload)
+                self._unknown += step.state is OrderState.UNKNOWN
+                if step.state in {OrderState.NEVER_ACCEPTED, OrderState.REJECTED}:
+                    self._watch.buried.add(step.order_id)
         self._watch.of_life(life.disk, [*life.alarms, self._log.getvalue()])
         self._log.seek(0)
         self._log.truncate()
