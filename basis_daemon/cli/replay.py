@@ -175,7 +175,7 @@ class _Spectator:
         self._days = f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}"
         self._console.print(f"{window}: {self._days}", style="dim")
 
-    def see(self, point: Point) -> None:
+    def see(self, point: Point, daemon: object) -> None:
         day = point.at.replace(hour=0, minute=0)
         if self._console.is_terminal and day != self._day:
             self._day = day

@@ -17,7 +17,6 @@ from basis_daemon.engine.sight import decision_text
 from basis_daemon.ports import RecordKind, StoredRecord
 from basis_daemon.settings import Settings
 from basis_daemon.simulation.history import History
-from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.run import Played, Recorded, Span, play
 
 Json = dict[str, Any]
@@ -130,4 +129,4 @@ def _memory(
     return {"since": since.isoformat(), "decisions": len(whole), "other_deeds": len(turned), "first": first}
 
 
-def _unseen(_: Point) -> None: ...
+def _unseen(_point: object, _daemon: object) -> None: ...

@@ -24,6 +24,7 @@ from basis_daemon.simulation.run import Played, Recorded, Span, play
 from basis_daemon.simulation.venue import listing
 from basis_daemon.simulation.windows import Stamps, Window, span_of, windows_of
 from basis_daemon.simulation.words import check_words, named, step_of
+from basis_daemon.wiring_book import Daemon
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "replay.yaml"
 """Of a checkout; an installation without one needs a file named on the command line."""
@@ -48,8 +49,8 @@ class Spectator(Protocol):
         """A window begins."""
         ...
 
-    def see(self, point: Point) -> None:
-        """A point was played."""
+    def see(self, point: Point, daemon: Daemon) -> None:
+        """A point was played; the book as it is."""
         ...
 
 

@@ -77,6 +77,10 @@ class Played:
     last: datetime
 
 
+OnPoint = Callable[[Point, Daemon], None]
+"""Told of every point that was played, with the book as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What a window has: bars and settlements, the chain's rows where somebody lives there, and what a model said."""
@@ -86,22 +90,20 @@ class Recorded:
     words: Path | None = None
 
 
-def play(settings: Settings, recorded: Recorded, span: Span, on_point: Callable[[Point], None]) -> Played:
+def play(settings: Settings, recorded: Recorded, span: Span, on_point: OnPoint) -> Played:
     """Plays a span on an event loop of its own; raises ConfigError for one without a bar."""
     loop = VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(_play(settings, recorded, span, on_point, loop))
 
 
-async def _play(
-    settings: Settings, recorded: Recorded, span: Span, on_point: Callable[[Point], None], loop: VirtualLoop
-) -> Played:
+async def _play(settings: Settings, recorded: Recorded, span: Span, on_point: OnPoint, loop: VirtualLoop) -> Played:
     replay = settings.replay or ReplaySettings()
     strategies = [as_played(strategy, replay) for strategy in make_strategies(settings)]
     clock, alarms, stage = VirtualClock(loop, span.start), Alarms(), Stage()
     set_ = await _set(settings, recorded, span, strategies, clock, stage)
     market, gauge, listed = set_.market, set_.gauge, set_.listed
-    stage.on_point, stage.on_settled = _watching(gauge, listed, on_point), gauge.settle
+    stage.on_settled = gauge.settle
     journal = MemoryJournal(clock)
     async with TaskTree("replay") as tree:
         ground = Ground(
@@ -121,6 +123,7 @@ async def _play(
             signals=spoken(settings, recorded.words, alarms),
         )
         daemon = assemble(settings, strategies, ground)
+        stage.on_point = _watching(gauge, listed, lambda point: on_point(point, daemon))
         stage.is_armed = lambda: daemon.supervisor.phase is Phase.ARMED
         stage.is_busy = partial(_is_busy, daemon)
         stage.is_due = lambda: any(valuer.due.is_set() for valuer in daemon.valuers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from basis_daemon.simulation.drill.chance import Chance
 from basis_daemon.simulation.full_stack.loop import NetworkLoop
 from basis_daemon.simulation.full_stack.weather import Trouble, Weather
 from basis_daemon.simulation.full_stack.wire import End, Process
+from basis_daemon.simulation.virtual import VirtualClock
 
+NOON = datetime(2026, 5, 9, 12, tzinfo=UTC)
 Play = Callable[[NetworkLoop], Coroutine[Any, Any, None]]
 
 
@@ -57,7 +60,7 @@ def test_bytes_arrive_in_their_order_however_slow_each_of_them_is() -> None:
         end, _, ear = connected(loop, Process("client"))
         for number in range(50):
             end.write(bytes([number]))
-        await asyncio.sleep(200)
+        await VirtualClock(loop, NOON).sleep(200)
         assert ear.heard == bytes(range(50))
 
     played(play, weather)
@@ -73,7 +76,7 @@ def test_a_reset_is_told_to_both_ends_and_silence_to_none(trouble: Trouble, ends
     async def play(loop: NetworkLoop) -> None:
         end, here, there = connected(loop, Process("client"))
         end.write(b"lost")
-        await asyncio.sleep(100)
+        await VirtualClock(loop, NOON).sleep(100)
         assert there.heard == b""
         assert len(here.lost) == len(there.lost) == ends
 
@@ -88,7 +91,7 @@ def test_what_left_before_a_kill_arrives_and_nothing_after_it() -> None:
         end.write(b"before")
         process.kill()
         end.write(b"after")
-        await asyncio.sleep(100)
+        await VirtualClock(loop, NOON).sleep(100)
         assert there.heard == b"before"
         assert [type(error) for error in there.lost] == [ConnectionResetError]
         assert here.lost == []

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from basis_daemon.settings.faults import SettingsError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from basis_daemon.demo.configuration import SANDBOX_CONFIG
+from basis_daemon.domain.settings_faults import SettingsError
 from basis_daemon.settings import load_settings
 from basis_daemon.settings.document import read_document
 from basis_daemon.settings.environment import PREFIX

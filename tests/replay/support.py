@@ -20,6 +20,7 @@ from basis_daemon.simulation.history import PERP, SPOT, History, SeriesName, rea
 from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.replay import Asked, Told, replay
 from basis_daemon.simulation.run import Played, Span
+from basis_daemon.wiring_book import Daemon
 
 D = Decimal
 HERE = Path(__file__).resolve().parent
@@ -36,7 +37,7 @@ class Unseen:
 
     def begin(self, window: str, span: Span) -> None: ...
 
-    def see(self, point: Point) -> None: ...
+    def see(self, point: Point, daemon: Daemon) -> None: ...
 
 
 def whole(asked: Asked, environ: Mapping[str, str] | None = None) -> Outcome:

@@ -9,12 +9,9 @@ from typing import Any
 import pytest
 
 from basis_daemon.domain.instrument import Kind
-from basis_daemon.settings import Settings
-from basis_daemon.simulation import run
 from basis_daemon.simulation.path import Point
 from basis_daemon.simulation.replay import Asked, replay
-from basis_daemon.strategies.charter import BookStrategy
-from basis_daemon.wiring_book import Daemon, Ground, assemble
+from basis_daemon.wiring_book import Daemon
 from tests.replay.support import DATA, HERE, SQUEEZE, Unseen, needs_data
 
 pytestmark = [needs_data, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.feature("K09", part="replay")]
@@ -31,15 +28,11 @@ class Operator(Unseen):
         self.daemon: Daemon | None = None
         self.plan: dict[str, Any] = {}
 
-    def assemble(self, settings: Settings, strategies: list[BookStrategy], ground: Ground) -> Daemon:
-        """As wiring does, and remembered."""
-        self.daemon = assemble(settings, strategies, ground)
-        return self.daemon
-
-    def see(self, point: Point) -> None:
-        if self.daemon is not None and not self.plan and point.at >= BEGUN + timedelta(hours=HOURS):
-            self.plan = self.daemon.flattening.plan()
-            self.daemon.flattening.begin("operator: leaving")
+    def see(self, point: Point, daemon: Daemon) -> None:
+        self.daemon = daemon
+        if not self.plan and point.at >= BEGUN + timedelta(hours=HOURS):
+            self.plan = daemon.flattening.plan()
+            daemon.flattening.begin("operator: leaving")
 
 
 @pytest.mark.parametrize(
@@ -50,10 +43,9 @@ class Operator(Unseen):
     ],
 )
 def test_a_hedge_over_exchange_and_chain_is_closed_for_what_was_said_and_flat_within_a_day(
-    book: str, unwound: set[str], monkeypatch: pytest.MonkeyPatch
+    book: str, unwound: set[str]
 ) -> None:
     operator = Operator()
-    monkeypatch.setattr(run, "assemble", operator.assemble)
     asked = Asked(book, DATA / SQUEEZE, BEGUN, BEGUN + timedelta(hours=HOURS + 24), config=HERE / "hedge.yaml")
     outcome = replay(asked, {"BASIS_DAEMON__REPLAY__IS_OPEN": "true"}, operator, lambda _: None)
     (shown,) = operator.plan["strategies"]
