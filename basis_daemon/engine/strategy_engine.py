@@ -117,7 +117,7 @@ class EventDrivenStrategyEngine:
         self.turn("flatten")
 
     def stop_flattening(self) -> None:
-        """The operator has thought better of it: no further clip, hedged as it is."""
+        """No further clip, hedged as it is: the operator has thought better of it, or the next life goes on."""
         for plan_id, assessment in self._plans.items():
             if assessment.reason is ReasonCode.FLATTEN:
                 self._venue_manager.stop(plan_id)
@@ -134,9 +134,13 @@ class EventDrivenStrategyEngine:
         return assessment, orders
 
     def close(self) -> None:
-        """No more decisions; ordinary plans finish the clip they are in, defence finishes what it began."""
+        """No more decisions; ordinary plans and a flattening, which is latched, finish the clip they are in.
+
+        Defence finishes what it began.
+        """
         self.is_open = False
         self._stop_ordinary()
+        self.stop_flattening()
 
     def start(self, scope: TaskScope, history: Sequence[MarketEvent]) -> None:
         """Remember what was journalled and fold what came since; decisions begin when ``is_open`` is set."""

@@ -216,6 +216,19 @@ async def test_a_halt_stops_a_flattening_where_it_is_and_hedged() -> None:
         assert room.reasons[-1] == "STALE"  # killed: nothing but defence
 
 
+async def test_a_drain_ends_a_flattening_behind_its_clip_and_leaves_the_rest_to_the_next_life() -> None:
+    async with opened(Room(paired_rig(terms=SLOW))) as room:
+        room.say(at_s=1)
+        desk_of(room).begin(WHY)
+        await room.rig.clock.advance(D("0.05"))
+        for engine in room.engines:
+            engine.close()
+        await room.rig.clock.advance(5)
+        assert room.rig.stage.balance(PERP) < 0
+        assert naked(room) < PERP_BTC.quantity_step
+        assert room.rig.guard.flattens == WHY
+
+
 async def test_a_frozen_strategy_leaves_too() -> None:
     async with opened(Room(paired_rig())) as room:
         await room.at(1)
