@@ -139,7 +139,16 @@ def _smallest(plan: Plan, console: Console) -> Json:
 
 def _shown(document: Json) -> RenderableType:
     drawn = Table(box=None, pad_edge=False, show_header=False)
-    for name in ("seeds", "orders", "fills", "crashes", "unknown_outcomes", "late_requests", "seeds_per_hour"):
+    for name in (
+        "seeds",
+        "orders",
+        "fills",
+        "crashes",
+        "unknown_outcomes",
+        "late_requests",
+        "reorgs",
+        "seeds_per_hour",
+    ):
         drawn.add_row(name.replace("_", " "), f"{document[name]:,}")
     drawn.add_row("faults", ", ".join(f"{name} {times:,}" for name, times in document["faults"].items()))
     verdict = Text("nothing was violated", style="green")

@@ -45,7 +45,7 @@ def test_under_faults_no_invariant_breaks_and_every_kind_of_trouble_was_there() 
 
 
 def test_every_profile_takes_its_turn_and_is_counted_by_itself() -> None:
-    found = run("--seeds", "2", "--chaos-s", "10")
+    found = run("--seeds", str(len(PROFILES)), "--chaos-s", "10")
     counted: dict[str, dict[str, int]] = found["profiles"]  # type: ignore[assignment]  # an object of objects
     assert {name: one["seeds"] for name, one in counted.items()} == dict.fromkeys(PROFILES, 1)
     assert sum(one["orders"] for one in counted.values()) == found["orders"]
@@ -64,8 +64,8 @@ def test_a_seed_leaves_the_same_trace_under_every_hash_seed() -> None:
     traces = set()
     for hash_seed in ("0", "1", "random"):
         done = subprocess.run(
-            (sys.executable, "-m", "basis_daemon", "simulate", "--seed", "4", "--seeds", "2", "--chaos-s", "20",
-             "--jobs", "1", "--json"),
+            (sys.executable, "-m", "basis_daemon", "simulate", "--seed", "3", "--seeds", str(len(PROFILES)),
+             "--chaos-s", "15", "--jobs", "1", "--json"),
             env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, check=True, timeout=240,
         )  # fmt: skip
         traces.add(json.loads(done.stdout)["trace"])

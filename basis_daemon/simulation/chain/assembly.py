@@ -40,7 +40,7 @@ def simulated_chain(
 ) -> SimulatedChain:
     """At its first block, with empty books; ``ether`` is its price at an exchange then."""
     keys = {key for strategy in strategies for key in strategy.declared_keys}
-    world = _world(settings, record, lsts_of(strategies), start, ether)
+    world = world_of(settings, record, lsts_of(strategies), start, ether)
     caps = settings.chain or ChainSettings()
     return SimulatedChain(
         ledger=ChainLedger(world, clock.wall),
@@ -62,7 +62,7 @@ def read_before(
     stamps = record.stamps
     if stamps is None or stamps[0] >= start:
         return
-    world = _world(settings, record, lsts_of(strategies), stamps[0])
+    world = world_of(settings, record, lsts_of(strategies), stamps[0])
     for hours in range((start - stamps[0]) // HOUR):
         world.reach(stamps[0] + hours * HOUR, None)
         yield from world.events(0)
@@ -134,9 +134,10 @@ def _summed(world: World, amounts: Amounts) -> tuple[Decimal, Decimal]:
     return ether, sum((key.sign * amount for key, amount in amounts.items() if key.asset == DOLLAR), ZERO)
 
 
-def _world(
+def world_of(
     settings: Settings, record: ChainRecord, lsts: Sequence[str], at: datetime, ether: Decimal | None = None
 ) -> World:
+    """The chain at its first block, with empty books; ``ether`` is its price at an exchange then."""
     replay = settings.replay or ReplaySettings()
     delays = Delays(_days(replay.queue_d), _days(replay.restaked_d))
     is_drawn = replay.token_rates is TokenRates.HOURLY

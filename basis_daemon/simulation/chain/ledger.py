@@ -53,7 +53,7 @@ class ChainLedger:
     wall: Callable[[], datetime]
     flows: list[CashFlow] = field(default_factory=list)
     receipts: dict[str, Receipt] = field(default_factory=dict)
-    _requests: int = 1
+    next_request: int = 1
 
     def reach(self, at: datetime, ether: Decimal | None) -> None:
         """Go on to a point of market time."""
@@ -93,7 +93,7 @@ class ChainLedger:
 
     def _booked(self, order_id: str, scene: Scene, gas: tuple[int, int]) -> Receipt:
         world, before = self.world, self.world.held
-        world.books, self._requests = scene.books, scene.next_request
+        world.books, self.next_request = scene.books, scene.next_request
         after = world.held
         moved = {key: after.get(key, ZERO) - before.get(key, ZERO) for key in {**before, **after}}
         self._book_rounding(order_id, moved, scene.asked)
@@ -130,7 +130,7 @@ class ChainLedger:
             delays=world.nature.delays,
             flash_fee=world.nature.flash_fee,
             idle={symbol: reserve.idle for symbol, reserve in world.reserves.items()},
-            next_request=self._requests,
+            next_request=self.next_request,
             is_atomic=is_atomic,
         )
 

@@ -27,7 +27,7 @@ Json = dict[str, Any]
 ZERO = Decimal(0)
 FAILURES_KEPT = 20
 SHORTEST_S = 5.0
-_COUNTED = ("orders", "fills", "unknown", "late", "steps")
+_COUNTED = ("orders", "fills", "unknown", "late", "reorgs", "steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ class Tally:
             "first_seed": self.first_seed, "next_seed": self.next_seed, "seeds": self.seeds,
             "violations": self.violations, "orders": self.counts["orders"], "fills": self.counts["fills"],
             "crashes": crashes, "unknown_outcomes": self.counts["unknown"], "late_requests": self.counts["late"],
-            "steps": self.counts["steps"], "sim_s": round(self.sim_s, 3), "faults": dict(sorted(self.faults.items())),
+            "reorgs": self.counts["reorgs"], "steps": self.counts["steps"], "sim_s": round(self.sim_s, 3),
+            "faults": dict(sorted(self.faults.items())),
             "ends": dict(sorted(self.ends.items())), "failures": self.failures,
             "profiles": {name: dict(counts) for name, counts in sorted(self.profiles.items())},
             "worst_naked_usdt": f"{self.naked_max:.2f}", "worst_leg_risk_usdt_s": f"{self.leg_risk_usdt_s:.2f}",
@@ -105,7 +106,7 @@ def resumed(file: Path, first_seed: int) -> Tally:
     try:
         found = orjson.loads(file.read_bytes())
         counts = {"unknown": found["unknown_outcomes"], "late": found["late_requests"]}
-        counts |= {name: found[name] for name in ("orders", "fills", "steps")}
+        counts |= {name: found[name] for name in ("orders", "fills", "reorgs", "steps")}
         return Tally(
             found["first_seed"], found["next_seed"], found["seeds"], Counter(counts), Counter(found["faults"]),
             Counter(found["ends"]), found["sim_s"], found["failures"], found["violations"],

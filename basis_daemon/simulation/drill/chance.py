@@ -37,6 +37,15 @@ class Fault(StrEnum):
     HALTED = "halted"
     FLATTENED = "flattened"
     DISARMED = "disarmed"
+    RPC_FAILS = "rpc_fails"
+    RPC_BEHIND = "rpc_behind"
+    RPC_NULL = "rpc_null"
+    SEND_UNHEARD = "send_unheard"
+    TX_DELAYED = "tx_delayed"
+    TX_DROPPED = "tx_dropped"
+    REORGED = "reorged"
+    GAS_SPIKES = "gas_spikes"
+    RATES_TURN = "rates_turn"
 
 
 RATES: dict[Fault, tuple[float, float]] = {
@@ -66,6 +75,15 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.HALTED: (0.0, 0.02),
     Fault.FLATTENED: (0.0, 0.01),
     Fault.DISARMED: (0.0, 0.2),
+    Fault.RPC_FAILS: (0.0, 0.1),
+    Fault.RPC_BEHIND: (0.0, 0.3),
+    Fault.RPC_NULL: (0.0, 0.3),
+    Fault.SEND_UNHEARD: (0.0, 0.2),
+    Fault.TX_DELAYED: (0.0, 0.6),
+    Fault.TX_DROPPED: (0.0, 0.1),
+    Fault.REORGED: (0.0, 0.15),
+    Fault.GAS_SPIKES: (0.0, 0.05),
+    Fault.RATES_TURN: (0.0, 0.1),
 }
 """Least and most that a seed may draw, for each throw."""
 

@@ -52,6 +52,7 @@ class Checks:
     exchanges: Sequence[Exchange] = ()
     disk: DrillDisk | None = None
     is_halted: bool = False
+    is_armed: bool = True
     rivals: int = 0
     orders: int = 0
     fills: int = 0
@@ -60,10 +61,10 @@ class Checks:
     leg_risk_usdt_s: Decimal = ZERO
     _gaps: dict[str, tuple[float, Decimal, Decimal]] = field(default_factory=dict)
     buried: set[str] = field(default_factory=set)
+    under_way: frozenset[str] = frozenset()
     _taken: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
     _hand: dict[str, Decimal] = field(default_factory=dict)
-    _under_way: frozenset[str] = frozenset()
     _trace: object = field(default_factory=sha256)
     _owners: dict[PositionKey, tuple[Mandate, Exchange]] = field(default_factory=dict)
 
@@ -101,7 +102,7 @@ class Checks:
         if not self._grows(order):
             return
         what = f"{order.operation} {order.side} {order.amount} of {order.instrument} ({order.order_id})"
-        if self.is_halted and order.order_id not in self._under_way:
+        if self.is_halted and order.order_id not in self.under_way:
             self.fail("I8", f"{what} adds risk after the halt was acknowledged")
         age_s = self.loop.time() - connection.heard_at.get(order.instrument, -STALE_S)
         if age_s > STALE_S + float(order.timeout_s):
@@ -121,7 +122,7 @@ class Checks:
     def halt(self) -> None:
         """The halt is acknowledged: only what was on disk before it may still leave, so that no pair stays naked."""
         self.is_halted = True
-        self._under_way = frozenset(self.disk.durable_intents) if self.disk is not None else frozenset()
+        self.under_way = frozenset(self.disk.durable_intents) if self.disk is not None else frozenset()
 
     def _grows(self, order: Order) -> bool:
         """True for an order that takes a leg further from nothing, and the legs of its book no nearer to each other."""
@@ -212,12 +213,17 @@ class Checks:
         """I3, I6, I7, I18: the book is the venues' to the last digit, a fold of its journal is the live state."""
         state = daemon.recorder.state
         held = {key: amount for one in self.exchanges for key, amount in one.paper.wallets.balances.items()}
-        keys = {key for key in (*held, *state.ledger.holdings()) if key.kind is not Kind.TRANSIT}
+        accounts = {account for one in self.exchanges for account in one.accounts}
+        booked_keys = (key for key in state.ledger.holdings() if key.venue in accounts)
+        keys = {key for key in (*held, *booked_keys) if key.kind is not Kind.TRANSIT}
         for key in sorted(keys, key=str):
             if (booked := state.ledger.holding(key)) != held.get(key, ZERO):
                 self.fail("I3", f"{key}: book {booked}, venue {held.get(key, ZERO)}")
         for exchange in self.exchanges:
             self._conserved(exchange)
+        for life in state.orders.values():
+            if life.order.amount != "MAX" and life.cum_filled > life.order.quantity:
+                self.fail("I4", f"{life.order.order_id} is booked {life.cum_filled} of {life.order.quantity}")
         again = recover(disk)
         if again.dump() != state.dump():
             self.fail("I6", f"a fold of {len(disk.read())} rows is not the live state: {_difference(again, state)}")

@@ -21,7 +21,11 @@ class KilledError(BaseException):
 
 
 class DrillDisk:
-    """Honours ``ports.Journal`` for one life. ``durable_intents`` are ids whose intent no crash can take back."""
+    """Honours ``ports.Journal`` for one life.
+
+    ``durable_intents`` are what no crash can take back: ids of orders, and hashes of transactions; ``inherited`` are
+    those of earlier lives.
+    """
 
     def __init__(
         self, clock: Clock, chance: Chance, durable_intents: set[str], rows: Sequence[StoredRecord] = ()
@@ -32,6 +36,7 @@ class DrillDisk:
         self.is_dead = False
         self._is_poisoned = False
         self.durable_intents = durable_intents
+        self.inherited = frozenset(durable_intents)
 
     @property
     def generation(self) -> int:
@@ -72,19 +77,21 @@ class DrillDisk:
         rows = self._inner.read()
         kept = self._durable + self._chance.below(len(rows) - self._durable + 1)
         for row in rows[self._durable : kept]:
-            self._keep_intent(row)
+            self._note(row)
         return DrillDisk(self._clock, self._chance, self.durable_intents, rows[:kept])
 
     def _keep(self, until: int) -> None:
         """Everything up to there is safe."""
         for row in self._inner.read(self._durable):
             if row.sequence <= until:
-                self._keep_intent(row)
+                self._note(row)
         self._durable = max(self._durable, until)
 
-    def _keep_intent(self, row: StoredRecord) -> None:
+    def _note(self, row: StoredRecord) -> None:
         if row.record.kind is RecordKind.INTENT:
-            self.durable_intents.add(_order_id(row.record))
+            self.durable_intents.add(_NAMES.decode(row.record.payload).order_id)
+        elif row.record.kind is RecordKind.TRANSACTION:
+            self.durable_intents.add(_HASHES.decode(row.record.payload).hash)
 
     def _check(self) -> None:
         if self.is_dead:
@@ -100,5 +107,8 @@ class _Named(msgspec.Struct):
 _NAMES: msgspec.json.Decoder[_Named] = msgspec.json.Decoder(_Named)
 
 
-def _order_id(record: Record) -> str:
-    return _NAMES.decode(record.payload).order_id
+class _Hashed(msgspec.Struct):
+    hash: str = ""
+
+
+_HASHES: msgspec.json.Decoder[_Hashed] = msgspec.json.Decoder(_Hashed)

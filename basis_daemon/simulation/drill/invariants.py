@@ -49,7 +49,8 @@ def of_request(order: Order, connection: Connection) -> Found:
 def of_rest(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange]) -> Found:
     """What is left of a life when nothing is on its way any more."""
     yield from of_history(daemon.recorder.state, disk)
-    yield from _memory(daemon.recorder.state, exchanges[0])
+    if exchanges:
+        yield from _memory(daemon.recorder.state, exchanges[0])
     yield from _fills(daemon.recorder.state, exchanges)
     yield from _money(daemon.recorder.state, exchanges)
     for engine in daemon.supervisor.engines:
@@ -97,8 +98,11 @@ def _memory(state: BookState, exchange: Exchange) -> Found:
 
 
 def _fills(state: BookState, exchanges: Sequence[Exchange]) -> Found:
-    """What each order has got, piece by piece."""
+    """What each order at an exchange has got, piece by piece."""
+    accounts = {account for one in exchanges for account in one.accounts}
     for life in state.orders.values():
+        if life.order.venue not in accounts:
+            continue
         told = [trade for one in exchanges for trade in one.paper.tape.trades_of(life.order.order_id)]
         got = sum((trade.qty_base for trade in told if trade.is_fill), Decimal(0))
         if got != life.cum_filled:
@@ -121,6 +125,8 @@ def _paid(openings: Mapping[str, datetime], exchanges: Sequence[Exchange]) -> Ma
     paid: defaultdict[tuple[Cause, str], Decimal] = defaultdict(Decimal)
     tapes = {account: exchange.paper.tape for exchange in exchanges for account in exchange.accounts}
     for account, opened_at in openings.items():
+        if account not in tapes:  # of the chain, which is compared with its own blocks
+            continue
         for trade in tapes[account].fills(account, opened_at):
             for fee in trade.fees:
                 paid[Cause.FEE, fee.asset] -= fee.quantity

@@ -6,13 +6,18 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
 from basis_daemon.domain.errors import BasisError, SecondDaemonError
+from basis_daemon.domain.market import MarketEvent
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.ports import Clock, KillPoint, RecordKind, TradeSink
+from basis_daemon.engine.recorder import Recorder
+from basis_daemon.ports import Clock, KillPoint, Probe, RecordKind, TradeSink
 from basis_daemon.settings import Settings
+from basis_daemon.simulation.drill.chain.node import ChainNode
+from basis_daemon.simulation.drill.chain.wallet import Post, chain_venue
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.checks import Checks
 from basis_daemon.simulation.drill.disk import DrillDisk, KilledError
@@ -63,7 +68,10 @@ class Life:
 
 @dataclass(slots=True)
 class Lives:
-    """``connect`` wires a new process to every exchange; ``settings`` are this seed's, ``strategies`` are shared."""
+    """``connect`` wires a new process to every exchange; ``settings`` are this seed's, ``strategies`` are shared.
+
+    ``past`` is what was read of the ``chain`` before the first tick.
+    """
 
     settings: Settings
     strategies: Sequence[BookStrategy]
@@ -71,6 +79,8 @@ class Lives:
     chance: Chance
     checks: Checks
     connect: Callable[[], Mapping[House, Connection]]
+    chain: ChainNode | None = None
+    past: Sequence[MarketEvent] = ()
     now: Life | None = None
     is_over: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,7 +95,7 @@ class Lives:
             life = self.now = Life(disk, self.connect(), is_armed=not self.chance.strikes(Fault.DISARMED))
             for connection in life.connections.values():
                 connection.is_armed = life.is_armed
-            self.checks.disk = disk
+            self.checks.disk, self.checks.is_armed = disk, life.is_armed
             how = await self._live(life)
             self.ends[how] += 1
             known = self._remember(how, disk, known)
@@ -136,27 +146,40 @@ class Lives:
                 self.checks.fail("I15", f"the daemon ended with {type(cause).__name__}: {cause}")
         return sorted({type(cause).__name__ for cause in causes})
 
-    def _daemon(self, life: Life, tree: TaskTree) -> Daemon:
-        venues = [_venue(house, connection) for house, connection in life.connections.items()]
-
+    def _probe(self, life: Life) -> Probe:
         def probe(_: KillPoint) -> None:
             if self.chance.strikes(Fault.KILLED_AT_POINT):
                 life.kill()
                 raise KilledError
 
+        return probe
+
+    def _note(self, event: str, facts: Mapping[str, object]) -> None:
+        self.checks.note("noted", event, sorted((name, str(value)) for name, value in facts.items()))
+
+    def _venues(self, life: Life, tree: TaskTree, strategies: list[BookStrategy], recorder: Recorder) -> list[Venue]:
+        venues = [_venue(house, connection) for house, connection in life.connections.items()]
+        if self.chain is None:
+            return venues
+        post = Post(
+            self.chain, self.chance, life.killed.is_set, self.clock, tree, self._note, self._probe(life), self.past
+        )
+        return [chain_venue(post, strategies, recorder, life.disk), *venues]
+
+    def _daemon(self, life: Life, tree: TaskTree) -> Daemon:
         ground = Ground(
             clock=self.clock,
             journal=life.disk,
             journal_name=f"{self.settings.book.name}@drill",
             scope=tree,
             alarm=lambda what, facts: self.checks.note("alarm", what, sorted(facts.items())),
-            venues=lambda _strategies, _recorder: venues,
+            venues=partial(self._venues, life, tree),
             on_phase=lambda _: None,
             on_beat=lambda: None,
             kept=lambda _: None,
             disk=lambda _: None,
             memory_share=float,
-            probe=probe,
+            probe=self._probe(life),
         )
         return assemble(self.settings, list(self.strategies), ground)
 

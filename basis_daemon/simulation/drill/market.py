@@ -17,6 +17,8 @@ START = datetime(2026, 1, 5, 0, 10, tzinfo=UTC)
 TICK_S = 2.0
 STEP = timedelta(hours=1)
 """Of market time with every tick: a settlement comes every sixteen seconds."""
+BLOCK, LEAP_ONE_IN, LEAP_H = timedelta(seconds=12), 8, 7
+"""Beside a chain a tick is a block; where nothing is on its way, one in some is hours later than the one before."""
 INTERVAL_H = 8
 PAST = 60
 RICH, POOR = Decimal("0.0008"), Decimal("-0.0016")
@@ -34,6 +36,7 @@ class DrillMarket:
     instruments: Mapping[PositionKey, Instrument]
     shape: BookShape
     chance: Chance
+    step: timedelta = STEP
     at: datetime = START
     _levels: dict[str, float] = field(default_factory=dict)
     _rates: dict[PositionKey, Decimal] = field(default_factory=dict)
@@ -60,13 +63,20 @@ class DrillMarket:
 
     def following(self) -> list[MarketEvent]:
         """The next tick: what was settled by then, marks and books."""
-        before, self.at = self.at, self.at + STEP
+        before, self.at = self.at, self.at + self.step
         common = self.chance.gauss(SIGMA)
         if self.chance.strikes(Fault.MARKET_LEAPS):
             common += self.chance.between(-LEAP, LEAP)
         for base in self._levels:
             self._levels[base] += common + self.chance.gauss(SIGMA / 4)
         return [*self._settled(before), *self.now()]
+
+    def leaps(self) -> bool:
+        """Now and then nothing happens for hours; beside a chain alone, whose blocks are near to each other."""
+        if self.step != BLOCK or self.chance.below(LEAP_ONE_IN):
+            return False
+        self.at += timedelta(hours=1 + self.chance.below(LEAP_H))
+        return True
 
     def now(self) -> list[MarketEvent]:
         """Marks and books as they stand."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 BOOKS = Path(__file__).parent / "books"
-PROFILES = ("pair", "venues")
+PROFILES = ("pair", "venues", "chain")
 """In the order in which seeds take their turns."""
 
 

@@ -12,8 +12,9 @@ from basis_daemon.domain.instrument import Instrument, PositionKey
 from basis_daemon.settings import Settings, VenueSettings, load_settings, make_strategies, strategy_parameters
 from basis_daemon.settings.replay import ReplaySettings
 from basis_daemon.simulation.market import BookShape
-from basis_daemon.simulation.venue import listing, paper_of
+from basis_daemon.simulation.venue import listing
 from basis_daemon.strategies.charter import BookStrategy
+from basis_daemon.strategies.onchain_parameters import LeveragedParameters
 from basis_daemon.strategies.parameters import BasisParameters
 from basis_daemon.venues.paper.venue import PaperAccountSpec
 
@@ -44,7 +45,7 @@ class Mandate:
     houses: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Stage:
     """Shared by all seeds of a process, so nobody may change anything in it; strategies are pure."""
 
@@ -57,6 +58,14 @@ class Stage:
     balances: Mapping[PositionKey, Decimal]
     shape: BookShape
     liquidation_fee: Decimal
+    is_on_chain: bool
+
+    @property
+    def ltv_most(self) -> Decimal:
+        """Debt over collateral that the book on the chain may have by its parameters."""
+        found = [strategy_parameters(self.settings, strategy.name) for strategy in self.strategies]
+        levered = [one for one in found if isinstance(one, LeveragedParameters)]
+        return max((one.lambda_target + one.lambda_up for one in levered), default=Decimal(0))
 
     def instruments_of(self, house: House) -> Mapping[PositionKey, Instrument]:
         """What is traded there."""
@@ -65,12 +74,12 @@ class Stage:
 
 @cache
 def stage_of(file: Path) -> Stage:
-    """Raises ConfigError for a file that is no book, and TypeError for a book that the drill cannot judge."""
+    """Raises ConfigError for a file that is no book."""
     settings = load_settings(file, {}, with_secrets=False).settings
     strategies = tuple(make_strategies(settings))
-    paper, replay = paper_of(settings), settings.replay or ReplaySettings()
+    paper, replay = settings.paper, settings.replay or ReplaySettings()
     instruments = dict(listing(settings, strategies).instruments)
-    balances = {PositionKey(key): amount for key, amount in paper.balances.items()}
+    balances = {PositionKey(key): amount for key, amount in paper.balances.items()} if paper is not None else {}
     return Stage(
         name=file.stem,
         settings=settings,
@@ -80,7 +89,8 @@ def stage_of(file: Path) -> Stage:
         mandates=tuple(_mandates(settings, strategies, instruments, balances)),
         balances=balances,
         shape=BookShape(replay.slippage_bp, replay.depth_step_bp, replay.depth_usdt, replay.depth_levels),
-        liquidation_fee=paper.liquidation_fee,
+        liquidation_fee=paper.liquidation_fee if paper is not None else Decimal(0),
+        is_on_chain=any(strategy.charter.is_on_chain for strategy in strategies),
     )
 
 
@@ -101,8 +111,8 @@ def _mandates(
 ) -> Iterator[Mandate]:
     for strategy in strategies:
         parameters, charter = strategy_parameters(settings, strategy.name), strategy.charter
-        if not isinstance(parameters, BasisParameters):
-            raise TypeError(f"strategy {strategy.name}: {type(parameters).__name__}, expected a book with pairs")
+        if not isinstance(parameters, BasisParameters) or charter.is_on_chain:
+            continue
         accounts = charter.exchange_of.keys()
         capital = sum((amount for key, amount in balances.items() if key.venue in accounts), Decimal(0))
         yield Mandate(

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from basis_daemon.domain.errors import BasisError
 from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.market import MarketEvent
 from basis_daemon.domain.order import Side
 from basis_daemon.domain.order_ids import order_id
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.guard import GuardLatchedError
 from basis_daemon.settings import Settings
+from basis_daemon.simulation.drill.chain.checks import ChainChecks
+from basis_daemon.simulation.drill.chain.node import ChainNode
+from basis_daemon.simulation.drill.chain.scene import chain_of, past_of
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.checks import Checks, Violation
 from basis_daemon.simulation.drill.disk import KilledError
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
 from basis_daemon.simulation.drill.lives import BUGS, Lives, leaves_of
 from basis_daemon.simulation.drill.loop import SeededLoop
-from basis_daemon.simulation.drill.market import START, TICK_S, DrillMarket
+from basis_daemon.simulation.drill.market import BLOCK, START, STEP, TICK_S, DrillMarket
 from basis_daemon.simulation.drill.stage import House, Stage
 from basis_daemon.simulation.virtual import VirtualClock
 from basis_daemon.supervisor import Phase
@@ -37,6 +41,8 @@ RIVAL_EPOCH = 9_999
 LIE_S = (2.0, 30.0)
 QUIET_S = 6.0
 """Since a venue last did something, before book and venue have to be equal to the last digit."""
+LOOKED_S = 15.0
+"""Within which every account was looked at again: what hours at once have made of a debt is in the book by then."""
 SNAPSHOT_ROWS = (40, 200, 1000, 5000)
 """Rows between two snapshots: short ones have a start read them more often than it would in years."""
 
@@ -68,6 +74,7 @@ class Verdict:
     steps: int
     naked_max: Decimal
     leg_risk_usdt_s: Decimal = Decimal(0)
+    reorgs: int = 0
 
 
 class World:
@@ -98,6 +105,7 @@ class World:
             orders=checks.orders,
             fills=checks.fills,
             unknown=self._lives.unknown,
+            reorgs=self._node.reorgs if self._node is not None else 0,
             late=sum(exchange.late for exchange in self._exchanges.values()),
             seconds=round(self._loop.time(), 3),
             steps=self._loop.steps,
@@ -108,12 +116,20 @@ class World:
     def _build(self) -> None:
         stage, self._clock = self._stage, DrillClock(self._loop, START)
         self._checks = Checks(stage, self._loop)
-        self._market = DrillMarket(stage.instruments, stage.shape, self.chance)
+        step = BLOCK if stage.is_on_chain else STEP
+        self._market = DrillMarket(stage.instruments, stage.shape, self.chance, step)
         self._exchanges = {house: self._exchange(house) for house in stage.houses}
         self._checks.watch(list(self._exchanges.values()))
+        self._node: ChainNode | None = None
+        self._leapt_at = -LOOKED_S
+        past: Sequence[MarketEvent] = ()
+        if stage.is_on_chain:
+            self._chain_checks = ChainChecks(self._checks, stage.ltv_most)
+            self._node, past = chain_of(stage, self.chance, self._chain_checks), past_of(stage)
         self._lives = Lives(
-            self._biased(stage.settings), stage.strategies, self._clock, self.chance, self._checks, self._connect
-        )
+            self._biased(stage.settings), stage.strategies, self._clock, self.chance, self._checks, self._connect,
+            self._node, past,
+        )  # fmt: skip
 
     def _biased(self, settings: Settings) -> Settings:
         """This seed's: what is rare in years is frequent in some of them."""
@@ -152,6 +168,8 @@ class World:
             self.chance.is_on = True
             await self._chaos()
             self.chance.is_on = False
+            if self._node is not None:
+                self._node.weather.calm()
             self._clock.skew = timedelta()
             if self._lives.now is not None and not self._lives.now.is_armed:
                 self._lives.now.kill()
@@ -178,7 +196,12 @@ class World:
     async def _keep_moving(self) -> None:
         while True:
             await asyncio.sleep(TICK_S + self._market.stall_s())
-            for event in self._market.following():
+            if self._node is not None and self.chance.is_on and not self._node.pool:
+                self._leapt_at = self._loop.time() if self._market.leaps() else self._leapt_at
+            following = self._market.following()
+            if self._node is not None:
+                self._node.tick(self._market.at)
+            for event in following:
                 exchange = self._at(event.instrument)
                 exchange.on_market(event)
                 if exchange.connection is not None:
@@ -191,11 +214,11 @@ class World:
             strikes, life = self.chance.strikes, self._lives.now
             if strikes(Fault.KILLED) and life is not None:
                 life.kill()
-            if strikes(Fault.BY_HAND):
+            if strikes(Fault.BY_HAND) and self._stage.instruments:
                 self._by_hand()
-            if strikes(Fault.RIVAL):
+            if strikes(Fault.RIVAL) and self._stage.instruments:
                 self._by_rival()
-            if strikes(Fault.REPORT_LIES):
+            if strikes(Fault.REPORT_LIES) and self._stage.instruments:
                 self._lie()
             if strikes(Fault.CLOCK_STEPS):
                 self._clock.skew = timedelta(seconds=self.chance.between(-CLOCK_STEP_S, CLOCK_STEP_S))
@@ -252,6 +275,8 @@ class World:
                 continue
             if not self._unsettled(life.daemon) and await self._rearmed(life.daemon):
                 self._checks.at_rest(life.daemon, life.disk)
+                if self._node is not None:
+                    self._chain_checks.at_rest(self._node, life.daemon)
                 return
         daemon = self._lives.now.daemon if self._lives.now is not None else None
         found = self._unsettled(daemon) if daemon is not None else "no daemon lives"
@@ -272,9 +297,10 @@ class World:
     def _unsettled(self, daemon: Daemon) -> str:
         """What is not in order yet; empty when all is."""
         state = daemon.recorder.state
-        moved_at = max(exchange.moved_at for exchange in self._exchanges.values())
+        moved_at = max((exchange.moved_at for exchange in self._exchanges.values()), default=0.0)
         told = {
             "venues": "have just moved" if self._loop.time() - moved_at < QUIET_S else "",
+            "chain": "has just leapt" if self._loop.time() - self._leapt_at < LOOKED_S else "",
             "phase": daemon.supervisor.phase.value if daemon.supervisor.phase is not Phase.ARMED else "",
             "in doubt": ", ".join(state.in_doubt()),
             "not flat": ", ".join(daemon.flattening.state()["remains"]),
