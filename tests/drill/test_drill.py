@@ -16,7 +16,8 @@ from basis_daemon.cli.answers import ExitCode
 from basis_daemon.simulation.drill.campaign import Plan, command_of, play
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.profiles import PROFILES, book_of
-from tests.mutation.planted import PLANTED, drilled, planted
+from tests.mutation.catalogue import PLANTED
+from tests.mutation.planted import drilled, planted
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -94,6 +95,13 @@ def test_a_planted_bug_is_found_and_made_small(tmp_path: Path) -> None:
     command = found["smallest"]["command"]
     assert command.startswith("basis-daemon simulate --seed ")
     assert found["smallest"]["violations"]
+
+
+@pytest.mark.parametrize("name", ["the other side of an entry is left out", "a fee is booked as a cost of the trade"])
+def test_a_bug_that_is_planted_in_the_books_is_found_with_the_first_seeds(name: str, tmp_path: Path) -> None:
+    (bug,) = [bug for bug in PLANTED if bug.name == name]
+    found = drilled(planted(bug, tmp_path), "--seeds", "2", "--chaos-s", "10", "--jobs", "1", "--as-is")
+    assert found["failures"][0]["violations"][0]["invariant"] == bug.against
 
 
 def test_the_dice_are_thrown_whether_or_not_faults_are_on() -> None:

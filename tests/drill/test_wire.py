@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from basis_daemon.simulation.drill.chance import Chance
+from basis_daemon.simulation.drill.market import START
 from basis_daemon.simulation.full_stack.loop import NetworkLoop
 from basis_daemon.simulation.full_stack.weather import Trouble, Weather
 from basis_daemon.simulation.full_stack.wire import End, Process
@@ -41,6 +42,11 @@ def played(play: Play, weather: Weather) -> NetworkLoop:
     return loop
 
 
+async def later(loop: NetworkLoop, seconds: float) -> None:
+    """Virtual ones."""
+    await VirtualClock(loop, START).sleep(seconds)
+
+
 def connected(loop: NetworkLoop, client: Process) -> tuple[End, Ear, Ear]:
     here, there = Ear(), Ear()
     names = (("127.0.0.1", 1), ("127.0.0.1", 2))
@@ -60,7 +66,7 @@ def test_bytes_arrive_in_their_order_however_slow_each_of_them_is() -> None:
         end, _, ear = connected(loop, Process("client"))
         for number in range(50):
             end.write(bytes([number]))
-        await VirtualClock(loop, NOON).sleep(200)
+        await later(loop, 200)
         assert ear.heard == bytes(range(50))
 
     played(play, weather)
@@ -76,7 +82,7 @@ def test_a_reset_is_told_to_both_ends_and_silence_to_none(trouble: Trouble, ends
     async def play(loop: NetworkLoop) -> None:
         end, here, there = connected(loop, Process("client"))
         end.write(b"lost")
-        await VirtualClock(loop, NOON).sleep(100)
+        await later(loop, 100)
         assert there.heard == b""
         assert len(here.lost) == len(there.lost) == ends
 
@@ -91,7 +97,7 @@ def test_what_left_before_a_kill_arrives_and_nothing_after_it() -> None:
         end.write(b"before")
         process.kill()
         end.write(b"after")
-        await VirtualClock(loop, NOON).sleep(100)
+        await later(loop, 100)
         assert there.heard == b"before"
         assert [type(error) for error in there.lost] == [ConnectionResetError]
         assert here.lost == []

@@ -64,7 +64,7 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.MARKET_LEAPS: (0.0, 0.02),
     Fault.THIN_TOP: (0.0, 0.8),
     Fault.BY_HAND: (0.0, 0.016),
-    Fault.RIVAL: (0.0, 0.004),
+    Fault.RIVAL: (0.0, 0.012),
     Fault.REPORT_LIES: (0.0, 0.01),
     Fault.DISK_FAILS: (0.0, 0.008),
     Fault.DISK_SLOW: (0.0, 0.2),
