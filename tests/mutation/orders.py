@@ -61,8 +61,13 @@ ORDERS = (
         "what the second leg has filled is not taken off what is naked",
         "I5",
         GROUP,
-        "            naked -= abs(life.deltas.get(self._follow.instrument, Decimal(0)))\n            if life.cum",
-        "            if life.cum",
+        "            naked -= self._followed(life)\n            if life.cum",
+        "            self._followed(life)\n            if life.cum",
+    ),
+    Bug(
+        "the second leg follows beyond what was asked of it", "I14", GROUP,
+        "self._tradable(self._follow, min(naked, self._follow_left))",
+        "self._tradable(self._follow, naked)",
     ),
     Bug(
         "a first leg without its second is bought once more, and not given back", "I5", GROUP,
