@@ -103,7 +103,7 @@ def booked(rig: Rig) -> set[str]:
         if event.row.state in {OrderState.INCLUDED, OrderState.REVERTED, OrderState.FINAL}:
             held.add(key)
         elif event.row.state is OrderState.REORGED:
-            held.remove(key)
+            held.discard(key)  # told at least once: a start tells again what may not have been booked
     return {name for name, _ in held}
 
 
