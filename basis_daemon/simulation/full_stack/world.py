@@ -28,7 +28,7 @@ from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.disk import DrillDisk, KilledError
 from basis_daemon.simulation.drill.lives import BUGS, RESTART_S, leaves_of
 from basis_daemon.simulation.drill.tier import Tier
-from basis_daemon.simulation.drill.world import CONVERGE_S, QUIET_S, DrillClock, Verdict
+from basis_daemon.simulation.drill.world import CONVERGE_S, DrillClock, Verdict
 from basis_daemon.simulation.full_stack.clocks import clocks_of
 from basis_daemon.simulation.full_stack.loop import PROCESS, NetworkLoop
 from basis_daemon.simulation.full_stack.watch import Watch
@@ -56,6 +56,8 @@ MISBEHAVIOURS = (
     "drop_fill", "expire_listen_key",
 )  # fmt: skip
 STEP_MAX_S = 3_600.0
+QUIET_S = 11.0
+"""Since the exchange last moved: its stream may be down, and then the next look of the rhythm tells."""
 
 
 @dataclass(slots=True)
