@@ -209,17 +209,17 @@ class CEXExecutionInterface:
             raise OrderRejectedError(msg, ErrorClass.BAD_PARAMS)
         raise OutcomeUnknownError(msg + " yet")
 
-    def _remember_send(self, order_id: str) -> None:
-        self._sent_ns[order_id] = self._desk.clock.monotonic_ns()
+    def _remember_send(self, order_id: str, ago_s: float = 0.0) -> None:
+        self._sent_ns[order_id] = self._desk.clock.monotonic_ns() - int(ago_s * SECOND_NS)
         while len(self._sent_ns) > SENDS_REMEMBERED:
             self._sent_ns.pop(next(iter(self._sent_ns)))
 
     def _elapsed_s(self, ticket: Ticket, sent_at: datetime) -> float:
-        """Seconds since the send: monotonic for our own, because the wall clock may have jumped since."""
-        clock, sent_ns = self._desk.clock, self._sent_ns.get(ticket.target_id)
-        if sent_ns is not None:
-            return (clock.monotonic_ns() - sent_ns) / SECOND_NS
-        return (clock.wall() - sent_at).total_seconds()
+        """Seconds since the send: monotonic from the first question on, because the wall clock may jump meanwhile."""
+        clock = self._desk.clock
+        if ticket.target_id not in self._sent_ns:
+            self._remember_send(ticket.target_id, max((clock.wall() - sent_at).total_seconds(), 0.0))
+        return (clock.monotonic_ns() - self._sent_ns[ticket.target_id]) / SECOND_NS
 
 
 def _taken(_: object) -> None:
