@@ -119,6 +119,20 @@ async def test_a_wall_clock_that_jumps_proves_no_absence(listening: Rig) -> None
     assert (await account.interface.find_order(order, sent_at)).finding is Finding.ABSENT
 
 
+@pytest.mark.fault("F31")
+@pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1)], ids=["forward", "back"])
+async def test_nor_does_it_keep_or_hurry_the_proof_for_an_order_of_an_earlier_life(
+    listening: Rig, jump: timedelta
+) -> None:
+    account = AccountUnderTest(listening, SPOT_BTC)
+    order, asked_since = order_for(account, Side.BUY, small(account)), account.wall
+    assert (await account.interface.find_order(order, asked_since)).finding is Finding.NOT_YET
+    listening.clock.wall_jump = jump
+    assert (await account.interface.find_order(order, asked_since)).finding is Finding.NOT_YET
+    account.pass_time(account.interface.absence_proof_s)
+    assert (await account.interface.find_order(order, asked_since)).finding is Finding.ABSENT
+
+
 @pytest.mark.fault("F02")
 async def test_absence_is_not_proved_by_an_unanswered_question(listening: Rig) -> None:
     account = AccountUnderTest(listening, PERP_BTC)
