@@ -6,8 +6,8 @@ reduces risk, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -190,10 +190,52 @@ def left_at_venues(view: BookView) -> tuple[Step, ...] | str:
     if not view.frame.risk.flatten:
         return steps
     pairs = tuple(step for step in steps if isinstance(step, Pair))
-    alone = tuple(step for step in steps if isinstance(step, Single))
+    across, alone = _paired_across(view, [step for step in steps if isinstance(step, Single)])
     moves = tuple(step for step in steps if isinstance(step, Move))
     together = (SideBySide(pairs),) if len(pairs) > 1 else pairs
-    return (*alone, *together, *moves) or view.stuck
+    if across or pairs:  # what is no more than naked goes first; a sale that hedges something, behind its pair
+        alone = [one for one in alone if one.leg.reduce_only or one.leg.quantity <= view.net_delta]
+    return (*alone, *across, *together, *moves) or view.stuck
+
+
+def _paired_across(view: BookView, singles: Sequence[Single]) -> tuple[list[Pair], list[Single]]:
+    """What one venue holds beyond its short hedges what another is short of: a pair too, and only the rest is alone."""
+    pairs: list[Pair] = []
+    rest = list(singles)
+    for at in range(len(rest)):
+        for other in range(len(rest)):
+            if (pair := _across(view, rest[at], rest[other])) is not None:
+                pairs.append(pair)
+                rest[at] = _less(rest[at], pair.lead)
+                rest[other] = _less(rest[other], pair.follow)
+    cut = [now for now, before in zip(rest, singles, strict=True) if now is before or _is_worth_it(view, now.leg)]
+    return pairs, cut
+
+
+def _across(view: BookView, buy: Single, sale: Single) -> Pair | None:
+    """A short bought back at one venue, and as much sold of what another holds; None where that is no pair."""
+    is_pair = buy.leg.reduce_only and buy.leg.side is Side.BUY
+    if not is_pair or sale.leg.reduce_only or sale.leg.side is not Side.SELL:
+        return None
+    short, long = _venue_of(view, buy.leg), _venue_of(view, sale.leg)
+    quantity = min(buy.leg.quantity, round_down(sale.leg.quantity, short.perp.quantity_step))
+    sold = round_down(quantity, long.spot.quantity_step)
+    lead, follow = replace(buy.leg, quantity=quantity), replace(sale.leg, quantity=sold)
+    is_worth_it = _is_worth_it(view, lead) and _is_worth_it(view, follow)
+    return Pair(lead, follow, buy.slippage_bp) if is_worth_it else None
+
+
+def _less(single: Single, done: Leg) -> Single:
+    return replace(single, leg=replace(single.leg, quantity=single.leg.quantity - done.quantity))
+
+
+def _venue_of(view: BookView, leg: Leg) -> VenueView:
+    return next(venue for venue in view.leaving if leg.key in {venue.perp.key, venue.spot.key})
+
+
+def _is_worth_it(view: BookView, leg: Leg) -> bool:
+    venue = _venue_of(view, leg)
+    return is_tradable(venue, leg.quantity, venue.perp if leg.key == venue.perp.key else venue.spot)
 
 
 # ---------------------------------------------------------------------------------------------------------- delta

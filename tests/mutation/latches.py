@@ -64,8 +64,8 @@ LATCHES = (
     ),
     Bug(
         "a book that is flattened keeps its pairs", "I8", "strategies/defence.py",
-        "    return (*alone, *together, *moves) or view.stuck",
-        "    return alone or view.stuck",
+        "    return (*alone, *across, *together, *moves) or view.stuck",
+        "    return tuple(alone) or view.stuck",
     ),
 )  # fmt: skip
 """Bugs, each with the invariant that it breaks."""

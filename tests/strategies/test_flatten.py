@@ -8,11 +8,14 @@ from decimal import Decimal
 from typing import TypeVar
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from basis_daemon.domain.decision import ReasonCode
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.position import Break, BreakKind
 from basis_daemon.domain.risk import Effect, effect_of
-from tests.builders import D
+from tests.builders import BINANCE, BYBIT, D, Holding, Scene, executed, parameters
 from tests.strategies.chain_scenes import A_USDT, WEETH, Run
 from tests.strategies.hedge_scenes import THREE_VENUES, HedgeRun, entered, levered, overlaid
 from tests.strategies.levered_scenes import at
@@ -158,3 +161,30 @@ def test_of_a_position_in_dispute_only_what_both_know_of_is_closed() -> None:
     run.risk = replace(run.risk, breaks=(Break(A_USDT, D(980_000), D(400_000), D(1), BreakKind.UNKNOWN),))
     (order,) = run.orders()
     assert (order.operation.value, order.expected_deltas[A_USDT]) == ("withdraw", D(-400_000))
+
+
+AMOUNTS = st.integers(0, 200_000).map(lambda units: D(units) / 100_000)
+SHORTS = st.integers(0, 2_000).map(lambda units: D(units) / 1_000)
+
+
+@given(long=st.tuples(AMOUNTS, AMOUNTS), short=st.tuples(SHORTS, SHORTS))
+@example(long=(D("0.58617"), D(0)), short=(D("0.544"), D("0.038")))  # short at one venue of what the other holds
+@example(long=(D("0.48767"), D("0.15411")), short=(D("0.4"), D("0.238")))  # the same, and each pair rounded its own way
+def test_pairs_whose_legs_stand_at_two_venues_are_left_as_pairs(
+    long: tuple[Decimal, Decimal], short: tuple[Decimal, Decimal]
+) -> None:
+    east, west = (
+        Holding(cash=D(1_000), margin_wallet=D(90_000), base=held, short=sold)
+        for held, sold in zip(long, short, strict=True)
+    )
+    scene = Scene(parameters(BINANCE, BYBIT), {"binance": east, "bybit": west}).risky(flatten=WHY, is_killed=True)
+    for _ in range(6):
+        if scene.assess().reason is ReasonCode.FLAT:
+            break
+        orders, exposure = scene.orders(), scene.exposure
+        assert all(effect_of(order, orders, exposure) is not Effect.ADDING for order in orders), orders
+        scene = executed(scene, orders)
+    assert scene.assess().reason is ReasonCode.FLAT
+    worth = scene.parameters.min_order_usdt + scene.price * D("0.001")  # less than an order and a step of the contract
+    assert all(abs(at.base - at.short) * scene.price < worth for at in scene.holdings.values())
+    assert all(at.short * scene.price < worth for at in scene.holdings.values())

@@ -75,6 +75,7 @@ def of_history(state: BookState, disk: DrillDisk) -> Found:
         seen[life.order.order_id] = life.state
     if state.sequence != len(rows):
         yield "I7", f"the book counts {state.sequence} rows, the journal holds {len(rows)}"
+    fold.market_time = state.market_time  # it goes on with what is looked at, and is written with the next row
     if fold.dump() != state.dump():
         yield "I6", f"a fold of all {len(rows)} rows without their snapshots is not the live state"
 
