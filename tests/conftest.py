@@ -17,11 +17,6 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("house")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Journeys first: no worker is left alone with the longest at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("journey") is None)
-
-
 @pytest.fixture(autouse=True)
 def _decimal_context_of_the_house() -> None:
     """Tests that call ccxt without our door leave its rounding in the context, which every task of a worker shares."""
