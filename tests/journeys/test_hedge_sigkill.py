@@ -37,6 +37,7 @@ DEATHS = (
 )
 """A clip bought and not yet hedged; a withdrawal asked for, or not; ether gone from there; a stake signed, sent."""
 STORY = replace(HEDGE, scenes=())
+SOON_S = 5.0
 DAYS = 5
 """Of the market of a whole story: the entry is on the fifth."""
 
@@ -69,8 +70,16 @@ class MortalFilm(LinkedFilm):
             try:
                 return await super()._catch_up(until)
             except (DemoFailedError, NotListeningError, ControlRefusedError):
-                while not await self._lives_again():
+                while await self._has_died() and not await self._lives_again():
                     pass
+
+    async def _has_died(self) -> bool:
+        """False for one that was only slow to answer."""
+        try:
+            await self.daemon.ended(SOON_S)
+        except DemoFailedError:
+            return False
+        return True
 
     async def _lives_again(self) -> bool:
         """The next life; False when it has died, too, before it was armed."""
