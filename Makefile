@@ -51,7 +51,7 @@ gates: setup
 world: setup ## install and build the sandbox chain in the user's cache (needs Node.js; a minute, once)
 	@$(BIN)/basis-daemon sandbox chain --prepare-only
 
-test: world ## all tests but those of the soak
+test: world ## all tests but the longest journeys, which are part of the soak
 	$(PYTEST) -m "not soak" tests
 
 test-fast: world ## all tests but the journeys and the slow ones
@@ -63,7 +63,7 @@ bench: setup ## throughput and latency against the committed floors
 mutation: setup ## plant bugs into a copy of the source and drill until each is found
 	$(BIN)/python -m tests.mutation
 
-soak: world ## 200 kills at random instants, and 1,000 quiet hours of virtual time
+soak: world ## the long journeys, 200 kills at random instants, 1,000 quiet hours of market
 	$(PYTEST) -m soak tests
 	$(BIN)/python -m tests.soak
 

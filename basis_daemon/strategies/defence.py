@@ -182,7 +182,7 @@ def drawdown(view: BookView) -> Act | Rejected:
 
 
 def left_at_venues(view: BookView) -> tuple[Step, ...] | str:
-    """Everything out of every pair: what stands alone first, then all pairs side by side, then their money.
+    """Everything out of every pair: what is naked, then pairs over two venues, all others side by side, their money.
 
     One after another while nobody has said flatten. A string says what of it cannot be left now.
     """
