@@ -142,7 +142,8 @@ class RiskBook:
     """One strategy's positions, balances and prices at an instant; ``equity_usdt`` is None while it is unknown.
 
     ``stale_accounts`` were not heard of for too long; ``coming`` is what travels, by where it will be; ``unwind`` is
-    what closing every leg at that instant would have cost.
+    what closing every leg at that instant would have cost. It is written down: nothing in it is a set, whose text would
+    differ from process to process.
     """
 
     strategy: str
@@ -154,8 +155,8 @@ class RiskBook:
     loans: tuple[LoanRisk, ...]
     holdings: Mapping[PositionKey, Decimal]
     prices: Mapping[str, Decimal]
-    staked: frozenset[str] = frozenset()
-    stale_accounts: frozenset[str] = frozenset()
+    staked: tuple[str, ...] = ()
+    stale_accounts: tuple[str, ...] = ()
     coming: Mapping[PositionKey, Decimal] = field(default_factory=dict)
     unwind: tuple[UnwindLeg, ...] = ()
 
@@ -190,8 +191,8 @@ def read_risk(
         loans=tuple(_loans(market, exposure, staked)),
         holdings=held,
         prices={key.asset: exposure.prices[key.asset] for key in held if key.asset in exposure.prices},
-        staked=staked,
-        stale_accounts=frozenset(silent),
+        staked=tuple(sorted(staked)),
+        stale_accounts=tuple(sorted(silent)),
         coming={key: amount for key, amount in coming.items() if key.venue in accounts},
         unwind=unwind_legs(market, exposure, terms.numeraire, terms.slip_emergency_bp),
     )

@@ -10,7 +10,7 @@ own, which is what "first" means.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import product
@@ -61,7 +61,7 @@ class Scenario:
         """Of a debt, that it grows by beyond today's rates."""
         return self.borrow * self.days / DAYS_PER_YEAR
 
-    def factor_of(self, symbol: str, staked: frozenset[str]) -> Decimal:
+    def factor_of(self, symbol: str, staked: Collection[str]) -> Decimal:
         """Of the worth of one unit in dollars."""
         if symbol in DOLLARS:
             return ONE
@@ -180,7 +180,7 @@ def shocked(loan: LoanRisk, scenario: Scenario) -> LoanRisk:
 
 
 def _factor(item: LoanItem, scenario: Scenario) -> Decimal:
-    return scenario.factor_of(item.symbol, frozenset({item.symbol}) if item.is_staked else frozenset())
+    return scenario.factor_of(item.symbol, (item.symbol,) if item.is_staked else ())
 
 
 def _sites(book: RiskBook) -> list[_Site]:

@@ -146,7 +146,7 @@ def test_what_travels_is_counted_as_coming_and_not_sent_again() -> None:
 
 @pytest.mark.feature("K04", part="plan")
 def test_cash_that_was_not_heard_of_is_not_planned_with() -> None:
-    stale = frozenset({"binance", "wallet"})
+    stale = ("binance", "wallet")
     (repair,) = plan_of(exchanges({"binance": D(20)}, {"binance": D(100)}, D(100), stale_accounts=stale))
     assert (sent(repair), repair.lacking) == ([], D(30))
 

@@ -56,7 +56,7 @@ def staked_hedge() -> RiskBook:
     prices = {"USDT": D(1), "weETH": price * RATE, "WETH": price, "ETH": price}
     loan_ = LoanRisk("aave_v3", (item,), (debt,), None, 1, D("0.01"))
     terms = replace(TERMS, caps=PLACES)
-    return RiskBook("hedge", terms, NOW, D(300_000), (), (perp,), (loan_,), held, prices, frozenset({"weETH"}))
+    return RiskBook("hedge", terms, NOW, D(300_000), (), (perp,), (loan_,), held, prices, ("weETH",))
 
 
 # ------------------------------------------------------------------------------------------------------------- golden
@@ -127,7 +127,7 @@ def test_a_liquidated_loan_costs_the_bonus_on_half_the_debt_and_on_all_of_it_far
     """Collateral 100 ETH of 2,000, lambda .85, bonus 1 %: at -11 % half of 170,000 is repaid, at -16 % all of it."""
     held = {K("aave_v3:atoken:weETH"): D(100), K("aave_v3:vdebt:WETH"): D(85)}
     book = RiskBook("lev", TERMS, NOW, D(30_000), (), (), (loan(),), held, {"weETH": D(2000), "WETH": D(2000)},
-                    frozenset({"weETH"}))  # fmt: skip
+                    ("weETH",))  # fmt: skip
     assert only(book, peg="-0.11").equity_usdt == 200_000 * D("0.89") - 170_000 - 850
     assert only(book, peg="-0.149").equity_usdt == D(0)
     assert only(book, peg="-0.5").equity_usdt == D(0), "a lender takes no more than the collateral"

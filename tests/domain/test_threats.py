@@ -180,7 +180,7 @@ def test_an_unknown_rate_of_funding_makes_the_hours_unknown_and_not_the_distance
 @pytest.mark.feature("K04", part="unknown")
 def test_an_account_that_was_not_heard_of_is_unknown_although_nothing_is_known_to_lie_there() -> None:
     terms = replace(TERMS, liable=("binanceusdm", "bybit"))
-    silent = replace(book(terms=terms), stale_accounts=frozenset({"binanceusdm", "wallet"}))
+    silent = replace(book(terms=terms), stale_accounts=("binanceusdm", "wallet"))
     (threat,) = threats_of(silent)
     assert (threat.site, threat.state, threat.missing) == (
         "binanceusdm", LadderState.UNKNOWN, ("account:binanceusdm",)
