@@ -37,7 +37,9 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
     without: Annotated[
         list[str] | None, typer.Option(metavar="FAULT", help="Leave this fault out; repeatable.")
     ] = None,
-    chaos_s: Annotated[float | None, typer.Option(min=1, max=3600, help="Virtual seconds of faults per seed.")] = None,
+    chaos_s: Annotated[
+        float | None, typer.Option(min=1, max=3600, help="Virtual seconds of faults; else the seed's own, 4.5 to 180.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes at once; else one per core.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Keep the tally here, and go on behind its seeds.")] = None,
     profile: Annotated[
@@ -59,13 +61,13 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
     Exit code 0 when nothing was violated, 1 otherwise: then the first failure is made as small as it still fails.
     """
     from basis_daemon.simulation.drill import campaign  # noqa: PLC0415 - the whole engine, for this command alone
-    from basis_daemon.simulation.drill.world import CHAOS_S  # noqa: PLC0415 - the same
+    from basis_daemon.simulation.drill.chance import chaos_s_of  # noqa: PLC0415 - the same
 
     clock, console = SystemClock(), Console(stderr=True)
     tally = campaign.resumed(resume, seed) if resume is not None else campaign.Tally(seed, seed)
     begun_ns, before = clock.monotonic_ns(), tally.seeds
     plans = [
-        campaign.Plan(number, _book(profile, number), _faults(without or ()), chaos_s or CHAOS_S, tier)
+        campaign.Plan(number, _book(profile, number), _faults(without or ()), chaos_s or chaos_s_of(number), tier)
         for number in range(tally.next_seed, tally.next_seed + seeds)
     ]
     workers = jobs or campaign.cores()

@@ -15,13 +15,14 @@ from typing import Any
 import orjson
 
 from basis_daemon.domain.errors import ConfigError
-from basis_daemon.simulation.drill.chance import Fault
+from basis_daemon.simulation.drill.chance import CHAOS_S, Fault, chaos_s_of, clips_in_one_of
 from basis_daemon.simulation.drill.checks import Violation
 from basis_daemon.simulation.drill.profiles import book_of
 from basis_daemon.simulation.drill.stage import stage_of
 from basis_daemon.simulation.drill.tier import Tier
 from basis_daemon.simulation.drill.twin import elsewhere, is_due
-from basis_daemon.simulation.drill.world import CHAOS_S, Verdict, World
+from basis_daemon.simulation.drill.world import Verdict, World
+from basis_daemon.telemetry.memory import settle_heap
 
 Json = dict[str, Any]
 ZERO = Decimal(0)
@@ -124,10 +125,11 @@ def campaign(plans: Sequence[Plan], jobs: int) -> Iterator[Verdict]:
         return
     for file in {plan.file: None for plan in plans}:
         stage_of(file)
+    settle_heap()
     if jobs == 1:
         yield from map(played, plans)
         return
-    with ProcessPoolExecutor(max_workers=min(jobs, len(plans))) as pool:
+    with ProcessPoolExecutor(max_workers=min(jobs, len(plans)), initializer=settle_heap) as pool:
         try:
             yield from pool.map(played, plans, chunksize=4)
         finally:
@@ -153,7 +155,7 @@ def play(plan: Plan) -> Verdict:
         from basis_daemon.simulation.full_stack.world import FullStackWorld  # noqa: PLC0415 - ccxt takes a second
 
         return FullStackWorld(plan.seed, plan.without, plan.chaos_s).run()
-    return World(stage_of(plan.file), plan.seed, plan.without, plan.chaos_s).run()
+    return World(stage_of(plan.file, clips_in_one_of(plan.seed)), plan.seed, plan.without, plan.chaos_s).run()
 
 
 def cores() -> int:
@@ -186,7 +188,7 @@ def command_of(plan: Plan) -> str:
     words = [f"basis-daemon simulate --seed {plan.seed} --seeds 1"]
     words += [f"--profile {plan.book}" if plan.tier is Tier.COMPONENT else f"--tier {plan.tier}"]
     words += [f"--without {fault}" for fault in plan.without]
-    if plan.chaos_s != CHAOS_S:
+    if plan.chaos_s != chaos_s_of(plan.seed):
         words.append(f"--chaos-s {plan.chaos_s:g}")
     return " ".join(words)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Collection
@@ -89,6 +90,25 @@ RATES: dict[Fault, tuple[float, float]] = {
 
 NEVER_SHARE = 0.4
 """Of the faults that a seed leaves out altogether: what is rare beside something else is common without it."""
+
+
+CHAOS_S, CHAOS_LEAST_S = 45.0, 4.5
+LONG_EVERY, LONG_AT, LONG_TIMES = 20, 7, 4
+"""One seed in so many lives so much longer: long enough to forget what is two days old."""
+CLIPS_IN_ONE = (1, 2, 4, 8)
+
+
+def chaos_s_of(seed: int) -> float:
+    """Virtual seconds of faults: as many seeds are short as long, by ratio; what comes early is met most often."""
+    if seed % LONG_EVERY == LONG_AT:
+        return CHAOS_S * LONG_TIMES
+    most = math.log(CHAOS_S / CHAOS_LEAST_S)
+    return round(CHAOS_LEAST_S * math.exp(random.Random(f"length of {seed}").uniform(0.0, most)), 1)
+
+
+def clips_in_one_of(seed: int) -> int:
+    """How many clips of the book are one in this seed: few and large ones, or many small ones."""
+    return random.Random(f"clips of {seed}").choice(CLIPS_IN_ONE)
 
 
 class Chance:

@@ -18,6 +18,8 @@ from basis_daemon.strategies.onchain_parameters import LeveragedParameters
 from basis_daemon.strategies.parameters import BasisParameters
 from basis_daemon.venues.paper.venue import PaperAccountSpec
 
+CLIP = "clip_usdt"
+
 
 @dataclass(frozen=True, slots=True)
 class House:
@@ -73,9 +75,9 @@ class Stage:
 
 
 @cache
-def stage_of(file: Path) -> Stage:
-    """Raises ConfigError for a file that is no book."""
-    settings = load_settings(file, {}, with_secrets=False).settings
+def stage_of(file: Path, clips_in_one: int = 1) -> Stage:
+    """The book of a file; its clips are that many times as large. Raises ConfigError for a file that is no book."""
+    settings = _coarser(load_settings(file, {}, with_secrets=False).settings, clips_in_one)
     strategies = tuple(make_strategies(settings))
     paper, replay = settings.paper, settings.replay or ReplaySettings()
     instruments = dict(listing(settings, strategies).instruments)
@@ -92,6 +94,16 @@ def stage_of(file: Path) -> Stage:
         liquidation_fee=paper.liquidation_fee if paper is not None else Decimal(0),
         is_on_chain=any(strategy.charter.is_on_chain for strategy in strategies),
     )
+
+
+def _coarser(settings: Settings, clips_in_one: int) -> Settings:
+    """The same book in fewer clips, where it says how large they are."""
+    strategies = dict(settings.strategies)
+    for name, own in strategies.items():
+        if CLIP in own.params:
+            clip = Decimal(str(own.params[CLIP])) * clips_in_one
+            strategies[name] = own.model_copy(update={"params": {**own.params, CLIP: clip}})
+    return settings.model_copy(update={"strategies": strategies})
 
 
 def _house(name: str, venue: VenueSettings) -> House:

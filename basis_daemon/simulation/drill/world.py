@@ -19,7 +19,7 @@ from basis_daemon.settings import Settings
 from basis_daemon.simulation.drill.chain.checks import ChainChecks
 from basis_daemon.simulation.drill.chain.node import ChainNode
 from basis_daemon.simulation.drill.chain.scene import chain_of, past_of
-from basis_daemon.simulation.drill.chance import Chance, Fault
+from basis_daemon.simulation.drill.chance import CHAOS_S, Chance, Fault
 from basis_daemon.simulation.drill.checks import Checks, Violation
 from basis_daemon.simulation.drill.disk import KilledError
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
@@ -33,9 +33,7 @@ from basis_daemon.tasks import TaskTree
 from basis_daemon.venues.paper.exchange import PaperExchange
 from basis_daemon.wiring_book import Daemon
 
-WARM_S, CHAOS_S, CONVERGE_S = 2.0, 45.0, 120.0
-LONG_EVERY, LONG_AT, LONG_TIMES = 20, 7, 4
-"""One seed in so many lives so much longer: long enough to forget what is two days old."""
+WARM_S, CONVERGE_S = 2.0, 120.0
 CLOCK_STEP_S = 3_600.0
 RIVAL_EPOCH = 9_999
 LIE_S = (2.0, 30.0)
@@ -81,8 +79,7 @@ class World:
     """``without`` leaves faults out, ``chaos_s`` shortens: a failure is made small by both."""
 
     def __init__(self, stage: Stage, seed: int, without: Collection[Fault] = (), chaos_s: float = CHAOS_S) -> None:
-        self._stage, self._seed = stage, seed
-        self._chaos_s = chaos_s * LONG_TIMES if seed % LONG_EVERY == LONG_AT else chaos_s
+        self._stage, self._seed, self._chaos_s = stage, seed, chaos_s
         self.chance = Chance(seed, without)
         self._loop = SeededLoop(self.chance)
 
