@@ -40,13 +40,13 @@ class DrillEth:
     # -------------------------------------------------------------------------------------------------- the blocks
     @property
     def _top(self) -> int:
-        """The newest block that this node knows: now and then it is a few behind, for as long as a block is new."""
+        """The newest block that this node knows: now and then it is a few behind, until another one or all is well."""
         if self._seen is not self._node.head:
             self._seen = self._node.head
             is_behind = self._chance.strikes(Fault.RPC_BEHIND)
             self._behind = 1 + self._chance.below(BEHIND_MAX) if is_behind else 0
         first = self._node.chain[0].ref.number
-        return max(self._node.head.ref.number - self._behind, first)
+        return max(self._node.head.ref.number - (self._behind if self._chance.is_on else 0), first)
 
     def _block(self, which: object) -> Block:
         chain, top = self._node.chain, self._top
