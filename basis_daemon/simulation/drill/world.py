@@ -41,6 +41,8 @@ QUIET_S = 6.0
 """Since a venue last did something, before book and venue have to be equal to the last digit."""
 LOOKED_S = 15.0
 """Within which every account was looked at again: what hours at once have made of a debt is in the book by then."""
+QUEUE = timedelta(days=1, hours=1)
+"""Longer than an issuer takes (``queue_d`` of the book)."""
 SNAPSHOT_ROWS = (40, 200, 1000, 5000)
 """Rows between two snapshots: short ones have a start read them more often than it would in years."""
 
@@ -270,6 +272,7 @@ class World:
             life = self._lives.now
             if life is None or life.daemon is None or life.killed.is_set():
                 continue
+            self._let_queues_pass(life.daemon)
             if not self._unsettled(life.daemon) and await self._rearmed(life.daemon):
                 self._checks.at_rest(life.daemon, life.disk)
                 if self._node is not None:
@@ -278,6 +281,16 @@ class World:
         daemon = self._lives.now.daemon if self._lives.now is not None else None
         found = self._unsettled(daemon) if daemon is not None else "no daemon lives"
         self._checks.fail("I14", f"{CONVERGE_S:.0f} s after the last fault: {found}")
+
+    def _let_queues_pass(self, daemon: Daemon) -> None:
+        """Who flattens and waits for an issuer's queue, which takes days, waits no longer than it does anyway."""
+        queued = [
+            key for key, amount in daemon.recorder.state.ledger.holdings().items() if key.kind is Kind.CLAIM and amount
+        ]
+        now = self._loop.time()
+        if queued and daemon.flattening.state()["is_on"] and now - self._leapt_at >= LOOKED_S:
+            self._market.at += QUEUE
+            self._leapt_at = now
 
     async def _rearmed(self, daemon: Daemon) -> bool:
         """The operator takes the halt back, and looks again a while later."""
