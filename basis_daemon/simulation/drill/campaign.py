@@ -127,18 +127,17 @@ def campaign(plans: Sequence[Plan], jobs: int) -> Iterator[Verdict]:
         stage_of(file)
     settle_heap()
     if jobs == 1:
-        yield from map(played, plans)
+        yield from map(_repeated, plans, map(play, plans))
         return
     with ProcessPoolExecutor(max_workers=min(jobs, len(plans)), initializer=settle_heap) as pool:
         try:
-            yield from pool.map(played, plans, chunksize=4)
+            yield from map(_repeated, plans, pool.map(play, plans, chunksize=4))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def played(plan: Plan) -> Verdict:
-    """One seed in this process; some are played in another one too, which has to find the same (I19)."""
-    verdict = play(plan)
+def _repeated(plan: Plan, verdict: Verdict) -> Verdict:
+    """Some seeds are played once more, in a process that hashes differently: it has to find the same (I19)."""
     if not is_due(plan.seed) or (trace := elsewhere(_trace, plan)) == verdict.trace:
         return verdict
     facts = f"trace {verdict.trace[:16]} here, {trace[:16]} under another hash seed"
