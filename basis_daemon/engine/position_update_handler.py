@@ -104,6 +104,9 @@ class PositionUpdateHandler:
             known = self._looked_up(trade)
         was_dead = known is not None and known.was_never_alive
         entry = state.entry_of(trade) if trade.is_fill else None
+        if entry is not None and (got := state.overfill(trade)) is not None:  # a journal that ends here has the halt
+            asked = state.orders[trade.order_id].order.amount
+            self.halt(trade.instrument, f"order {trade.order_id}: filled {got}, expected at most {asked}")
         self._recorder.trade(TradeRow(trade, entry))
         if entry is None:
             return False
@@ -115,9 +118,6 @@ class PositionUpdateHandler:
             self._tell_foreign(trade)
         if was_dead:
             self._alarm("fill of an order believed dead", {"trade_id": trade.trade_id, "order_id": trade.order_id})
-        if state.is_overfilled(trade.order_id):
-            asked, got = state.orders[trade.order_id].order.amount, state.orders[trade.order_id].cum_filled
-            self.halt(trade.instrument, f"order {trade.order_id}: filled {got}, expected at most {asked}")
         return known is None
 
     def _looked_up(self, trade: Trade) -> OrderLife | None:

@@ -211,10 +211,11 @@ class BookState:
         else:
             self.plans.pop(row.plan_id, None)
 
-    def is_overfilled(self, order_id: str) -> bool:
-        """True when the unique fills of an order exceed what was asked."""
-        life = self.orders.get(order_id)
-        return life is not None and life.order.amount != "MAX" and life.cum_filled > life.order.amount
+    def overfill(self, trade: Trade) -> Decimal | None:
+        """What the order has got with this fill, when it is more than was asked."""
+        life = self.orders.get(trade.order_id)
+        got = Decimal(0) if life is None else life.cum_filled + trade.qty_base
+        return got if life is not None and life.order.amount != "MAX" and got > life.order.amount else None
 
     def cash_flow(self, flow: CashFlow) -> bool:
         """Book money the venue moved by itself; False when its id is known. What left was asked for, oldest first."""

@@ -129,6 +129,10 @@ async def test_more_than_was_ordered_is_booked_and_halts_the_instrument_until_an
     assert rig.held(COIN) == D("0.4995") + D("0.001")
     why = f"order {order.order_id}: filled 0.501, expected at most 0.5"
     assert rig.alarms == [("instrument halted", {"instrument": COIN, "why": why})]
+    kinds = [row.record.kind for row in rig.journal.read()]
+    assert kinds.index(RecordKind.HALT) < len(kinds) - 1 - kinds[::-1].index(
+        RecordKind.TRADE
+    )  # on disk before its fill
     again = Rig(stage=rig.stage, journal=rig.journal)
     assert again.state.halts == {COIN: why}
     again.guard.rearm("operator")

@@ -108,7 +108,8 @@ def chaos_s_of(seed: int) -> float:
 
 def clips_in_one_of(seed: int) -> int:
     """How many clips of the book are one in this seed: few and large ones, or many small ones."""
-    return random.Random(f"clips of {seed}").choice(CLIPS_IN_ONE)
+    dice = random.Random(f"clips of {seed}")
+    return CLIPS_IN_ONE[dice.randrange(len(CLIPS_IN_ONE))]
 
 
 class Chance:
