@@ -43,6 +43,8 @@ class Bookings:
         self._awaited: set[str] = set()
         self.undone: deque[Receipt] = deque(maxlen=UNDONE_REMEMBERED)
         """Inclusions that a reorganisation took back in this run, newest last."""
+        self.taken_back: deque[Trade] = deque(maxlen=UNDONE_REMEMBERED)
+        """What undid a booking, those of earlier runs too that a start tells again, newest last."""
 
     def expect(self, order: Order) -> None:
         """The next transaction of this id is this order's, and somebody waits for what becomes of it."""
@@ -120,10 +122,12 @@ class Bookings:
         if receipt is not None:
             self.undone.append(receipt)
         self._again.add(row.order_id)
-        name = self._name(row)
-        trade = self._trades.get(name) or self._recall(name)
+        undoings = self._undoings(row)
+        trade = self._told(trade_id(row.hash, row.block_hash, len(undoings)))
         if trade is not None:
-            self._tell(taken_back(trade, self._clock.wall()))
+            undoings.append(taken_back(trade, self._clock.wall()))
+            self._tell(undoings[-1])
+        self.taken_back.extend(undoings[-1:])
 
     def _tell(self, trade: Trade) -> None:
         self._trades[trade.trade_id] = trade
@@ -133,14 +137,17 @@ class Bookings:
 
     def _name(self, row: TxRow) -> str:
         """The trade id: a block that came back after it was gone is another booking, also of an earlier run."""
-        times = 0
-        while self._is_undone(name := trade_id(row.hash, row.block_hash, times)):
-            times += 1
-        return name
+        return trade_id(row.hash, row.block_hash, len(self._undoings(row)))
 
-    def _is_undone(self, name: str) -> bool:
-        undoing = reversal_id(name)
-        return undoing in self._trades or self._recall(undoing) is not None
+    def _undoings(self, row: TxRow) -> list[Trade]:
+        """What took the bookings of a row in its block back, oldest first."""
+        found: list[Trade] = []
+        while undoing := self._told(reversal_id(trade_id(row.hash, row.block_hash, len(found)))):
+            found.append(undoing)
+        return found
+
+    def _told(self, name: str) -> Trade | None:
+        return self._trades.get(name) or self._recall(name)
 
 
 def _at(tx_hash: str, block_hash: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from basis_daemon.domain.ledger import CashFlow, Cause
@@ -13,6 +13,9 @@ from basis_daemon.venues.chain.deltas import Amounts, Receipt, summed
 
 ROUNDING_MAX = Decimal("0.00001")
 """Ten units of the coarsest token, for one key in one transaction: pools round by one or two per operation."""
+
+A_WHILE = timedelta(days=1)
+"""Longer than any chain takes to come back to what it took back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,12 @@ class OwnMoves:
     has_booked: Callable[[str], bool]
 
     def turnover(self, since: datetime) -> Amounts:
-        """What went in and out under each key since then, directions added."""
+        """What went in and out under each key since then, directions added.
+
+        What a reorganisation took back, too, for a day: it had grown by then, and that has to go as well.
+        """
         moved = [self.bookings.moved(receipt).deltas for receipt in self.bookings.since(since)]
+        moved += [undoing.deltas for undoing in self.bookings.taken_back if undoing.venue_time >= since - A_WHILE]
         return summed((key, abs(amount)) for deltas in moved for key, amount in deltas.items())
 
     def roundings(self, since: datetime) -> Sequence[CashFlow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -16,6 +16,7 @@ from basis_daemon.venues.chain.bookings import Bookings
 from basis_daemon.venues.chain.deltas import Receipt
 from basis_daemon.venues.chain.names import reversal_id
 from basis_daemon.venues.chain.nonces import NonceBook
+from basis_daemon.venues.chain.own_moves import OwnMoves
 from basis_daemon.venues.chain.transactions import TxEvent, TxRow
 from tests.venues.chain.support import OWNER
 from tests.venues.chain.test_nonces import row
@@ -75,6 +76,21 @@ def test_a_booking_that_a_death_kept_from_being_undone_is_undone_at_the_next_sta
     for undone in NonceBook(OWNER, rows).undone():
         second.bookings(TxEvent(undone))
     assert [one.trade_id for one in second.told] == [reversal_id(booked.trade_id)]
+
+
+@pytest.mark.fault("F38")
+def test_what_was_taken_back_still_explains_what_it_had_grown_by_also_after_a_restart() -> None:
+    first = Process({})
+    booked = first.bookings.book(included(FIRST), receipt_of(included(FIRST)))
+    first.bookings(TxEvent(included(FIRST, S.REORGED)))
+    second = Process({one.trade_id: one for one in first.told})
+    second.bookings(TxEvent(included(FIRST, S.REORGED)))  # as every start tells it
+    for process in (first, second):
+        own = OwnMoves(process.bookings, lambda: False, process.journal.__contains__)
+        turnover = {key: abs(amount) for key, amount in booked.deltas.items()}
+        assert own.turnover(booked.venue_time + timedelta(hours=1)) == turnover
+        assert own.turnover(booked.venue_time + timedelta(days=2)) == {}
+    assert second.told == []
 
 
 def test_what_stands_in_the_chain_again_was_not_undone() -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from basis_daemon.domain.chain import BlockRef, ChainEvent
-from basis_daemon.domain.instrument import PositionKey
+from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.position import AccountFigures
 from basis_daemon.domain.trade import Trade
 from basis_daemon.ports import Clock, TradeSink
@@ -110,7 +110,8 @@ class DrillEye(ChainEye):
 
     async def _read(self, block: BlockRef) -> Sight:
         found = await self._rpc.agreed("state", _state_at(block))
-        return Sight(block, found.world.held)
+        asked = dict.fromkeys((key for key in self._held() if key.kind is not Kind.CLAIM), ZERO)
+        return Sight(block, asked | dict(found.world.held))  # a token is asked for by name, claims are listed
 
 
 def _state_at(block: BlockRef) -> Callable[[Any], Any]:
