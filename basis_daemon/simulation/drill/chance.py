@@ -103,7 +103,8 @@ def chaos_s_of(seed: int) -> float:
     if seed % LONG_EVERY == LONG_AT:
         return CHAOS_S * LONG_TIMES
     most = math.log(CHAOS_S / CHAOS_LEAST_S)
-    return round(CHAOS_LEAST_S * math.exp(random.Random(f"length of {seed}").uniform(0.0, most)), 1)
+    dice = random.Random(f"length of {seed}")
+    return round(CHAOS_LEAST_S * math.exp(dice.uniform(0.0, most)), 1)
 
 
 def clips_in_one_of(seed: int) -> int:

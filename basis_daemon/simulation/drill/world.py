@@ -314,6 +314,7 @@ class World:
             "phase": daemon.supervisor.phase.value if daemon.supervisor.phase is not Phase.ARMED else "",
             "in doubt": ", ".join(state.in_doubt()),
             "not flat": ", ".join(daemon.flattening.state()["remains"]),
+            "chain's": "a transaction is not final" if any(one.needed_from() for one in daemon.venues) else "",
             "open": ", ".join(life.order.order_id for life in state.open_orders()),
             "plans": ", ".join(plan.plan_id for plan in state.running_plans()),
             "breaks": ", ".join(f"{b.key} {b.expected} {b.actual}" for b in state.breaks.values()),
