@@ -64,9 +64,12 @@ def proceeds_of(view: VenueView, quantity: Decimal, slippage_bp: Decimal) -> Dec
 
 
 def is_tradable(view: VenueView, quantity: Decimal, *instruments: Instrument) -> bool:
-    """True when the venue takes an order of this size on each instrument and it is worth one."""
-    minimum = max(view.frame.parameters.min_order_usdt, *(instrument.notional_min for instrument in instruments))
-    return quantity * view.frame.price >= minimum and quantity >= max(i.quantity_min for i in instruments)
+    """True when the venue takes an order of this size on each instrument, also at its limit, and it is worth one."""
+    p, notional = view.frame.parameters, quantity * view.frame.price
+    at_limit = notional * (1 - p.slip_cex_bp * BP)
+    return notional >= p.min_order_usdt and all(
+        at_limit >= one.notional_min and quantity >= one.quantity_min for one in instruments
+    )
 
 
 def opening(view: VenueView, size: PairSize) -> Pair:
@@ -122,13 +125,15 @@ def funding_moves(view: VenueView, size: PairSize, incoming: Decimal) -> tuple[S
 def leave(view: VenueView) -> list[Step]:
     """Everything out of the pair, then the margin home to the spot account; what remains is less than a step.
 
-    The pair is what both legs hold; what one of them holds beyond the other goes by itself.
+    The pair is what both legs hold; what one of them holds beyond the other goes by itself. A long leg that its venue
+    would not take an order for makes no pair: the short goes alone, and the rest is less than an order.
     """
     slip = view.frame.parameters.slip_cex_bp
     steps: list[Step] = []
     beyond = round_down(max(view.short - view.held, Decimal(0)), view.perp.quantity_step)
     beyond = beyond if is_tradable(view, beyond, view.perp) else Decimal(0)
     pair, bought, sold = closing(view, max(view.short - beyond, Decimal(0)), slip)
+    pair = pair if is_tradable(view, sold, view.spot) else None
     alone = beyond if pair is not None else abs(view.short)
     if alone:
         side = Side.BUY if view.short > 0 else Side.SELL

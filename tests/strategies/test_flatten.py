@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from basis_daemon.domain.decision import ReasonCode
 from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.order import Order
 from basis_daemon.domain.position import Break, BreakKind
 from basis_daemon.domain.risk import Effect, effect_of
+from basis_daemon.domain.risk_money import price_bound
 from tests.builders import BINANCE, BYBIT, D, Holding, Scene, executed, parameters
 from tests.strategies.chain_scenes import A_USDT, WEETH, Run
 from tests.strategies.hedge_scenes import THREE_VENUES, HedgeRun, entered, levered, overlaid
@@ -163,12 +165,21 @@ def test_of_a_position_in_dispute_only_what_both_know_of_is_closed() -> None:
     assert (order.operation.value, order.expected_deltas[A_USDT]) == ("withdraw", D(-400_000))
 
 
+def taken(order: Order, scene: Scene) -> bool:
+    """True for what its venue does not refuse as too small; no venue minds that of what only reduces."""
+    price, instrument = price_bound(order), scene.market.instruments.get(order.instrument)
+    if order.reduce_only or price is None or instrument is None:
+        return True
+    return instrument.notional(order.quantity, price) >= instrument.notional_min
+
+
 AMOUNTS = st.integers(0, 200_000).map(lambda units: D(units) / 100_000)
 SHORTS = st.integers(0, 2_000).map(lambda units: D(units) / 1_000)
 
 
 @given(long=st.tuples(AMOUNTS, AMOUNTS), short=st.tuples(SHORTS, SHORTS))
 @example(long=(D("0.58617"), D(0)), short=(D("0.544"), D("0.038")))  # short at one venue of what the other holds
+@example(long=(D("0.00008"), D(0)), short=(D("0.017"), D(0)))  # no venue takes an order for so little of the long leg
 @example(long=(D("0.48767"), D("0.15411")), short=(D("0.4"), D("0.238")))  # the same, and each pair rounded its own way
 def test_pairs_whose_legs_stand_at_two_venues_are_left_as_pairs(
     long: tuple[Decimal, Decimal], short: tuple[Decimal, Decimal]
@@ -183,6 +194,7 @@ def test_pairs_whose_legs_stand_at_two_venues_are_left_as_pairs(
             break
         orders, exposure = scene.orders(), scene.exposure
         assert all(effect_of(order, orders, exposure) is not Effect.ADDING for order in orders), orders
+        assert all(taken(order, scene) for order in orders), orders
         scene = executed(scene, orders)
     assert scene.assess().reason is ReasonCode.FLAT
     worth = scene.parameters.min_order_usdt + scene.price * D("0.001")  # less than an order and a step of the contract
