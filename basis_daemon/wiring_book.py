@@ -49,6 +49,7 @@ from basis_daemon.ports import (
     TradeSink,
     pass_by,
 )
+from basis_daemon.rare_paths import Rarely, never
 from basis_daemon.research.recording import RecordingFeed
 from basis_daemon.settings import Settings
 from basis_daemon.strategies.charter import BookStrategy
@@ -150,6 +151,7 @@ class Ground:
     disk: Callable[[Guard], DiskWatch | None]
     memory_share: Callable[[], float]
     probe: Probe = pass_by
+    rarely: Rarely = never
     bridge: Callable[[Sequence[Venue], Recorder], Bridge | None] = no_bridge
     signals: Callable[[Sequence[EventDrivenStrategyEngine], Mailbox], Sequence[SignalFeed]] = no_signals
     terms: str = ""
@@ -172,12 +174,13 @@ class _Core:
     guard: Guard
     manager: VenueInterfaceManager
     runner: OrderRunner
+    rarely: Rarely
 
 
 def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground) -> Daemon:
     """The daemon of these strategies, not yet alive."""
-    clock, alarm, name, probe = ground.clock, ground.alarm, ground.journal_name, ground.probe
-    recorder = Recorder(recover(ground.journal), ground.journal)
+    clock, alarm, name, probe, rarely = ground.clock, ground.alarm, ground.journal_name, ground.probe, ground.rarely
+    recorder = Recorder(recover(ground.journal), ground.journal, rarely)
     monitor, mailbox = PositionMonitor(), Mailbox()
     handler = PositionUpdateHandler(recorder, monitor, alarm)
     freshness = Freshness(mailbox, FreshnessLimits(settings.freshness.quote_s, settings.freshness.account_s))
@@ -186,7 +189,7 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     last_hop = LastHop(recorder, guard, clock, alarm, collars(settings), mailbox)
     bridge = ground.bridge(venues, recorder)
     manager = _routes(venues, handler, strategies, last_hop, bridge)
-    runner = OrderRunner(recorder, handler, manager, clock, alarm, probe)
+    runner = OrderRunner(recorder, handler, manager, clock, alarm, probe, rarely)
     if bridge is not None:
         ground.scope.spawn("transfers", Follower(recorder, runner, clock).run())
     transfers = TransferDesk(recorder, handler, clock, bridge.book if bridge is not None else RouteBook("", ()))
@@ -195,10 +198,11 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     if settings.reconcile.foreign == "halt":
         handler.on_foreign_fill.append(lambda trade: _halt_for(trade, guard))
     core = _Core(
-        settings, name, ground.terms, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner
-    )
+        settings, name, ground.terms, clock, alarm, recorder, monitor, mailbox, freshness, guard, manager, runner,
+        rarely,
+    )  # fmt: skip
     sources = [source for venue in venues for source in venue.sources]
-    reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm, probe) for source in sources]
+    reconcilers = [Reconciler(source, recorder, handler, freshness, clock, alarm, probe, rarely) for source in sources]
     desks = [_risk_desk(core, strategy, lambda: supervisor.phase is Phase.ARMED) for strategy in strategies]
     pictures = [_picture_maker(core, *each) for each in zip(strategies, desks, strict=True)]
     valuers = [_valuer(core, *each, reconcilers) for each in zip(strategies, pictures, strict=True)]
@@ -209,7 +213,7 @@ def assemble(settings: Settings, strategies: list[BookStrategy], ground: Ground)
     handler.on_fill.extend(engine.on_fill for engine in engines)
     signals = ground.signals(engines, mailbox)
     risk = risk_watch(settings, strategies, pictures, desks, valuers, recorder)
-    watched = ground.kept(venues), ground.disk(guard), probe, Audit(recorder, guard, ground.rows)
+    watched = ground.kept(venues), ground.disk(guard), probe, Audit(recorder, guard, ground.rows), rarely
     upkeep = Upkeep(recorder, alarm, settings.journal.snapshot_rows, *watched)
     parts = Parts(
         feeds=[*(venue.feed(ground.scope) for venue in venues), *signals],
@@ -239,7 +243,7 @@ def _guard_watch(core: _Core, strategies: list[BookStrategy], risk: RiskWatch, v
     """What the guard sees of all books."""
     sight = Sight(risk.exposures, lambda: book_drawdown(valuers), risk.loans)
     limits = watch_limits(core.settings, strategies)
-    return GuardWatch(core.guard, core.recorder, core.freshness, core.clock, core.alarm, sight, limits)
+    return GuardWatch(core.guard, core.recorder, core.freshness, core.clock, core.alarm, sight, limits, core.rarely)
 
 
 def _fall_due(valuers: Sequence[Valuer]) -> None:
@@ -283,6 +287,7 @@ def _valuer(core: _Core, strategy: BookStrategy, pictures: PictureMaker, reconci
         survey=partial(pictures.survey, strategy),
         alarm=core.alarm,
         step=VALUATION_STEP,
+        rarely=core.rarely,
     )
 
 

@@ -25,6 +25,7 @@ from basis_daemon.ports import (
     TradeSink,
     pass_by,
 )
+from basis_daemon.rare_paths import Rarely, never
 from basis_daemon.research.recording import RecordingFeed
 from basis_daemon.research.tape import Retention, Tape
 from basis_daemon.settings import Mode, Settings, make_strategies
@@ -54,6 +55,7 @@ def make_venues(
     clock: Clock,
     alarm: Alarm,
     probe: Probe = pass_by,
+    rarely: Rarely = never,
 ) -> list[Venue]:
     """Every enabled venue, in the mode's network; ``book`` is what the journal knows of its accounts.
 
@@ -63,7 +65,7 @@ def make_venues(
     found = []
     for name, venue in settings.enabled_venues.items():
         quirks = EXCHANGES[venue.exchange].named(venue.accounts.spot, venue.accounts.derivatives)
-        options = _options(settings, venue, _assets(strategies, name), probe)
+        options = replace(_options(settings, venue, _assets(strategies, name), probe), rarely=rarely)
         limiter = limiters[quirks.name]
         exchange = CEXVenue(quirks, options, clock, note_to(alarm), limiter, open_orders=lambda: _open(book))
         is_paper = settings.mode is Mode.PAPER

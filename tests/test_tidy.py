@@ -201,6 +201,21 @@ def broad_handlers(tree: ast.Module) -> Iterator[Place]:
     yield from walk(tree, "<module>")
 
 
+def rare_ways(tree: ast.Module) -> Iterator[Place]:
+    """Whatever decides that a rare path is gone, where it is only to be passed on, asked, or ``never``."""
+    passed_on = re.compile(r"(\w+\.)*_?rarely|never")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword | ast.AnnAssign) and node.value is not None:
+            name = node.arg if isinstance(node, ast.keyword) else ast.unparse(node.target)
+            if name == "rarely" and not passed_on.fullmatch(ast.unparse(node.value)):
+                yield node.value.lineno, ast.unparse(node.value)
+        elif isinstance(node, ast.arg) and node.annotation is not None:
+            if ast.unparse(node.annotation).endswith("RarePath"):
+                yield node.lineno, f"a function of {ast.unparse(node)}"
+        elif isinstance(node, ast.Lambda) and "rare" in ast.unparse(node).lower():
+            yield node.lineno, ast.unparse(node)
+
+
 def function_lengths(tree: ast.Module) -> Iterator[tuple[int, str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -294,6 +309,19 @@ def test_time_and_chance_come_from_their_port() -> None:
     )
 
 
+def test_only_a_drill_goes_rare_ways() -> None:
+    homes = ("basis_daemon/rare_paths.py", "basis_daemon/simulation/")
+    names = [name for name in python_files("basis_daemon") if not name.startswith(homes)]
+    machines = [
+        name for name in names if name.startswith(("basis_daemon/wiring", "basis_daemon/cli", "basis_daemon/demo"))
+    ]
+    makers = [
+        name for name in machines if not name.endswith(("wiring_book.py", "wiring_venues.py"))
+    ]  # these pass it on
+    found = places(rare_ways, names) + lines_matching(re.compile(r"\brarely\b"), makers)
+    none_of(found, "A daemon of this machine has no word of rare paths: what nobody gives is `never`")
+
+
 def test_markdown_stays_in_proportion() -> None:
     def count(*endings: str) -> int:
         return sum(len(text_of(name).splitlines()) for name in tracked() if name.endswith(endings))
@@ -336,6 +364,8 @@ def test_every_exemption_names_its_code_and_its_reason() -> None:
         (patches, "from unittest.mock import Mock\ndef test(monkeypatch): ...", 2),
         (patches, "import unittest.mock", 1),
         (task_starts, "group.create_task(x)\nensure_future(y)", 2),
+        (rare_ways, "def often(point: RarePath): ...\nGround(rarely=dice.throw)\nrarely: Rarely = often", 3),
+        (rare_ways, "Ground(rarely=rarely)\nrarely: Rarely = never\nself._rarely(RarePath.A)", 0),
         (floats, "a: float = 1.5\nb = 15", 2),
         (second_order_models, "class OrderRequest: ...\nclass Order: ...", 1),
         (broad_handlers, "try: ...\nexcept (ValueError, Exception): ...\ntry: ...\nexcept: ...", 2),

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer, out_of_the_tree
 from basis_daemon.clock import SystemClock
+from basis_daemon.rare_paths import RarePath
 from basis_daemon.simulation.drill.profiles import PROFILES, profile_of
 from basis_daemon.simulation.drill.tier import Tier
 
@@ -35,7 +36,7 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
     seeds: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many, one after the other.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="The first one.")] = 0,
     without: Annotated[
-        list[str] | None, typer.Option(metavar="FAULT", help="Leave this fault out; repeatable.")
+        list[str] | None, typer.Option(metavar="FAULT", help="Leave this fault or rare path out; repeatable.")
     ] = None,
     chaos_s: Annotated[
         float | None, typer.Option(min=1, max=3600, help="Virtual seconds of faults; else the seed's own, 4.5 to 180.")
@@ -55,7 +56,8 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
 
     The venue keeps books of its own. Requests are lost, late, refused or unanswered, fills come twice, late or never,
     streams drop, markets stall and leap, somebody trades by hand, disks fill, clocks step, the process is killed at any
-    moment and at every named point, and an operator halts. What must hold is checked at every request and fill, as the
+    moment and at every named point, and an operator halts; and the
+    daemon goes ways of its own that it hardly ever goes. What must hold is checked at every request and fill, as the
     venue sees it, and once the faults have ended everything has to be in order again. Equal seeds give equal traces.
 
     Exit code 0 when nothing was violated, 1 otherwise: then the first failure is made as small as it still fails.
@@ -101,10 +103,11 @@ def _book(profile: str | None, seed: int) -> str | Path:
 def _faults(names: list[str] | tuple[str, ...]) -> tuple[Any, ...]:
     from basis_daemon.simulation.drill.chance import Fault  # noqa: PLC0415 - as above
 
-    try:
-        return tuple(Fault(name) for name in names)
-    except ValueError as error:
-        raise typer.BadParameter(f"--without: {error}; expected one of {', '.join(Fault)}") from None
+    known = {str(trouble): trouble for trouble in (*Fault, *RarePath)}
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"--without: {name!r} is no fault; expected one of {', '.join(known)}")
+    return tuple(known[name] for name in names)
 
 
 def _keep(resume: Path | None, tally: Tally, console: Console | None = None) -> None:
@@ -152,6 +155,7 @@ def _shown(document: Json) -> RenderableType:
         "seeds_per_hour",
     ):
         drawn.add_row(name.replace("_", " "), f"{document[name]:,}")
+    drawn.add_row("rare paths", ", ".join(f"{name} {times:,}" for name, times in document["rare_paths"].items()))
     drawn.add_row("faults", ", ".join(f"{name} {times:,}" for name, times in document["faults"].items()))
     verdict = Text("nothing was violated", style="green")
     if document["violations"]:

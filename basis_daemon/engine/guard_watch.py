@@ -20,6 +20,7 @@ from basis_daemon.engine.guard import Guard
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.ports import Clock
+from basis_daemon.rare_paths import Rarely, RarePath, never
 
 _NS = 1_000_000_000
 AWAKE_GAP_S = 5
@@ -78,6 +79,7 @@ class GuardWatch:
         alarm: Alarm,
         sight: Sight,
         limits: WatchLimits,
+        rarely: Rarely = never,
     ) -> None:
         self._guard = guard
         self._recorder = recorder
@@ -86,6 +88,7 @@ class GuardWatch:
         self._alarm = alarm
         self._sight = sight
         self._limits = limits
+        self._rarely = rarely
         self._looked_ns: int | None = None
         self._awake_since_ns = clock.monotonic_ns()
         self._broken_since_ns: dict[PositionKey, int] = {}
@@ -93,6 +96,8 @@ class GuardWatch:
 
     def look(self) -> None:
         """One look at everything; the latch moves at most as far as the worst of it asks."""
+        if self._rarely(RarePath.GUARD_LOOKS_LATER):
+            return
         now_ns = self._clock.monotonic_ns()
         self._note_sleep(now_ns)
         exposures = self._sight.exposures()

@@ -17,6 +17,7 @@ from basis_daemon.engine.codec import GroupRow
 from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.ports import Clock, KillPoint
+from basis_daemon.rare_paths import RarePath
 
 _BP = Decimal(10_000)
 _NS = Decimal(1_000_000_000)
@@ -117,12 +118,16 @@ class LegGroup:
             naked -= self._followed(life)
             if life.cum_filled < quantity:
                 band, tries = self._budget.slippage_emergency_bp, tries + 1
-                is_late = self._naked_s() > self._budget.unhedged_max_s or tries > FOLLOW_TRIES_MAX
-                if is_late or life.state is OrderState.REJECTED:
+                if self._is_late(tries) or life.state is OrderState.REJECTED:
                     return await self._give_up(naked, timestamp)
                 await self._pause_if_unsent(life, tries)
         self._end_naked()
         return GroupEnd.HEDGED, naked
+
+    def _is_late(self, tries: int) -> bool:
+        """True once the fast leg has stood alone for as long, or the slow one was filled short as often, as it may."""
+        is_spent = self._naked_s() > self._budget.unhedged_max_s or tries > FOLLOW_TRIES_MAX
+        return is_spent or self._desk.runner.rarely(RarePath.LEG_TIME_SPENT)
 
     async def _give_up(self, naked: Decimal, timestamp: datetime) -> tuple[GroupEnd, Decimal]:
         """One last marketable attempt on the slow leg, then the fast leg is undone; says which of the two it was."""
@@ -199,7 +204,8 @@ class LegGroup:
                 bound = min(bound, self._resting(leg, book) * self._budget.depth_share)
         step = self._desk.instrument(self._lead)
         floor = max(step.quantity_min, step.notional_min / quote.mid)
-        bound = max(bound, floor + step.quantity_step)
+        least = floor + step.quantity_step
+        bound = least if self._desk.runner.rarely(RarePath.CLIP_IS_LEAST) else max(bound, least)
         left_over = remaining - bound
         return self._tradable(self._lead, remaining if left_over < floor else bound)
 

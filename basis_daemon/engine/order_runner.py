@@ -20,6 +20,7 @@ from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHan
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.ports import Clock, Evidence, Finding, KillPoint, Probe
+from basis_daemon.rare_paths import Rarely, RarePath, never
 
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 5.0
 ALARM_EVERY = 10
@@ -39,6 +40,7 @@ class OrderRunner:
         clock: Clock,
         alarm: Alarm,
         probe: Probe,
+        rarely: Rarely = never,
     ) -> None:
         self._recorder = recorder
         self._handler = handler
@@ -46,6 +48,7 @@ class OrderRunner:
         self._clock = clock
         self._alarm = alarm
         self.probe = probe
+        self.rarely = rarely
         self.waiting: set[str] = set()
         """Orders on their way that somebody waits for."""
         self._let_go: set[str] = set()
@@ -163,6 +166,8 @@ class OrderRunner:
         self._settle(life, OrderState.NEVER_ACCEPTED, "the venue proves that it never took the order")
 
     async def _ask(self, order: Order, sent_at: datetime) -> Evidence:
+        if self.rarely(RarePath.DOUBT_LASTS):
+            return Evidence(Finding.NOT_YET)
         try:
             if order.execution_mode is ExecutionMode.ATOMIC:
                 return await self._ask_of_group(order, sent_at)

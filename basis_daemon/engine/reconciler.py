@@ -12,6 +12,7 @@ from basis_daemon.engine.position_update_handler import Alarm, PositionUpdateHan
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import EPOCH
 from basis_daemon.ports import AccountSource, Clock, KillPoint, Probe, pass_by
+from basis_daemon.rare_paths import Rarely, RarePath, never
 
 OVERLAP, OVERLAP_AT_START = timedelta(minutes=10), timedelta(days=1)
 """Market time asked for again, for rows that a venue wrote late; their ids keep them from counting twice. The first
@@ -33,6 +34,7 @@ class Reconciler:
         clock: Clock,
         alarm: Alarm,
         probe: Probe = pass_by,
+        rarely: Rarely = never,
     ) -> None:
         self._source = source
         self._recorder = recorder
@@ -41,6 +43,7 @@ class Reconciler:
         self._clock = clock
         self._alarm = alarm
         self._probe = probe
+        self._rarely = rarely
         self._asked_until = recorder.state.answered_until(source.account)
         self._overlap = OVERLAP_AT_START
         self._agreed_at = recorder.state.market_time
@@ -156,7 +159,7 @@ class Reconciler:
     def _is_settled(self, report: AccountReport, changes_before: int) -> bool:
         """True when the report can be compared: nothing is open, nothing was booked since, and it is not older."""
         is_quiet = not self._has_open_orders() and changes_before == self._handler.changes(self.account)
-        return is_quiet and not self._handler.is_outdated(report)
+        return is_quiet and not self._handler.is_outdated(report) and not self._rarely(RarePath.SEEN_MOVING)
 
     def _has_open_orders(self) -> bool:
         """True while something may move here: not a stop that rests, nor what has left for another venue."""

@@ -27,8 +27,9 @@ from basis_daemon.engine.codec import (
     load,
 )
 from basis_daemon.engine.order_life import OrderLife
-from basis_daemon.engine.state import EPOCH, ROWS, BookState
+from basis_daemon.engine.state import ENDED_MAX, EPOCH, ROWS, BookState
 from basis_daemon.ports import Journal, Record, RecordKind
+from basis_daemon.rare_paths import Rarely, RarePath, never
 
 ASKED_EVERY = timedelta(hours=1)
 """Market time between rows that say how far an account's venue has answered."""
@@ -61,9 +62,10 @@ Text = str | Callable[[], str]
 class Recorder:
     """Folds rows into the state and queues them; state sequence and journal sequence stay equal."""
 
-    def __init__(self, state: BookState, journal: Journal) -> None:
+    def __init__(self, state: BookState, journal: Journal, rarely: Rarely = never) -> None:
         self.state = state
         self._journal = journal
+        self._rarely = rarely
         self._unspent: dict[str, Order] = {}
         self.rows_since_snapshot = 0
         self.snapshots = 0
@@ -132,12 +134,13 @@ class Recorder:
 
     def asked(self, account: str, until: datetime) -> None:
         """The venue has told of everything until then; recorded once in ASKED_EVERY, and only forwards."""
-        if until >= self.state.asked_until.get(account, EPOCH) + ASKED_EVERY:
+        last = self.state.asked_until.get(account, EPOCH)
+        if until >= last + ASKED_EVERY or (until > last and self._rarely(RarePath.ANSWERS_NOTED)):
             self.record(AskedRow(account, until), account)
 
-    def forget(self, count_max: int) -> None:
+    def forget(self, count_max: int, ended_max: int = ENDED_MAX) -> None:
         """Let orders that ended long ago leave memory; each leaves a row by which it is found again."""
-        for life in self.state.forgettable(count_max):
+        for life in self.state.forgettable(count_max, ended_max):
             self.record(LifeRow(is_leaving=True, life=life.row()), life.plan_id, life.order.order_id)
 
     def recall(self, order_id: str) -> OrderLife | None:

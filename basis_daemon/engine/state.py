@@ -192,10 +192,10 @@ class BookState:
         else:
             self.orders[order_id] = OrderLife.of(row.life)
 
-    def forgettable(self, count_max: int) -> list[OrderLife]:
+    def forgettable(self, count_max: int, ended_max: int) -> list[OrderLife]:
         """Orders that ended longer ago than MEMORY, or are too many, oldest first."""
         found: list[OrderLife] = []
-        too_many = len(self.orders) - len(self._living) - ENDED_MAX
+        too_many = len(self.orders) - len(self._living) - ended_max
         for life in self.orders.values():
             if life.ended_at is None:
                 continue

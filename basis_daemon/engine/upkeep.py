@@ -10,10 +10,15 @@ from basis_daemon.engine.audit import Audit
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
+from basis_daemon.engine.state import ENDED_MAX
 from basis_daemon.ports import KillPoint, Probe, RecordKind, pass_by
+from basis_daemon.rare_paths import Rarely, RarePath, never
 
 FORGET_MAX = 100
 """Orders that leave memory in one look: faster than the risk gate lets new ones come."""
+
+ENDED_FEW = 10
+"""Ended orders that stay when memory is said to be full."""
 
 ALARM_EVERY = 60
 """Looks between two alarms of a disk that stays full."""
@@ -69,6 +74,7 @@ class Upkeep:
         disk: DiskWatch | None = None,
         probe: Probe = pass_by,
         audit: Audit | None = None,
+        rarely: Rarely = never,
     ) -> None:
         self._recorder = recorder
         self._alarm = alarm
@@ -77,6 +83,7 @@ class Upkeep:
         self._disk = disk
         self._probe = probe
         self._audit = audit
+        self._rarely = rarely
         self._full_looks = 0
 
     def look(self) -> None:
@@ -84,8 +91,10 @@ class Upkeep:
         self._watch_disk()
         if self._audit is not None:
             self._audit.look()
-        self._recorder.forget(FORGET_MAX)
-        if self._recorder.rows_since_snapshot >= self._snapshot_rows:
+        is_full = len(self._recorder.state.orders) > ENDED_FEW and self._rarely(RarePath.MEMORY_IS_FULL)
+        self._recorder.forget(FORGET_MAX, ENDED_FEW if is_full else ENDED_MAX)
+        is_due = self._recorder.rows_since_snapshot >= self._snapshot_rows
+        if is_due or self._rarely(RarePath.SNAPSHOT_FALLS_DUE):
             self._recorder.snapshot()
             self._probe(KillPoint.DURING_SNAPSHOT)
             self._prune()

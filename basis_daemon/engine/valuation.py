@@ -21,6 +21,7 @@ from basis_daemon.engine.reconciler import Reconciler, market_floor
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.state import EPOCH
 from basis_daemon.ports import RecordKind
+from basis_daemon.rare_paths import Rarely, RarePath, never
 
 ONE = Decimal(1)
 BLIND_TIMES_MAX = 5
@@ -103,6 +104,7 @@ class Valuer:
         survey: Survey,
         alarm: Alarm,
         step: timedelta,
+        rarely: Rarely = never,
     ) -> None:
         self._mandate = mandate
         self._recorder = recorder
@@ -110,6 +112,7 @@ class Valuer:
         self._survey = survey
         self._alarm = alarm
         self._step = step
+        self._rarely = rarely
         self.accounts = frozenset(reconciler.account for reconciler in reconcilers)
         self._blind_times = 0
         self._strange: frozenset[PositionKey] = frozenset()
@@ -169,7 +172,8 @@ class Valuer:
             settled = [await reconciler.check() for reconciler in self._reconcilers]
         except VenueUnreachableError:
             return False
-        if not all(settled) or any(r.has_moved() for r in self._reconcilers):
+        is_settled = all(settled) and not any(r.has_moved() for r in self._reconcilers)
+        if not is_settled or self._rarely(RarePath.VALUATION_OVERTAKEN):
             return False
         market, exposure, sites = self._survey()
         self._tell_undeclared(exposure.undeclared)

@@ -20,6 +20,7 @@ from basis_daemon.engine.order_runner import OrderRunner
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.venue_interface_manager import VenueInterfaceManager
 from basis_daemon.ports import Clock, TaskScope
+from basis_daemon.rare_paths import RarePath
 
 SETTLED = frozenset({OrderState.FILLED, OrderState.SETTLED, OrderState.CLAIMED, OrderState.FINAL})
 RESTING = frozenset({TimeInForce.GTC, TimeInForce.POST_ONLY})
@@ -158,7 +159,9 @@ class VenueManager:
         return row.how == GroupEnd.HEDGED
 
     def _must_stop(self, order: Order, plan_id: str) -> bool:
-        return plan_id in self._stopped or (plan_id not in self._defence and self._is_halted(order))
+        if plan_id in self._stopped or plan_id in self._defence:
+            return plan_id in self._stopped
+        return self._is_halted(order) or self._runner.rarely(RarePath.PLAN_ENDS_EARLY)
 
     async def _run_group(self, orders: Sequence[Order], timestamp: datetime, plan_id: str) -> bool:
         """One transaction: what it did not do costs its gas and is for the next decision to say again."""

@@ -45,6 +45,7 @@ def test_under_faults_no_invariant_breaks_and_every_kind_of_trouble_was_there() 
     for what in ("orders", "fills", "crashes", "unknown_outcomes", "late_requests"):
         assert int(str(found[what])) > 0, what
     assert len(found["faults"]) >= 15  # type: ignore[arg-type]  # an object of counts
+    assert len(found["rare_paths"]) >= 8  # type: ignore[arg-type]  # the same
 
 
 def test_every_profile_takes_its_turn_and_is_counted_by_itself() -> None:
@@ -98,7 +99,7 @@ def test_slices_resumed_are_one_run(tmp_path: Path) -> None:
     file = str(tmp_path / "drill.json")
     for _ in range(2):
         sliced = run("--seeds", "2", "--chaos-s", "20", "--resume", file)
-    for key in ("seeds", "next_seed", "orders", "fills", "faults", "ends", "trace", "violations"):
+    for key in ("seeds", "next_seed", "orders", "fills", "faults", "rare_paths", "ends", "trace", "violations"):
         assert sliced[key] == whole[key], key
 
 

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from basis_daemon.rare_paths import RarePath
+
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -29,4 +31,5 @@ def test_the_exchange_client_survives_network_and_exchange_and_does_so_alike_in_
     assert int(str(found["orders"])) > 10
     assert int(str(found["fills"])) > 10
     assert len(found["faults"]) >= 3  # type: ignore[arg-type]  # an object of counts
+    assert found["rare_paths"][RarePath.PAGE_ENDS_EARLY] > 0  # type: ignore[index]  # the same
     assert drilled("1")["trace"] == found["trace"]

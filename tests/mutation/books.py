@@ -67,7 +67,7 @@ BOOKS = (
     ),
     Bug(
         "orders that have ended are never forgotten", "I16", "engine/upkeep.py",
-        "        self._recorder.forget(FORGET_MAX)\n",
+        "        self._recorder.forget(FORGET_MAX, ENDED_FEW if is_full else ENDED_MAX)\n",
         "",
     ),
     Bug(

@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from basis_daemon.domain.errors import ConfigError
-from basis_daemon.simulation.drill.chance import CHAOS_S, Fault, chaos_s_of, clips_in_one_of
+from basis_daemon.rare_paths import RarePath
+from basis_daemon.simulation.drill.chance import CHAOS_S, Fault, Trouble, chaos_s_of, clips_in_one_of
 from basis_daemon.simulation.drill.checks import Violation
 from basis_daemon.simulation.drill.profiles import book_of
 from basis_daemon.simulation.drill.stage import stage_of
@@ -37,7 +38,7 @@ class Plan:
 
     seed: int
     book: str | Path
-    without: tuple[Fault, ...] = ()
+    without: tuple[Trouble, ...] = ()
     chaos_s: float = CHAOS_S
     tier: Tier = Tier.COMPONENT
 
@@ -56,6 +57,7 @@ class Tally:
     seeds: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    rare_paths: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
     sim_s: float = 0.0
     failures: list[Json] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Tally:
         self.naked_max = max(self.naked_max, verdict.naked_max)
         self.leg_risk_usdt_s = max(self.leg_risk_usdt_s, verdict.leg_risk_usdt_s)
         self.faults.update(verdict.struck)
+        self.rare_paths.update(verdict.rare_paths)
         self.ends.update(verdict.ends)
         self.sim_s += verdict.seconds
         self.trace = sha256((self.trace + verdict.trace).encode()).hexdigest()
@@ -92,7 +95,7 @@ class Tally:
             "violations": self.violations, "orders": self.counts["orders"], "fills": self.counts["fills"],
             "crashes": crashes, "unknown_outcomes": self.counts["unknown"], "late_requests": self.counts["late"],
             "reorgs": self.counts["reorgs"], "steps": self.counts["steps"], "sim_s": round(self.sim_s, 3),
-            "faults": dict(sorted(self.faults.items())),
+            "faults": dict(sorted(self.faults.items())), "rare_paths": dict(sorted(self.rare_paths.items())),
             "ends": dict(sorted(self.ends.items())), "failures": self.failures,
             "profiles": {name: dict(counts) for name, counts in sorted(self.profiles.items())},
             "worst_naked_usdt": f"{self.naked_max:.2f}", "worst_leg_risk_usdt_s": f"{self.leg_risk_usdt_s:.2f}",
@@ -110,8 +113,8 @@ def resumed(file: Path, first_seed: int) -> Tally:
         counts |= {name: found[name] for name in ("orders", "fills", "reorgs", "steps")}
         return Tally(
             found["first_seed"], found["next_seed"], found["seeds"], Counter(counts), Counter(found["faults"]),
-            Counter(found["ends"]), found["sim_s"], found["failures"], found["violations"],
-            found["trace"], {name: Counter(own) for name, own in found["profiles"].items()},
+            Counter(found["rare_paths"]), Counter(found["ends"]), found["sim_s"], found["failures"],
+            found["violations"], found["trace"], {name: Counter(own) for name, own in found["profiles"].items()},
             Decimal(found["worst_naked_usdt"]), Decimal(found["worst_leg_risk_usdt_s"]),
         )  # fmt: skip
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
@@ -163,15 +166,15 @@ def cores() -> int:
 
 
 def smallest(plan: Plan, on_try: Callable[[Plan], None]) -> Plan:
-    """The plan with as few faults, and as short, as the first invariant that failed still fails with."""
+    """The plan with as few faults and rare paths, and as short, as the first invariant that failed still fails with."""
     failed = {one.invariant for one in play(plan).violations}
 
     def still_fails(smaller: Plan) -> bool:
         on_try(smaller)
         return bool(failed & {one.invariant for one in play(smaller).violations})
 
-    for fault in Fault:
-        smaller = replace(plan, without=(*plan.without, fault))
+    for trouble in (*RarePath, *Fault):
+        smaller = replace(plan, without=(*plan.without, trouble))
         if still_fails(smaller):
             plan = smaller
     while plan.chaos_s / 2 >= SHORTEST_S:
@@ -186,7 +189,7 @@ def command_of(plan: Plan) -> str:
     """What repeats it."""
     words = [f"basis-daemon simulate --seed {plan.seed} --seeds 1"]
     words += [f"--profile {plan.book}" if plan.tier is Tier.COMPONENT else f"--tier {plan.tier}"]
-    words += [f"--without {fault}" for fault in plan.without]
+    words += [f"--without {trouble}" for trouble in plan.without]
     if plan.chaos_s != chaos_s_of(plan.seed):
         words.append(f"--chaos-s {plan.chaos_s:g}")
     return " ".join(words)

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection
 from enum import StrEnum
 
+from basis_daemon.rare_paths import RarePath
+
 
 class Fault(StrEnum):
     """Everything that may go wrong; each is thrown for where it can happen."""
@@ -88,8 +90,31 @@ RATES: dict[Fault, tuple[float, float]] = {
 }
 """Least and most that a seed may draw, for each throw."""
 
+SHARES: dict[RarePath, float] = {
+    RarePath.SNAPSHOT_FALLS_DUE: 0.2,
+    RarePath.MEMORY_IS_FULL: 0.3,
+    RarePath.ANSWERS_NOTED: 0.5,
+    RarePath.DOUBT_LASTS: 0.4,
+    RarePath.SEEN_MOVING: 0.25,
+    RarePath.CLIP_IS_LEAST: 0.4,
+    RarePath.LEG_TIME_SPENT: 0.8,
+    RarePath.PLAN_ENDS_EARLY: 0.1,
+    RarePath.VALUATION_OVERTAKEN: 0.5,
+    RarePath.GUARD_LOOKS_LATER: 0.3,
+    RarePath.RECEIPT_SOUGHT_AGAIN: 0.5,
+    RarePath.FEE_RAISED_EARLY: 0.5,
+    RarePath.SECOND_NODE_FIRST: 0.5,
+    RarePath.PAGE_ENDS_EARLY: 0.5,
+}
+"""Most that a seed may draw, for each passing of the place."""
+
+Trouble = Fault | RarePath
+"""What a seed may be played without."""
+
 NEVER_SHARE = 0.4
 """Of the faults that a seed leaves out altogether: what is rare beside something else is common without it."""
+PLAIN_SHARE = 0.25
+"""Of the seeds that go no rare path at all."""
 
 
 CHAOS_S, CHAOS_LEAST_S = 45.0, 4.5
@@ -116,23 +141,37 @@ def clips_in_one_of(seed: int) -> int:
 class Chance:
     """The dice of one seed. ``without`` are faults that are left out, as when a failure is made small."""
 
-    def __init__(self, seed: int, without: Collection[Fault] = ()) -> None:
+    def __init__(self, seed: int, without: Collection[Trouble] = ()) -> None:
         self._dice = random.Random(seed)
         self.rates = {fault: self._rate(fault) for fault in Fault}
-        self.rates |= dict.fromkeys(without, 0.0)
+        self.rates |= {fault: 0.0 for fault in Fault if fault in without}
+        self._coin = random.Random(f"rare paths of {seed}")
+        is_plain = self._coin.random() < PLAIN_SHARE
+        self.shares = {point: self._share(point) * (not is_plain and point not in without) for point in RarePath}
         self.is_on = False
         self.struck: Counter[Fault] = Counter()
+        self.taken: Counter[RarePath] = Counter()
 
     def _rate(self, fault: Fault) -> float:
         is_left_out, (low, high) = self._dice.random() < NEVER_SHARE, RATES[fault]
         share = self._dice.random()
         return 0.0 if is_left_out else low + (high - low) * share
 
+    def _share(self, point: RarePath) -> float:
+        is_left_out, share = self._coin.random() < NEVER_SHARE, self._coin.random()
+        return 0.0 if is_left_out else SHARES[point] * share
+
     def strikes(self, fault: Fault) -> bool:
         """True when it happens now; the dice are thrown whether or not faults are on, so that runs stay alike."""
         is_hit = self._dice.random() < self.rates[fault] and self.is_on
         self.struck[fault] += is_hit
         return is_hit
+
+    def rarely(self, point: RarePath) -> bool:
+        """A ``Rarely``; its coin is its own, so that faults stay alike whichever paths are taken."""
+        is_taken = self._coin.random() < self.shares[point] and self.is_on
+        self.taken[point] += is_taken
+        return is_taken
 
     def between(self, low: float, high: float) -> float:
         """Any number between, evenly."""

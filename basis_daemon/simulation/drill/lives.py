@@ -180,6 +180,7 @@ class Lives:
             disk=lambda _: None,
             memory_share=float,
             probe=self._probe(life),
+            rarely=self.chance.rarely,
         )
         return assemble(self.settings, list(self.strategies), ground)
 

@@ -71,9 +71,9 @@ class DrillMarket:
             self._levels[base] += common + self.chance.gauss(SIGMA / 4)
         return [*self._settled(before), *self.now()]
 
-    def leaps(self) -> bool:
+    def leaps(self, one_in: int = LEAP_ONE_IN) -> bool:
         """Now and then nothing happens for hours; beside a chain alone, whose blocks are near to each other."""
-        if self.step != BLOCK or self.chance.below(LEAP_ONE_IN):
+        if self.step != BLOCK or self.chance.below(one_in):
             return False
         self.at += timedelta(hours=1 + self.chance.below(LEAP_H))
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,11 +15,10 @@ from basis_daemon.domain.order import Side
 from basis_daemon.domain.order_ids import order_id
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.guard import GuardLatchedError
-from basis_daemon.settings import Settings
 from basis_daemon.simulation.drill.chain.checks import ChainChecks
 from basis_daemon.simulation.drill.chain.node import ChainNode
 from basis_daemon.simulation.drill.chain.scene import chain_of, past_of
-from basis_daemon.simulation.drill.chance import CHAOS_S, Chance, Fault
+from basis_daemon.simulation.drill.chance import CHAOS_S, Chance, Fault, Trouble
 from basis_daemon.simulation.drill.checks import Checks, Violation
 from basis_daemon.simulation.drill.disk import KilledError
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
@@ -43,8 +42,6 @@ LOOKED_S = 15.0
 """Within which every account was looked at again: what hours at once have made of a debt is in the book by then."""
 QUEUE = timedelta(days=1, hours=1)
 """Longer than an issuer takes (``queue_d`` of the book)."""
-SNAPSHOT_ROWS = (40, 200, 1000, 5000)
-"""Rows between two snapshots: short ones have a start read them more often than it would in years."""
 
 
 class DrillClock(VirtualClock):
@@ -58,13 +55,14 @@ class DrillClock(VirtualClock):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one seed. ``trace`` is equal in every run of it; ``struck`` counts faults, ``ends`` lives."""
+    """What came of one seed. ``trace`` is equal in every run of it; troubles, paths and ends are counted."""
 
     seed: int
     profile: str
     trace: str
     violations: tuple[Violation, ...]
     struck: Mapping[str, int]
+    rare_paths: Mapping[str, int]
     ends: Mapping[str, int]
     orders: int
     fills: int
@@ -77,10 +75,15 @@ class Verdict:
     reorgs: int = 0
 
 
+def told_of(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """By name, what came at all."""
+    return {str(what): times for what, times in sorted(counts) if times}
+
+
 class World:
     """``without`` leaves faults out, ``chaos_s`` shortens: a failure is made small by both."""
 
-    def __init__(self, stage: Stage, seed: int, without: Collection[Fault] = (), chaos_s: float = CHAOS_S) -> None:
+    def __init__(self, stage: Stage, seed: int, without: Collection[Trouble] = (), chaos_s: float = CHAOS_S) -> None:
         self._stage, self._seed, self._chaos_s = stage, seed, chaos_s
         self.chance = Chance(seed, without)
         self._loop = SeededLoop(self.chance)
@@ -99,7 +102,8 @@ class World:
             profile=self._stage.name,
             trace=checks.trace,
             violations=tuple(checks.violations),
-            struck={fault.value: times for fault, times in sorted(self.chance.struck.items()) if times},
+            struck=told_of(self.chance.struck.items()),
+            rare_paths=told_of(self.chance.taken.items()),
             ends=dict(sorted(self._lives.ends.items())),
             orders=checks.orders,
             fills=checks.fills,
@@ -126,15 +130,9 @@ class World:
             self._chain_checks = ChainChecks(self._checks, stage.ltv_most)
             self._node, past = chain_of(stage, self.chance, self._chain_checks), past_of(stage)
         self._lives = Lives(
-            self._biased(stage.settings), stage.strategies, self._clock, self.chance, self._checks, self._connect,
+            stage.settings, stage.strategies, self._clock, self.chance, self._checks, self._connect,
             self._node, past,
         )  # fmt: skip
-
-    def _biased(self, settings: Settings) -> Settings:
-        """This seed's: what is rare in years is frequent in some of them."""
-        rows = SNAPSHOT_ROWS[self.chance.below(len(SNAPSHOT_ROWS))]
-        journal = settings.journal.model_copy(update={"snapshot_rows": rows})
-        return settings.model_copy(update={"journal": journal})
 
     def _exchange(self, house: House) -> Exchange:
         covers = {spec.name: frozenset({Kind.PERP} if spec.trades_perps else {Kind.SPOT}) for spec in house.specs}
@@ -195,8 +193,8 @@ class World:
     async def _keep_moving(self) -> None:
         while True:
             await asyncio.sleep(TICK_S + self._market.stall_s())
-            if self._node is not None and self.chance.is_on and not self._node.pool:
-                self._leapt_at = self._loop.time() if self._market.leaps() else self._leapt_at
+            if self._node is not None and not self._node.pool and self._is_leaping(self._node):
+                self._leapt_at = self._loop.time()
             following = self._market.following()
             if self._node is not None:
                 self._node.tick(self._market.at)
@@ -205,6 +203,12 @@ class World:
                 exchange.on_market(event)
                 if exchange.connection is not None:
                     exchange.connection.show(event)
+
+    def _is_leaping(self, node: ChainNode) -> bool:
+        """Hours at once: now and then; after the chaos at every block, as long as an issuer keeps the book waiting."""
+        if self.chance.is_on:
+            return self._market.leaps()
+        return bool(node.head.world.claims()) and self._market.leaps(one_in=1)
 
     async def _chaos(self) -> None:
         for _ in range(int(self._chaos_s)):

@@ -24,11 +24,11 @@ from basis_daemon.sandbox.exchange.faults import Fault as Misbehaviour
 from basis_daemon.sandbox.exchange.options import ExchangeOptions
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.settings import Settings, load_settings, make_strategies
-from basis_daemon.simulation.drill.chance import Chance, Fault
+from basis_daemon.simulation.drill.chance import Chance, Fault, Trouble
 from basis_daemon.simulation.drill.disk import DrillDisk, KilledError
 from basis_daemon.simulation.drill.lives import BUGS, RESTART_S, leaves_of
 from basis_daemon.simulation.drill.tier import Tier
-from basis_daemon.simulation.drill.world import CONVERGE_S, DrillClock, Verdict
+from basis_daemon.simulation.drill.world import CONVERGE_S, DrillClock, Verdict, told_of
 from basis_daemon.simulation.full_stack.clocks import clocks_of
 from basis_daemon.simulation.full_stack.loop import PROCESS, NetworkLoop
 from basis_daemon.simulation.full_stack.watch import Watch
@@ -103,7 +103,7 @@ class _Scripted:
 class FullStackWorld:
     """``without`` leaves faults of the process out, ``chaos_s`` shortens; network and exchange are the seed's."""
 
-    def __init__(self, seed: int, without: Collection[Fault] = (), chaos_s: float = CHAOS_S) -> None:
+    def __init__(self, seed: int, without: Collection[Trouble] = (), chaos_s: float = CHAOS_S) -> None:
         self._seed, self._chaos_s = seed, chaos_s
         self.chance, self.weather, self._scripted = Chance(seed, without), Weather(seed), _Scripted(seed)
         self._loop = NetworkLoop(self.chance, self.weather)
@@ -132,7 +132,8 @@ class FullStackWorld:
             profile=Tier.FULL_STACK,
             trace=watch.trace,
             violations=tuple(watch.violations),
-            struck={what: times for what, times in sorted(struck.items()) if times},
+            struck=told_of(struck.items()),
+            rare_paths=told_of(self.chance.taken.items()),
             ends=dict(sorted(self._ends.items())),
             orders=watch.orders,
             fills=watch.fills,
@@ -321,19 +322,22 @@ class FullStackWorld:
                 life.kill()
                 raise KilledError
 
-        settings, clock = self._settings, self._clock
+        settings, clock, rarely = self._settings, self._clock, self.chance.rarely
         ground = Ground(
             clock=clock,
             journal=life.disk,
             journal_name=f"{settings.book.name}@drill",
             scope=tree,
             alarm=alarm,
-            venues=lambda strategies, recorder: make_venues(settings, strategies, recorder.state, clock, alarm, probe),
+            venues=lambda strategies, recorder: make_venues(
+                settings, strategies, recorder.state, clock, alarm, probe, rarely
+            ),
             on_phase=lambda _: None,
             on_beat=lambda: None,
             kept=lambda _: None,
             disk=lambda _: None,
             memory_share=float,
             probe=probe,
+            rarely=rarely,
         )
         return assemble(settings, make_strategies(settings), ground)

@@ -94,7 +94,7 @@ class CEXAccountSource:
             window = {"startTime": milliseconds(start), "endTime": milliseconds(end), "limit": size}
             return await self._desk.learn(call, window, read=read)
 
-        return await every_page(since, self._now(), quirks.page_window, fetch)
+        return await every_page(since, self._now(), quirks.page_window, fetch, self._desk.options.rarely)
 
     async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
         """Moves of coin between this wallet and the others, both ways."""
@@ -142,7 +142,7 @@ class CEXAccountSource:
             arguments = (listing.symbol, milliseconds(start), size, {"until": milliseconds(end)})
             return await self._desk.learn("fetch_my_trades", *arguments, read=read)
 
-        found = await every_page(since, self._now(), quirks.page_window, fetch)
+        found = await every_page(since, self._now(), quirks.page_window, fetch, self._desk.options.rarely)
         for fill in found:
             fills.add(fill)
         for fill in found:

@@ -55,4 +55,5 @@ class CapitalRecord:
             window = {"startTime": milliseconds(start), "endTime": milliseconds(end), "limit": 1000}
             return await self._desk.learn(call, window, read=read)
 
-        return await every_page(begin, until, self._desk.quirks.capital_window, fetch)
+        options = self._desk.options
+        return await every_page(begin, until, self._desk.quirks.capital_window, fetch, options.rarely)

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.domain.instrument import Kind, MarginTier
 from basis_daemon.ports import Probe, pass_by
+from basis_daemon.rare_paths import Rarely, never
 from basis_daemon.venues.cex.network import SandboxNetwork
 
 Note = Callable[[str, Mapping[str, object]], None]
@@ -93,6 +94,7 @@ class CEXOptions:
     terms: Terms | None = None
     custody: CustodyWish | None = None
     probe: Probe = pass_by
+    rarely: Rarely = never
 
     def __post_init__(self) -> None:
         """Raises ConfigError naming the field, what it holds and what it may hold."""

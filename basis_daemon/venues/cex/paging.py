@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from basis_daemon.rare_paths import Rarely, RarePath, never
+
 T = TypeVar("T")
+LEAST = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,15 @@ async def every_page(
     until: datetime,
     window: timedelta,
     fetch: Callable[[datetime, datetime], Awaitable[Page[T]]],
+    rarely: Rarely = never,
 ) -> list[T]:
     """Rows of every window from ``since`` to ``until``; those on a boundary come twice."""
     found: list[T] = []
     start = since
     while True:
         end = start + window
+        if rarely(RarePath.PAGE_ENDS_EARLY) and start + LEAST < until:
+            end = min(end, start + (until - start) / 2)
         page = await fetch(start, end)
         found += page.rows
         if page.newest is not None and page.newest > start:

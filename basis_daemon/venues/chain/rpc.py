@@ -17,6 +17,7 @@ from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFou
 from basis_daemon.domain.chain import BlockRef
 from basis_daemon.domain.errors import ConfigError, OutcomeUnknownError, VenueUnreachableError
 from basis_daemon.ports import Clock, TaskScope
+from basis_daemon.rare_paths import Rarely, RarePath, never
 from basis_daemon.venues.chain.endpoint import ChainIdentity, Endpoint, EndpointOptions, WrongChainError, hex_of
 from basis_daemon.venues.chain.errors import TEXT_MAX, DisagreementError, NodeRefusalError, Refusal, refusal_of
 from basis_daemon.venues.chain.multicall import MULTICALL3, Call, CallResult, decode_results, encode_calls
@@ -41,6 +42,7 @@ class PoolPolicy:
     lag_blocks_max: int = 3
     head_age_max_s: int | None = None
     survey_every_s: float = 4.0
+    rarely: Rarely = never
 
 
 class _Fault(Exception):  # noqa: N818 - never leaves this file
@@ -221,6 +223,8 @@ class RpcPool:
 
     def _candidates(self) -> list[Endpoint]:
         usable = [one for one in self._public if not one.banned and one.name not in self._behind]
+        if self._policy.rarely(RarePath.SECOND_NODE_FIRST):
+            usable.reverse()
         return sorted(usable, key=lambda endpoint: endpoint.is_resting)
 
     def _why_none(self) -> str:

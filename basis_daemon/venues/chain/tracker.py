@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from basis_daemon.domain.errors import BasisError, IntegrityError, VenueUnreachableError
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.ports import KillPoint, Probe
+from basis_daemon.rare_paths import Rarely, RarePath, never
 from basis_daemon.venues.chain.desk import Draft, SigningDesk, draft_again, draft_cancel
 from basis_daemon.venues.chain.errors import Refusal, foreign_nonce
 from basis_daemon.venues.chain.fees import replacement
@@ -39,6 +40,7 @@ class TrackPolicy:
     replace_after: int = 3
     rebroadcast_every: int = 2
     foreign_patience: int = 1
+    rarely: Rarely = never
 
 
 class Tracker:
@@ -62,11 +64,11 @@ class Tracker:
     async def track(self, head: Head) -> None:
         """Raises VenueUnreachableError (look again later), IntegrityError (halt) and what the journal raises."""
         slots = self._recorder.book.live()
-        if head.removed or head.is_gap:
-            for slot in slots:
-                slot.found = None
         if not slots:
             return
+        if head.removed or head.is_gap or self._policy.rarely(RarePath.RECEIPT_SOUGHT_AGAIN):
+            for slot in slots:
+                slot.found = None
         used = await self._rpc.ask(f"nonce of {self._address}", count_at(self._address, head.block))
         final = await self._final_block(head)
         troubles: list[BasisError] = []
@@ -180,7 +182,9 @@ class Tracker:
 
     def _is_stuck(self, slot: Slot, head: Head) -> bool:
         """Those behind the lowest nonce wait for that one, unless the base fee alone keeps them out."""
-        if head.block.number - slot.since < self._policy.replace_after:
+        waited = head.block.number - slot.since
+        is_early = waited > 0 and self._policy.rarely(RarePath.FEE_RAISED_EARLY)
+        if waited < self._policy.replace_after and not is_early:
             return False
         return slot.is_lowest or slot.newest.max_fee_wei < head.header.base_fee_wei
 

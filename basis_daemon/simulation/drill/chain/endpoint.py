@@ -21,7 +21,7 @@ from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.disk import KilledError
 from basis_daemon.venues.chain.endpoint import ChainIdentity, Endpoint, EndpointOptions
 from basis_daemon.venues.chain.notes import Note
-from basis_daemon.venues.chain.rpc import RpcPool
+from basis_daemon.venues.chain.rpc import PoolPolicy, RpcPool
 
 CHAIN_ID = 31_337
 WAY_S, TIMEOUT_S = (0.005, 0.1), 1.0
@@ -213,7 +213,9 @@ class _Pool(RpcPool):
     def __init__(
         self, node: ChainNode, chance: Chance, is_dead: Callable[[], bool], clock: Clock, scope: TaskScope, note: Note
     ) -> None:
-        super().__init__([], ChainIdentity(CHAIN_ID, node.genesis.hash), clock, scope, None, note)
+        super().__init__(
+            [], ChainIdentity(CHAIN_ID, node.genesis.hash), clock, scope, PoolPolicy(rarely=chance.rarely), note
+        )
         self._public = [DrillEndpoint(name, DrillEth(node, chance, is_dead), clock) for name in NAMES]
 
 

@@ -107,7 +107,7 @@ def chain_venue(post: Post, strategies: Sequence[BookStrategy], recorder: Record
 
     transactions = TransactionJournal(recorder, journal)
     bookings = DrillBookings(node, address_book(), clock, tell, BookedTrades(journal))
-    policy = AccountPolicy(track=TrackPolicy(confirmations=CONFIRMATIONS))
+    policy = AccountPolicy(track=TrackPolicy(confirmations=CONFIRMATIONS, rarely=post.chance.rarely))
     account = ChainAccount(signer(), rpc, transactions, clock, bookings, policy, post.probe, post.note)
     ledger = recorder.state.ledger
     eye = DrillEye(rpc, address_book(), node.address, clock, ledger.holdings)
