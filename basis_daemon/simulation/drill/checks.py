@@ -53,7 +53,7 @@ class Checks:
     disk: DrillDisk | None = None
     is_halted: bool = False
     is_armed: bool = True
-    rivals: int = 0
+    rivals: list[Trade] = field(default_factory=list)
     orders: int = 0
     fills: int = 0
     violations: list[Violation] = field(default_factory=list)
@@ -184,11 +184,13 @@ class Checks:
             self.fail("I5", f"{order.order_id} closes a gap of {before}, and leaves one of {naked}")
 
     def before_rearming(self, daemon: Daemon) -> None:
-        """I17: fills of a second daemon are booked by now, and have halted this one."""
-        if self.rivals and daemon.guard.state is not GuardState.HALTED:
-            found = f"{self.rivals} orders of a second daemon are booked, and the guard is {daemon.guard.state}"
+        """I17: fills of a second daemon are booked by now, and have halted this one; no opening balance tells."""
+        openings = daemon.recorder.state.openings
+        seen = [trade for trade in self.rivals if trade.venue_time > openings.get(trade.account, trade.venue_time)]
+        if seen and daemon.guard.state is not GuardState.HALTED:
+            found = f"{len(seen)} fills of a second daemon are booked, and the guard is {daemon.guard.state}"
             self.fail("I17", found)
-        self.rivals = 0
+        self.rivals.clear()
         self._left(daemon)
 
     def _left(self, daemon: Daemon) -> None:

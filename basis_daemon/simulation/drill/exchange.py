@@ -119,9 +119,11 @@ class Exchange:
         held = report.holdings.get(key)
         return report if held is None else replace(report, holdings={**report.holdings, key: held + amount})
 
-    def by_hand(self, key: PositionKey, side: Side, quantity: Decimal, client_id: str = "") -> None:
+    def by_hand(self, key: PositionKey, side: Side, quantity: Decimal, client_id: str = "") -> Sequence[Trade]:
         """Somebody else trades on the account."""
-        self.tell(self.paper.trade_unasked(key, side, quantity, client_id=client_id))
+        events = self.paper.trade_unasked(key, side, quantity, client_id=client_id)
+        self.tell(events)
+        return [event for event in events if isinstance(event, Trade)]
 
 
 class Connection:

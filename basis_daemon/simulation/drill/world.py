@@ -125,6 +125,7 @@ class World:
         self._checks.watch(list(self._exchanges.values()))
         self._node: ChainNode | None = None
         self._leapt_at = -LOOKED_S
+        self._rivals = 0
         past: Sequence[MarketEvent] = ()
         if stage.is_on_chain:
             self._chain_checks = ChainChecks(self._checks, stage.ltv_most)
@@ -251,10 +252,9 @@ class World:
         key = next(key for key in self._stage.instruments if key.kind is Kind.PERP)
         quantity = self._stage.instruments[key].quantity_step * (1 + self.chance.below(20))
         self._checks.by_hand(key, quantity)
-        self._checks.rivals += 1
-        name, number = f"{self._stage.settings.book.name}@drill", self._checks.rivals
-        client_id = order_id(name, RIVAL_EPOCH, "rival", number, 0, 0, 0)
-        self._at(key).by_hand(key, Side.SELL, quantity, client_id)
+        self._rivals += 1
+        client_id = order_id(f"{self._stage.settings.book.name}@drill", RIVAL_EPOCH, "rival", self._rivals, 0, 0, 0)
+        self._checks.rivals += self._at(key).by_hand(key, Side.SELL, quantity, client_id)
 
     async def _operate(self, act: Callable[[Daemon], None]) -> None:
         """An operator halts or flattens; it holds from when the row is on disk, for this life and every later one."""
