@@ -21,6 +21,7 @@ from basis_daemon.venues.chain.deltas import Moved, summed
 from basis_daemon.venues.chain.eye import COVERED, ChainEye, part_of
 from basis_daemon.venues.chain.own_moves import OwnMoves
 
+ZERO = Decimal(0)
 GROWTH_MAX_APR = Decimal(3)
 """No rate model here goes beyond: what grew faster was sent by somebody, and is a break."""
 REBASE_MAX = Decimal("0.05")
@@ -75,11 +76,17 @@ class ChainAccountSource:
         booked = {key: amount for key, amount in self._booked().items() if key.venue == self._account}
         rounded = [flow for flow in self._own.roundings(since) if flow.key in held]
         before = summed([*booked.items(), *((flow.key, flow.amount) for flow in rounded)])
-        moved = summed([*((key, abs(q)) for key, q in booked.items()), *self._own.turnover(since).items()])
-        known = Balances(block, {key: before.get(key, Decimal(0)) for key in held})
+        turnover = self._own.turnover(since)
+        moved = summed([*((key, abs(q)) for key, q in booked.items()), *turnover.items()])
+        lacking = {key: -amount for key, amount in before.items() if amount < 0 and key not in turnover}
+        known = Balances(block, {key: before.get(key, ZERO) for key in held})
         grown = accruals(known, Balances(block, held), Moved())
         self._pin, self._told_until = block, block.time
-        return [*rounded, *(flow for flow in grown if _is_plausible(flow, moved.get(flow.key, Decimal(0)), since))]
+
+        def is_plausible(flow: CashFlow) -> bool:
+            return _is_plausible(flow, moved.get(flow.key, ZERO), since, lacking.get(flow.key, ZERO))
+
+        return [*rounded, *filter(is_plausible, grown)]
 
     async def fetch_report(self) -> AccountReport:
         """Everything it holds, at the block of its newest flows."""
@@ -108,12 +115,16 @@ class ChainAccountSource:
         """Nothing: nobody counts its questions."""
 
 
-def _is_plausible(flow: CashFlow, held: Decimal, since: datetime) -> bool:
-    """True for what a balance can have done by itself since then; ``held`` is the most that it can have been."""
+def _is_plausible(flow: CashFlow, held: Decimal, since: datetime, lacking: Decimal) -> bool:
+    """True for what a balance can have done by itself since then; ``held`` is the most that it can have been.
+
+    ``lacking`` is by how much an earlier run took out more than its book had, or paid back more than it owed: nobody
+    can, so that much had grown, and the row that said so was lost with the end of that run.
+    """
     if cause_of_growth(flow.key) is Cause.REBASE:
-        return abs(flow.amount) <= held * REBASE_MAX + DUST
+        return abs(flow.amount) <= held * REBASE_MAX + DUST + lacking
     years = Decimal(max((flow.venue_time - since).total_seconds(), 0)) / SECONDS_PER_YEAR
-    return abs(flow.amount) <= held * GROWTH_MAX_APR * years + DUST
+    return abs(flow.amount) <= held * GROWTH_MAX_APR * years + DUST + lacking
 
 
 def accounts_in(keys: Iterable[PositionKey]) -> tuple[str, ...]:

@@ -144,10 +144,12 @@ class Tracker:
 
     async def _finish(self, slot: Slot, found: Found) -> None:
         confirmed = await self._rpc.agreed(f"transaction {found.hash}: receipt", self._where_is(slot))
+        if confirmed is None:  # not seen is no proof while its nonce is used: the next head looks for it once more
+            slot.found = None
+            return
         if confirmed != found:  # moved meanwhile, or what one endpoint told alone was not so
             await self._take_back(slot)
-            if confirmed is not None:
-                await self._book(slot, confirmed)
+            await self._book(slot, confirmed)
             return
         async with self._lock:
             held = slot.attempts[found.hash]
