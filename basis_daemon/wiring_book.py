@@ -78,7 +78,7 @@ class Venue:
     """One exchange or chain as the engine needs it: who speaks for its accounts, who takes orders, what it tells.
 
     ``groups`` takes atomic groups, over everything that is routed to the chain named ``chain``. ``custody`` is the end
-    of transfers at its spot account, given who knows our own deposits; ``wallet`` is the end at the wallet.
+    of transfers at its spot account, given who knows our own transfers; ``wallet`` is the end at the wallet.
     ``needed_from`` is the sequence of the oldest journal row that it may still ask for, None for none.
     """
 

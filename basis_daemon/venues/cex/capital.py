@@ -48,7 +48,7 @@ class CapitalRecord:
         def read(answer: object) -> Page[CashFlow]:
             if not isinstance(answer, list):
                 raise ValueError(f"answer is {type(answer).__name__}, expected a list")  # noqa: TRY004 - a bad answer
-            rows = [row for row in answer if not self._desk.is_own_deposit(str(row.get("txId") or ""))]
+            rows = [row for row in answer if not self._desk.is_own_transfer(str(row.get("txId") or ""))]
             return Page([flow for row in rows for flow in read_row(self._desk.name, row)], None)
 
         async def fetch(start: datetime, end: datetime) -> Page[CashFlow]:

@@ -48,14 +48,14 @@ async def _leave() -> None:
 
 
 def _nobodys(_: str) -> bool:
-    """No wallet of ours sends anything here."""
+    """No wallet of ours is anywhere."""
     return False
 
 
 class Desk:
     """Shared by the interface, the source and the feed of one account. The feed's start fills ``instruments``.
 
-    ``is_own_deposit`` knows the transactions of our wallet: what they bring is no capital that came.
+    ``is_own_transfer`` knows the transactions between here and our wallet: what they move is nobody's capital.
     ``money_moved_ns`` is when the venue last said that a balance moved without an order; process time.
     """
 
@@ -74,7 +74,7 @@ class Desk:
         self.instruments: Mapping[PositionKey, Instrument] = {}
         self.on_fill_missed: Callable[[], None] = _ignore
         self.on_terms_doubted: Callable[[], Awaitable[None]] = _leave
-        self.is_own_deposit: Callable[[str], bool] = _nobodys
+        self.is_own_transfer: Callable[[str], bool] = _nobodys
         self.money_moved_ns: int | None = None
         self.patience = DEFAULT
 

@@ -51,7 +51,10 @@ class Bridge:
         return TransferExecutionInterface(account, interface, {WALLET: withdrawal})
 
 
-def is_own_deposit(log: TransferLog, account: str, tx_id: str) -> bool:
-    """True for a transaction of our wallet to this account; while one is not known yet, for every transaction."""
-    rows = [row for row in log.rows() if row.target == account]
+def is_own_transfer(log: TransferLog, account: str, tx_id: str) -> bool:
+    """True for a transaction of ours to or from this account; while one is not known yet, for every transaction.
+
+    A withdrawal bears our id; where the exchange's record has lost it, its transaction is all that says whose it is.
+    """
+    rows = [row for row in log.rows() if account in {row.source, row.target}]
     return any(row.tx_id.lower() == tx_id.lower() if row.tx_id else row.is_open for row in rows)

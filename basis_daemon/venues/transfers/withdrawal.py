@@ -88,7 +88,9 @@ class WithdrawalInterface(Crossing):
         if not mine:
             everything = await self._exchange.withdrawals(row.coin, None)
             mine = [one for one in everything if row.venue_id and one.number == row.venue_id]
-            mine = mine or _alike(row, everything, self._exchange.now())
+            others = {one.venue_id for one in self._log.rows() if one.order_id != row.order_id}
+            free = [one for one in everything if one.number not in others]
+            mine = mine or _alike(row, free, self._exchange.now())
         if len(mine) > 1:
             self._note("transfer_twice_alarm", {"order_id": row.order_id, "numbers": [one.number for one in mine]})
         return mine[-1] if mine else None
@@ -178,7 +180,7 @@ def check_way(order: Order, way: Way, amount: Decimal) -> None:
 
 
 def _alike(row: TransferRow, found: Sequence[Withdrawal], now: datetime) -> list[Withdrawal]:
-    """Withdrawals without any id that look like this one, and are no older than it."""
+    """Withdrawals without any id that look like this one, and are no older than it: of those that are nobody's yet."""
     return [
         one
         for one in found

@@ -54,7 +54,7 @@ from basis_daemon.venues.chain.endpoint import EndpointOptions
 from basis_daemon.venues.chain.signers import KeySigner
 from basis_daemon.venues.chain.tracker import TrackPolicy
 from basis_daemon.venues.chain.venue import Chain, ChainOptions, ChainWallet
-from basis_daemon.venues.transfers.bridge import Bridge, is_own_deposit
+from basis_daemon.venues.transfers.bridge import Bridge, is_own_transfer
 from basis_daemon.venues.transfers.crossing import Surroundings, Terms
 from basis_daemon.wiring_chain import surroundings
 from basis_daemon.wiring_transactions import TransactionJournal
@@ -216,7 +216,7 @@ class Life:
         self.wallet = await self._wallet(clock)
         self.chain_feed = self.wallet.feed()
         mine = WalletEnd(self.chain.rpc, self.chain.book, ground.wallet_address)
-        custody = self.venue.custody(partial(is_own_deposit, self.log, "binance"))
+        custody = self.venue.custody(partial(is_own_transfer, self.log, "binance"))
         around = Surroundings(self.log, clock, self.notes, self.killer)
         bridge = Bridge(self.routes, mine, {"binance": custody}, self._terms, around)
         routes: list[tuple[str, ExecutionInterface]] = [("binance", self.venue.transfers(self.hear))]
