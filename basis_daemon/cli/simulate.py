@@ -152,6 +152,7 @@ def _shown(document: Json) -> RenderableType:
         "unknown_outcomes",
         "late_requests",
         "reorgs",
+        "transfers",
         "seeds_per_hour",
     ):
         drawn.add_row(name.replace("_", " "), f"{document[name]:,}")

@@ -11,7 +11,7 @@ from basis_daemon.simulation.drill.campaign import Plan, play
 from basis_daemon.simulation.drill.chain.checks import ChainChecks
 from basis_daemon.simulation.drill.chain.endpoint import pool_of
 from basis_daemon.simulation.drill.chain.node import ChainNode
-from basis_daemon.simulation.drill.chain.scene import chain_of
+from basis_daemon.simulation.drill.chain.scene import scene_of
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.checks import Checks
 from basis_daemon.simulation.drill.loop import SeededLoop
@@ -48,7 +48,8 @@ class Walker:
         self.chance = Chance(7)
         self.loop = SeededLoop(self.chance)
         stage = stage_of(book_of("chain"))
-        self.node: ChainNode = chain_of(stage, self.chance, ChainChecks(Checks(stage, self.loop), stage.ltv_most))
+        checks = ChainChecks(Checks(stage, self.loop), stage.ltv_most)
+        self.node: ChainNode = scene_of(stage, self.chance, checks, {})[0]
         self.mine(60)
 
     def mine(self, blocks: int) -> None:

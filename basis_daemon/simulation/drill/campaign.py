@@ -29,7 +29,7 @@ Json = dict[str, Any]
 ZERO = Decimal(0)
 FAILURES_KEPT = 20
 SHORTEST_S = 5.0
-_COUNTED = ("orders", "fills", "unknown", "late", "reorgs", "steps")
+_COUNTED = ("orders", "fills", "unknown", "late", "reorgs", "transfers", "steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ class Tally:
             "first_seed": self.first_seed, "next_seed": self.next_seed, "seeds": self.seeds,
             "violations": self.violations, "orders": self.counts["orders"], "fills": self.counts["fills"],
             "crashes": crashes, "unknown_outcomes": self.counts["unknown"], "late_requests": self.counts["late"],
-            "reorgs": self.counts["reorgs"], "steps": self.counts["steps"], "sim_s": round(self.sim_s, 3),
+            "reorgs": self.counts["reorgs"], "transfers": self.counts["transfers"],
+            "steps": self.counts["steps"], "sim_s": round(self.sim_s, 3),
             "faults": dict(sorted(self.faults.items())), "rare_paths": dict(sorted(self.rare_paths.items())),
             "ends": dict(sorted(self.ends.items())), "failures": self.failures,
             "profiles": {name: dict(counts) for name, counts in sorted(self.profiles.items())},
@@ -110,7 +111,7 @@ def resumed(file: Path, first_seed: int) -> Tally:
     try:
         found = orjson.loads(file.read_bytes())
         counts = {"unknown": found["unknown_outcomes"], "late": found["late_requests"]}
-        counts |= {name: found[name] for name in ("orders", "fills", "reorgs", "steps")}
+        counts |= {name: found[name] for name in ("orders", "fills", "reorgs", "transfers", "steps")}
         return Tally(
             found["first_seed"], found["next_seed"], found["seeds"], Counter(counts), Counter(found["faults"]),
             Counter(found["rare_paths"]), Counter(found["ends"]), found["sim_s"], found["failures"],

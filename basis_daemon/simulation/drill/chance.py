@@ -49,6 +49,15 @@ class Fault(StrEnum):
     REORGED = "reorged"
     GAS_SPIKES = "gas_spikes"
     RATES_TURN = "rates_turn"
+    WAY_CLOSED = "way_closed"
+    PAYOUT_HELD = "payout_held"
+    PAYOUT_LATE = "payout_late"
+    PAYOUT_REFUSED = "payout_refused"
+    PAYOUT_UNNAMED = "payout_unnamed"
+    PAYMENT_FORGOTTEN = "payment_forgotten"
+    CREDIT_LATE = "credit_late"
+    PAID_IN = "paid_in"
+    CAPITAL_CALLED = "capital_called"
 
 
 RATES: dict[Fault, tuple[float, float]] = {
@@ -87,6 +96,15 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.REORGED: (0.0, 0.15),
     Fault.GAS_SPIKES: (0.0, 0.05),
     Fault.RATES_TURN: (0.0, 0.1),
+    Fault.WAY_CLOSED: (0.0, 0.1),
+    Fault.PAYOUT_HELD: (0.0, 0.6),
+    Fault.PAYOUT_LATE: (0.0, 0.6),
+    Fault.PAYOUT_REFUSED: (0.0, 0.3),
+    Fault.PAYOUT_UNNAMED: (0.0, 0.6),
+    Fault.PAYMENT_FORGOTTEN: (0.0, 0.4),
+    Fault.CREDIT_LATE: (0.0, 0.6),
+    Fault.PAID_IN: (0.0, 0.03),
+    Fault.CAPITAL_CALLED: (0.0, 0.08),
 }
 """Least and most that a seed may draw, for each throw."""
 
@@ -118,8 +136,8 @@ PLAIN_SHARE = 0.25
 
 
 CHAOS_S, CHAOS_LEAST_S = 45.0, 4.5
-LONG_EVERY, LONG_AT, LONG_TIMES = 20, 7, 4
-"""One seed in so many lives so much longer: long enough to forget what is two days old."""
+LONG_EVERY, LONG_AT, LONG_TIMES = 21, 7, 4
+"""One seed in so many lives so much longer: long enough to forget what is two days old. Every profile has its turn."""
 CLIPS_IN_ONE = (1, 2, 4, 8)
 
 

@@ -139,8 +139,9 @@ class Checks:
 
     def by_hand(self, key: PositionKey, quantity: Decimal) -> None:
         """Somebody else has traded: what that leaves open is not the daemon's doing."""
-        strategy = self._owners[key][0].strategy
-        self._hand[strategy] = self._hand.get(strategy, ZERO) + abs(quantity)
+        if key in self._owners:
+            strategy = self._owners[key][0].strategy
+            self._hand[strategy] = self._hand.get(strategy, ZERO) + abs(quantity)
 
     def _exposure(self, order: Order, exchange: Exchange) -> None:
         """I5: at the venues the legs are never further apart than the clips in flight, nor larger than the book."""
@@ -239,7 +240,9 @@ class Checks:
     def _conserved(self, exchange: Exchange) -> None:
         """What an exchange holds is what was brought, and what its fills, fees and settlements moved."""
         paper = exchange.paper
-        moved = {key: amount for key, amount in self.stage.balances.items() if key.venue in exchange.accounts}
+        moved = dict(exchange.began)
+        for key, amount in exchange.paid:
+            moved[key] = moved.get(key, ZERO) + amount
         for account in exchange.accounts:
             told = [trade.deltas for trade in paper.tape.fills(account)]
             told += [{flow.key: flow.amount} for flow in paper.tape.flows(account)]

@@ -23,8 +23,8 @@ class KilledError(BaseException):
 class DrillDisk:
     """Honours ``ports.Journal`` for one life.
 
-    ``durable_intents`` are what no crash can take back: ids of orders, and hashes of transactions; ``inherited`` are
-    those of earlier lives.
+    ``durable_intents`` are what no crash can take back: ids of orders, hashes of transactions, and transfers;
+    ``inherited`` are those of earlier lives.
     """
 
     def __init__(
@@ -90,6 +90,8 @@ class DrillDisk:
     def _note(self, row: StoredRecord) -> None:
         if row.record.kind is RecordKind.INTENT:
             self.durable_intents.add(_NAMES.decode(row.record.payload).order_id)
+        elif row.record.kind is RecordKind.TRANSFER:
+            self.durable_intents.add(transfer_name(_NAMES.decode(row.record.payload).order_id))
         elif row.record.kind is RecordKind.TRANSACTION:
             self.durable_intents.add(_HASHES.decode(row.record.payload).hash)
 
@@ -98,6 +100,11 @@ class DrillDisk:
             raise KilledError
         if self._is_poisoned:
             raise JournalError("the disk of the drill has failed before: nothing more is written")
+
+
+def transfer_name(order_id: str) -> str:
+    """What stands among the durable intents once the first step of this transfer is on disk."""
+    return f"transfer of {order_id}"
 
 
 class _Named(msgspec.Struct):

@@ -25,7 +25,7 @@ from basis_daemon.domain.market import BookTick, MarketEvent, MarkTick, StreamCh
 from basis_daemon.domain.order import Order, OrderOperation, Side
 from basis_daemon.domain.position import AccountReport
 from basis_daemon.domain.trade import Trade
-from basis_daemon.ports import Evidence, FeedEvent, Finding, TradeSink
+from basis_daemon.ports import AccountChanged, Evidence, FeedEvent, Finding, TradeSink
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.disk import KilledError
 from basis_daemon.simulation.drill.loop import SeededLoop
@@ -73,6 +73,9 @@ class Exchange:
         self.moved_at = 0.0
         self.doubts: dict[str, Order] = {}
         """Orders whose sender was given no answer, and no word of them since."""
+        self.began = dict(paper.wallets.balances)
+        self.paid: list[tuple[PositionKey, Decimal]] = []
+        """What came and went beside orders and rows of the tape: over a chain."""
         self._lie: tuple[PositionKey, Decimal, float] | None = None
 
     def on_market(self, event: MarketEvent) -> None:
@@ -86,6 +89,17 @@ class Exchange:
             self.paper.market.learn_time(self.paper.market.time + MOMENT)
         if self.connection is not None:
             self.connection.carry(events)
+
+    def pay(self, key: PositionKey, amount: Decimal, why: str) -> None:
+        """Coin comes over a chain, or goes (signed), and the account's stream tells of it."""
+        self.paper.wallets.pay(key, amount)
+        self.paid.append((key, amount))
+        self.told_of(key, why)
+
+    def told_of(self, key: PositionKey, why: str) -> None:
+        """The stream says that a balance has changed beside any order."""
+        changed = AccountChanged(key.venue, self.paper.tape.time(), why)
+        self.tell([self.paper.report(key.venue, [key]), changed])
 
     def arrive(self, order: Order, share: Decimal) -> Answer:
         """A request comes in: what its order became, word by word."""
@@ -211,14 +225,20 @@ class Connection:
 
 
 class WiredAccount:
-    """One account over the wire. Honours ``ports.ExecutionInterface`` and ``ports.AccountSource`` for one daemon."""
+    """One account over the wire. Honours ``ports.ExecutionInterface`` and ``ports.AccountSource`` for one daemon.
 
-    def __init__(self, connection: Connection, spec: PaperAccountSpec) -> None:
+    ``operations`` are those that it takes: transfers have a door of their own, as at any exchange.
+    """
+
+    def __init__(self, connection: Connection, spec: PaperAccountSpec, operations: frozenset[OrderOperation]) -> None:
         self._exchange = exchange = connection.exchange
         self._connection, self._spec = connection, spec
         self._chance, self._loop = exchange.chance, exchange.loop
+        self._operations = operations
         self._asked_at: dict[str, float] = {}
         self.on_trade: TradeSink = _nobody
+        self.capital: Callable[[datetime], Sequence[CashFlow]] = _nothing
+        """What others brought over a chain since then, as the exchange's record of deposits tells."""
 
     @property
     def account(self) -> str:
@@ -226,7 +246,7 @@ class WiredAccount:
 
     @property
     def operations(self) -> frozenset[OrderOperation]:
-        return self._spec.operations
+        return self._operations
 
     @property
     def accrues(self) -> bool:
@@ -319,7 +339,7 @@ class WiredAccount:
 
     async def fetch_cash_flows(self, since: datetime) -> Sequence[CashFlow]:
         await self._ask(self.account)
-        return self._exchange.paper.tape.flows(self.account, since)
+        return [*self._exchange.paper.tape.flows(self.account, since), *self.capital(since)]
 
     async def fetch_transfers(self, since: datetime) -> Sequence[Trade]:
         del since
@@ -340,6 +360,11 @@ class WiredAccount:
 
 def _nobody(_: Trade) -> None:
     """Nothing is routed yet."""
+
+
+def _nothing(_: datetime) -> Sequence[CashFlow]:
+    """Nobody brings coin."""
+    return ()
 
 
 def _answer(answer: asyncio.Future[Answer], found: Answer) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from basis_daemon.domain.ledger import Cause
-from basis_daemon.domain.order import Order
+from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.state import MEMORY, BookState
 from basis_daemon.simulation.drill.disk import DrillDisk
@@ -39,7 +39,8 @@ def of_request(order: Order, connection: Connection) -> Found:
     for other in connection.exchange.doubts.values():
         if other.parent_id is not None and (other.parent_id, other.instrument) == (order.parent_id, order.instrument):
             yield "I2", f"{order.order_id} repeats {other.order_id}, of which nobody knows what became of it"
-    if not order.is_risk_reducing and not order.closes_a_gap:
+    is_trade = order.operation is not OrderOperation.TRANSFER  # money goes where it is needed on no price at all
+    if is_trade and not order.is_risk_reducing and not order.closes_a_gap:
         for key in sorted(connection.heard_at):
             age_s = connection.exchange.loop.time() - connection.heard_at[key]
             if age_s > QUOTE_AGE_MAX_S:

@@ -10,8 +10,9 @@ from functools import partial
 
 import msgspec
 
-from basis_daemon.domain.errors import BasisError, SecondDaemonError
+from basis_daemon.domain.errors import BasisError, ConfigError, SecondDaemonError
 from basis_daemon.domain.market import MarketEvent
+from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.ports import Clock, KillPoint, Probe, RecordKind, TradeSink
@@ -22,12 +23,18 @@ from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.checks import Checks
 from basis_daemon.simulation.drill.disk import DrillDisk, KilledError
 from basis_daemon.simulation.drill.exchange import Connection, WiredAccount
+from basis_daemon.simulation.drill.hedge.ends import WiredCustody, terms_of
+from basis_daemon.simulation.drill.hedge.ferry import Ferry
 from basis_daemon.simulation.drill.stage import House
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.tasks import TaskTree
+from basis_daemon.venues.transfers.bridge import Bridge
+from basis_daemon.venues.transfers.ends import ExchangeEnd
 from basis_daemon.wiring_book import Daemon, Ground, Routes, Venue, assemble
+from basis_daemon.wiring_transfers import make_bridge
 
 RESTART_S = (0.5, 5.0)
+TRANSFERS = frozenset({OrderOperation.TRANSFER})
 BUGS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError),
     *(OSError, RuntimeError, TypeError, ValueError),
@@ -80,6 +87,7 @@ class Lives:
     checks: Checks
     connect: Callable[[], Mapping[House, Connection]]
     chain: ChainNode | None = None
+    ferry: Ferry | None = None
     past: Sequence[MarketEvent] = ()
     now: Life | None = None
     is_over: bool = False
@@ -158,7 +166,7 @@ class Lives:
         self.checks.note("noted", event, sorted((name, str(value)) for name, value in facts.items()))
 
     def _venues(self, life: Life, tree: TaskTree, strategies: list[BookStrategy], recorder: Recorder) -> list[Venue]:
-        venues = [_venue(house, connection) for house, connection in life.connections.items()]
+        venues = [_venue(house, connection, self.ferry) for house, connection in life.connections.items()]
         if self.chain is None:
             return venues
         post = Post(
@@ -166,13 +174,20 @@ class Lives:
         )
         return [chain_venue(post, strategies, recorder, life.disk), *venues]
 
+    def _bridge(self, life: Life, venues: Sequence[Venue], recorder: Recorder) -> Bridge | None:
+        terms = terms_of(self.settings)
+        return make_bridge(self.settings, venues, recorder, self.clock, self._alarm, self._probe(life), terms)
+
+    def _alarm(self, what: str, facts: Mapping[str, str]) -> None:
+        self.checks.note("alarm", what, sorted(facts.items()))
+
     def _daemon(self, life: Life, tree: TaskTree) -> Daemon:
         ground = Ground(
             clock=self.clock,
             journal=life.disk,
             journal_name=f"{self.settings.book.name}@drill",
             scope=tree,
-            alarm=lambda what, facts: self.checks.note("alarm", what, sorted(facts.items())),
+            alarm=self._alarm,
             venues=partial(self._venues, life, tree),
             on_phase=lambda _: None,
             on_beat=lambda: None,
@@ -181,23 +196,33 @@ class Lives:
             memory_share=float,
             probe=self._probe(life),
             rarely=self.chance.rarely,
+            bridge=partial(self._bridge, life),
         )
         return assemble(self.settings, list(self.strategies), ground)
 
 
-def _venue(house: House, connection: Connection) -> Venue:
-    accounts = {spec.name: WiredAccount(connection, spec) for spec in house.specs}
+def _venue(house: House, connection: Connection, ferry: Ferry | None) -> Venue:
+    accounts = {spec.name: WiredAccount(connection, spec, spec.operations - TRANSFERS) for spec in house.specs}
+    doors = [*accounts.values(), *(WiredAccount(connection, spec, TRANSFERS) for spec in house.specs)]
+    custody = next((ferry.cashiers[name] for name in accounts if ferry is not None and name in ferry.cashiers), None)
+
+    def cashier(is_own: Callable[[str], bool]) -> ExchangeEnd:
+        if ferry is None or custody is None:
+            raise ConfigError(f"{house.name}: has no cashier, expected one")
+        accounts[custody.account].capital = partial(custody.capital, is_own=is_own)
+        return WiredCustody(custody, connection, ferry.checks.requested)
 
     def routes(on_trade: TradeSink) -> Routes:
-        for account in accounts.values():
-            account.on_trade = on_trade
-        return list(accounts.items())
+        for door in doors:
+            door.on_trade = on_trade
+        return [(door.account, door) for door in doors]
 
     return Venue(
         sources=list(accounts.values()),
         routes=routes,
         feed=lambda _: connection,
         dead_men=dict,
+        custody=None if custody is None else cashier,
     )
 
 

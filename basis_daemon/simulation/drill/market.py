@@ -38,6 +38,7 @@ class DrillMarket:
     chance: Chance
     step: timedelta = STEP
     at: datetime = START
+    _told_until: datetime = START
     _levels: dict[str, float] = field(default_factory=dict)
     _rates: dict[PositionKey, Decimal] = field(default_factory=dict)
 
@@ -57,18 +58,24 @@ class DrillMarket:
         """Spot, to the cent."""
         return Decimal(math.exp(self._levels[base])).quantize(CENT)
 
+    @property
+    def ether(self) -> Decimal | None:
+        """USDT per ETH; None where nobody trades it."""
+        return self.price("ETH") if "ETH" in self._levels else None
+
     def stall_s(self) -> float:
         """Seconds without any tick; zero almost always."""
         return self.chance.between(*STALL_S) if self.chance.strikes(Fault.MARKET_STALLS) else 0.0
 
     def following(self) -> list[MarketEvent]:
         """The next tick: what was settled by then, marks and books."""
-        before, self.at = self.at, self.at + self.step
+        self.at += self.step
         common = self.chance.gauss(SIGMA)
         if self.chance.strikes(Fault.MARKET_LEAPS):
             common += self.chance.between(-LEAP, LEAP)
         for base in self._levels:
             self._levels[base] += common + self.chance.gauss(SIGMA / 4)
+        before, self._told_until = self._told_until, self.at
         return [*self._settled(before), *self.now()]
 
     def leaps(self, one_in: int = LEAP_ONE_IN) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 BOOKS = Path(__file__).parent / "books"
-PROFILES = ("pair", "venues", "chain")
+PROFILES = ("pair", "venues", "chain", "hedge")
 """In the order in which seeds take their turns."""
 
 

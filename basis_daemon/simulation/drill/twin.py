@@ -12,8 +12,8 @@ from typing import TypeVar
 Asked = TypeVar("Asked")
 
 HASH_SEED = "PYTHONHASHSEED"
-EVERY, AT = 500, 25
-"""One seed in so many, counted from there: a second process costs some seconds."""
+EVERY, AT = 501, 25
+"""One seed in so many, counted from there: a second process costs some seconds. Every profile has its turn."""
 
 
 def is_due(seed: int) -> bool:

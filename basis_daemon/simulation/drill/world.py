@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,15 +17,17 @@ from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.guard import GuardLatchedError
 from basis_daemon.simulation.drill.chain.checks import ChainChecks
 from basis_daemon.simulation.drill.chain.node import ChainNode
-from basis_daemon.simulation.drill.chain.scene import chain_of, past_of
+from basis_daemon.simulation.drill.chain.scene import past_of, scene_of
 from basis_daemon.simulation.drill.chance import CHAOS_S, Chance, Fault, Trouble
 from basis_daemon.simulation.drill.checks import Checks, Violation
 from basis_daemon.simulation.drill.disk import KilledError
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
+from basis_daemon.simulation.drill.hedge.ferry import Ferry
 from basis_daemon.simulation.drill.lives import BUGS, Lives, leaves_of
 from basis_daemon.simulation.drill.loop import SeededLoop
 from basis_daemon.simulation.drill.market import BLOCK, START, STEP, TICK_S, DrillMarket
 from basis_daemon.simulation.drill.stage import House, Stage
+from basis_daemon.simulation.opening import Opening
 from basis_daemon.simulation.virtual import VirtualClock
 from basis_daemon.supervisor import Phase
 from basis_daemon.tasks import TaskTree
@@ -40,8 +42,6 @@ QUIET_S = 6.0
 """Since a venue last did something, before book and venue have to be equal to the last digit."""
 LOOKED_S = 15.0
 """Within which every account was looked at again: what hours at once have made of a debt is in the book by then."""
-QUEUE = timedelta(days=1, hours=1)
-"""Longer than an issuer takes (``queue_d`` of the book)."""
 
 
 class DrillClock(VirtualClock):
@@ -73,6 +73,7 @@ class Verdict:
     naked_max: Decimal
     leg_risk_usdt_s: Decimal = Decimal(0)
     reorgs: int = 0
+    transfers: int = 0
 
 
 def told_of(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -109,6 +110,7 @@ class World:
             fills=checks.fills,
             unknown=self._lives.unknown,
             reorgs=self._node.reorgs if self._node is not None else 0,
+            transfers=self._ferry.made if self._ferry is not None else 0,
             late=sum(exchange.late for exchange in self._exchanges.values()),
             seconds=round(self._loop.time(), 3),
             steps=self._loop.steps,
@@ -121,25 +123,30 @@ class World:
         self._checks = Checks(stage, self._loop)
         step = BLOCK if stage.is_on_chain else STEP
         self._market = DrillMarket(stage.instruments, stage.shape, self.chance, step)
-        self._exchanges = {house: self._exchange(house) for house in stage.houses}
-        self._checks.watch(list(self._exchanges.values()))
         self._node: ChainNode | None = None
+        self._ferry: Ferry | None = None
         self._leapt_at = -LOOKED_S
         self._rivals = 0
-        past: Sequence[MarketEvent] = ()
+        past, opening = tuple[MarketEvent, ...](), Opening(dict(stage.balances))
         if stage.is_on_chain:
             self._chain_checks = ChainChecks(self._checks, stage.ltv_most)
-            self._node, past = chain_of(stage, self.chance, self._chain_checks), past_of(stage)
+            prices = {key: self._market.price(one.base) for key, one in stage.instruments.items()}
+            self._node, opening = scene_of(stage, self.chance, self._chain_checks, prices)
+            past = tuple(past_of(stage))
+        self._exchanges = {house: self._exchange(house, opening) for house in stage.houses}
+        self._checks.watch(list(self._exchanges.values()))
+        if self._node is not None:
+            self._ferry = Ferry(stage.settings, self._exchanges.values(), self._node, self._checks, self.chance)
         self._lives = Lives(
             stage.settings, stage.strategies, self._clock, self.chance, self._checks, self._connect,
-            self._node, past,
+            self._node, self._ferry, past,
         )  # fmt: skip
 
-    def _exchange(self, house: House) -> Exchange:
+    def _exchange(self, house: House, opening: Opening) -> Exchange:
         covers = {spec.name: frozenset({Kind.PERP} if spec.trades_perps else {Kind.SPOT}) for spec in house.specs}
         covers = {name: kinds | {Kind.SPOT} for name, kinds in covers.items()}
-        balances = {key: amount for key, amount in self._stage.balances.items() if key.venue in house.accounts}
-        paper = PaperExchange(covers, balances, {}, self._clock, self._stage.liquidation_fee, house.leverage)
+        balances = {key: amount for key, amount in opening.held.items() if key.venue in house.accounts}
+        paper = PaperExchange(covers, balances, opening.costs, self._clock, self._stage.liquidation_fee, house.leverage)
         for instrument in self._stage.instruments_of(house).values():
             paper.wallets.list_instrument(instrument)
         return Exchange(house.accounts, paper, self._loop, self.chance, self._checks)
@@ -197,8 +204,9 @@ class World:
             if self._node is not None and not self._node.pool and self._is_leaping(self._node):
                 self._leapt_at = self._loop.time()
             following = self._market.following()
-            if self._node is not None:
-                self._node.tick(self._market.at)
+            if self._node is not None and self._ferry is not None:
+                self._node.tick(self._market.at, self._market.ether)
+                self._ferry.tick()
             for event in following:
                 exchange = self._at(event.instrument)
                 exchange.on_market(event)
@@ -226,6 +234,8 @@ class World:
                 self._lie()
             if strikes(Fault.CLOCK_STEPS):
                 self._clock.skew = timedelta(seconds=self.chance.between(-CLOCK_STEP_S, CLOCK_STEP_S))
+            if self._ferry is not None:
+                self._ferry.disturb(None if life is None or life.killed.is_set() else life.daemon)
             if strikes(Fault.HALTED):
                 await self._operate(lambda daemon: daemon.guard.tighten(GuardState.HALTED, "drill"))
             if strikes(Fault.FLATTENED):
@@ -241,9 +251,11 @@ class World:
         self._at(key).by_hand(key, side, quantity)
 
     def _lie(self) -> None:
-        """An exchange tells a position that nobody has."""
+        """An exchange tells a position that nobody has; before a book has begun there is nothing to doubt it by."""
         perps = [key for key in self._stage.instruments if key.kind is Kind.PERP]
-        key = perps[self.chance.below(len(perps))]
+        key, life = perps[self.chance.below(len(perps))], self._lives.now
+        if life is None or life.daemon is None or key.venue not in life.daemon.recorder.state.openings:
+            return
         amount = self._stage.instruments[key].quantity_step * (1 + self.chance.below(50))
         self._at(key).lie(key, amount, self.chance.between(*LIE_S))
 
@@ -276,25 +288,16 @@ class World:
             life = self._lives.now
             if life is None or life.daemon is None or life.killed.is_set():
                 continue
-            self._let_queues_pass(life.daemon)
             if not self._unsettled(life.daemon) and await self._rearmed(life.daemon):
                 self._checks.at_rest(life.daemon, life.disk)
                 if self._node is not None:
                     self._chain_checks.at_rest(self._node, life.daemon)
+                if self._ferry is not None:
+                    self._ferry.at_rest(life.daemon)
                 return
         daemon = self._lives.now.daemon if self._lives.now is not None else None
         found = self._unsettled(daemon) if daemon is not None else "no daemon lives"
         self._checks.fail("I14", f"{CONVERGE_S:.0f} s after the last fault: {found}")
-
-    def _let_queues_pass(self, daemon: Daemon) -> None:
-        """Who flattens and waits for an issuer's queue, which takes days, waits no longer than it does anyway."""
-        queued = [
-            key for key, amount in daemon.recorder.state.ledger.holdings().items() if key.kind is Kind.CLAIM and amount
-        ]
-        now = self._loop.time()
-        if queued and daemon.flattening.state()["is_on"] and now - self._leapt_at >= LOOKED_S:
-            self._market.at += QUEUE
-            self._leapt_at = now
 
     async def _rearmed(self, daemon: Daemon) -> bool:
         """The operator takes the halt back, and looks again a while later."""

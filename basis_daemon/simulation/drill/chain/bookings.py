@@ -9,6 +9,7 @@ from typing import Any
 
 from basis_daemon.domain.chain import BlockRef, ChainEvent
 from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.position import AccountFigures
 from basis_daemon.domain.trade import Trade
 from basis_daemon.ports import Clock, TradeSink
@@ -23,7 +24,7 @@ from basis_daemon.venues.chain.fees import FeePolicy
 from basis_daemon.venues.chain.gas import GasDesk
 from basis_daemon.venues.chain.reverts import Revert
 from basis_daemon.venues.chain.rpc import RpcPool
-from basis_daemon.venues.chain.tokens import AAVE
+from basis_daemon.venues.chain.tokens import AAVE, WALLET
 from basis_daemon.venues.chain.transactions import TxRow
 
 ZERO = Decimal(0)
@@ -73,7 +74,12 @@ class DrillBookings(GroupBookings):
         return trades_of(orders, told, self._clock.wall())[0]
 
     def _deltas(self, receipt: Receipt) -> Amounts:
-        return self.moved(receipt).deltas
+        """What goes to an account of ours is on its way, whoever remembers its order: calldata names it."""
+        deltas, orders = self.moved(receipt).deltas, self._node.orders.get(receipt.call.data, ())
+        if not any(order.operation is OrderOperation.TRANSFER for order in orders):
+            return deltas
+        gone = {key: -amount for key, amount in deltas.items() if amount < 0}
+        return {**deltas, **{PositionKey.of(WALLET, Kind.TRANSIT, key.symbol): amount for key, amount in gone.items()}}
 
 
 class DrillEye(ChainEye):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
@@ -16,9 +17,10 @@ from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFou
 
 from basis_daemon.domain.errors import OrderRejectedError
 from basis_daemon.ports import Clock, TaskScope
-from basis_daemon.simulation.drill.chain.node import Block, ChainNode, Mined
+from basis_daemon.simulation.drill.chain.node import Block, ChainNode, Mined, Payment
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.disk import KilledError
+from basis_daemon.venues.chain.addresses import AddressBook, shipped
 from basis_daemon.venues.chain.endpoint import ChainIdentity, Endpoint, EndpointOptions
 from basis_daemon.venues.chain.notes import Note
 from basis_daemon.venues.chain.rpc import PoolPolicy, RpcPool
@@ -26,7 +28,14 @@ from basis_daemon.venues.chain.rpc import PoolPolicy, RpcPool
 CHAIN_ID = 31_337
 WAY_S, TIMEOUT_S = (0.005, 0.1), 1.0
 BEHIND_MAX = 2
+ETHER, STRANGER = "ETH", "0x" + "57" * 20
 NAMES = ("first", "second")
+
+
+@cache
+def address_book() -> AddressBook:
+    """Tokens are named by it; what the wallet calls is named by calldata."""
+    return shipped("mainnet")
 
 
 class DrillEth:
@@ -109,6 +118,9 @@ class DrillEth:
     async def get_transaction_receipt(self, tx_hash: str) -> dict[str, Any]:
         """Raises TransactionNotFound where none is known, and sometimes where one should be."""
         await self._asked()
+        paid = self._node.brought(tx_hash, self._top)
+        if paid is not None:
+            return self._receipt_of_payment(*paid)
         block, mined = self._found(tx_hash)
         return {
             "transactionHash": HexBytes(tx_hash),
@@ -121,10 +133,31 @@ class DrillEth:
             "logs": [],
         }
 
-    async def get_transaction(self, tx_hash: str) -> dict[str, Any]:
+    def _receipt_of_payment(self, block: Block, payment: Payment) -> dict[str, Any]:
+        """As of any transfer of ether or of a token by somebody else."""
+        if self._chance.strikes(Fault.RPC_NULL):
+            raise TransactionNotFound(f"transaction {payment.tx_hash} not found")
+        logs = []
+        if payment.coin != ETHER:
+            places = [bytes(12) + bytes(HexBytes(address)) for address in (STRANGER, self._node.address)]
+            topics = [keccak(text="Transfer(address,address,uint256)"), *places]
+            token = address_book().token(payment.coin).address
+            logs.append({"address": token, "topics": topics, "data": payment.units.to_bytes(32, "big"), "logIndex": 0})
+        return {
+            "transactionHash": HexBytes(payment.tx_hash),
+            "blockHash": HexBytes(block.ref.hash),
+            "blockNumber": block.ref.number,
+            "status": 1,
+            "logs": logs,
+        }
+
+    async def get_transaction(self, tx_hash: object) -> dict[str, Any]:
         """What was signed."""
         await self._asked()
-        _, mined = self._found(tx_hash)
+        name = "0x" + bytes(tx_hash).hex() if isinstance(tx_hash, bytes) else str(tx_hash)
+        if (paid := self._node.brought(name, self._top)) is not None:
+            return {"to": self._node.address, "value": paid[1].units}
+        _, mined = self._found(name)
         fields: dict[str, Any] = dict(TypedTransaction.from_bytes(HexBytes(mined.tx.raw)).as_dict())
         return fields | {"input": fields["data"], "r": _bytes(fields["r"]), "s": _bytes(fields["s"])}
 

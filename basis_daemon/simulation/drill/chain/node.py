@@ -19,11 +19,13 @@ from basis_daemon.domain.errors import OrderRejectedError
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.order import Order, OrderOperation
+from basis_daemon.simulation.chain.books import decimals_of
 from basis_daemon.simulation.chain.ledger import ChainLedger, Receipt
 from basis_daemon.simulation.chain.scene import symbol_in, units_asked
 from basis_daemon.simulation.chain.world import World
 from basis_daemon.simulation.drill.chain.weather import GWEI, Weather
 from basis_daemon.simulation.drill.chance import Chance, Fault
+from basis_daemon.venues.chain.tokens import units_of
 
 NOTHING_GAS, REVERTED_GAS = 21_000, 180_000
 REORG_MAX = 3
@@ -57,8 +59,22 @@ class Mined:
 
 
 @dataclass(frozen=True, slots=True)
+class Payment:
+    """Somebody else's transaction to the wallet: whole units of ether or of a token that does not rebase."""
+
+    tx_hash: str
+    coin: str
+    amount: Decimal
+
+    @property
+    def units(self) -> int:
+        """Base units."""
+        return units_of(self.amount, decimals_of(self.coin))
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
-    """A block and the state behind it. Nobody changes one."""
+    """A block and the state behind it. Nobody changes one. ``received`` is what others paid in it."""
 
     ref: BlockRef
     parent_hash: str
@@ -67,6 +83,7 @@ class Block:
     nonce: int
     world: World
     requests: int
+    received: Mapping[str, Payment] = field(default_factory=dict)
 
 
 class NodeWatcher(Protocol):
@@ -94,6 +111,10 @@ class ChainNode:
         self.blocks: dict[str, Block] = {first.ref.hash: first}
         self.pool: dict[str, Tx] = {}
         self.orders: dict[bytes, tuple[Order, ...]] = {}
+        self.payments: dict[str, Payment] = {}
+        """What others want to pay to the wallet, and no block has."""
+        self.ether: Decimal | None = None
+        """USDT per ETH where somebody trades it; None where the chain's own oracle is all there is."""
         self.reorgs = 0
         self._number = 0
 
@@ -111,6 +132,12 @@ class ChainNode:
     def holder(self, tx_hash: str, until: int) -> Block | None:
         """The block that holds this transaction, as somebody sees it who knows the chain up to a block."""
         return next((b for b in reversed(self.chain) if tx_hash in b.mined and b.ref.number <= until), None)
+
+    def brought(self, tx_hash: str, until: int | None = None) -> tuple[Block, Payment] | None:
+        """Somebody's payment and its block, as somebody sees it who knows the chain up to a block."""
+        last = self.head.ref.number if until is None else until
+        held = (b for b in reversed(self.chain) if tx_hash in b.received and b.ref.number <= last)
+        return next(((block, block.received[tx_hash]) for block in held), None)
 
     def try_out(self, data: bytes, block: Block) -> int:
         """Gas that it would use behind this block. Raises OrderRejectedError when it would revert."""
@@ -138,11 +165,18 @@ class ChainNode:
         self.pool[tx.hash] = tx
         return ""
 
+    def pay_in(self, payment: Payment) -> None:
+        """Somebody offers a payment to the wallet."""
+        self.payments[payment.tx_hash] = payment
+
     # -------------------------------------------------------------------------------------------------- the blocks
-    def tick(self, at: datetime) -> None:
-        """The next block, or another past of some blocks and a longer one."""
+    def tick(self, at: datetime, ether: Decimal | None = None) -> None:
+        """The next block, or another past of some blocks and a longer one; ``ether`` is its price (USDT) by then."""
+        self.ether = ether or self.ether
         for tx_hash in [one for one in self.pool if self._chance.strikes(Fault.TX_DROPPED)]:
             del self.pool[tx_hash]
+        for tx_hash in [one for one in self.payments if self._chance.strikes(Fault.PAYMENT_FORGOTTEN)]:
+            del self.payments[tx_hash]
         self.weather.blow(self.head.ref.time, at)
         depth = 1 + self._chance.below(REORG_MAX)
         if self._chance.strikes(Fault.REORGED) and len(self.chain) > depth:
@@ -154,13 +188,14 @@ class ChainNode:
         self.reorgs += 1
         gone, self.chain = self.chain[-depth:], self.chain[:-depth]
         self.pool = {**{h: mined.tx for block in gone for h, mined in block.mined.items()}, **self.pool}
+        self.payments = {**{h: one for block in gone for h, one in block.received.items()}, **self.payments}
         for block in gone:
             self._mine(block.ref.time)
 
     def _mine(self, at: datetime) -> None:
         parent, self._number = self.head, self._number + 1
         ledger, world = self._ledger(parent)
-        world.reach(at, None)
+        world.reach(at, self.ether)
         number = parent.ref.number + 1
         world.block = BlockRef(number, _hash(f"{parent.ref.hash}:{self._number}"), at)
         base_fee, nonce, mined = self.weather.gas_gwei * GWEI, parent.nonce, dict[str, Mined]()
@@ -168,7 +203,11 @@ class ChainNode:
             del self.pool[tx.hash]
             mined[tx.hash] = self._included(ledger, tx, world, base_fee)
             nonce += 1
-        block = Block(world.block, parent.ref.hash, base_fee, mined, nonce, world, ledger.next_request)
+        received = {h: one for h, one in self.payments.items() if not self._chance.strikes(Fault.TX_DELAYED)}
+        for tx_hash, payment in received.items():
+            del self.payments[tx_hash]
+            world.books.tokens[payment.coin] = world.books.tokens.get(payment.coin, 0) + payment.units
+        block = Block(world.block, parent.ref.hash, base_fee, mined, nonce, world, ledger.next_request, received)
         self.chain.append(block)
         self.blocks[block.ref.hash] = block
         for one in mined.values():

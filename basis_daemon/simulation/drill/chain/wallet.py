@@ -20,13 +20,13 @@ from basis_daemon.engine.recorder import Recorder
 from basis_daemon.ports import Clock, ExecutionInterface, Feed, Journal, Probe, TaskScope, TradeSink
 from basis_daemon.simulation.chain.operations import TABLE
 from basis_daemon.simulation.drill.chain.bookings import DrillBookings, DrillEye
-from basis_daemon.simulation.drill.chain.endpoint import pool_of
+from basis_daemon.simulation.drill.chain.endpoint import address_book, pool_of
 from basis_daemon.simulation.drill.chain.node import ChainNode
 from basis_daemon.simulation.drill.chance import Chance
+from basis_daemon.simulation.drill.hedge.ends import DrillWalletEnd
 from basis_daemon.strategies.charter import BookStrategy
 from basis_daemon.venues.chain.abi import Call
 from basis_daemon.venues.chain.account import AccountPolicy, ChainAccount, TxHandle
-from basis_daemon.venues.chain.addresses import AddressBook, shipped
 from basis_daemon.venues.chain.atomic_execution import AtomicExecutionInterface
 from basis_daemon.venues.chain.chain_execution import ChainDesk, ChainExecution
 from basis_daemon.venues.chain.feed import ChainFeed
@@ -50,12 +50,6 @@ NETWORK = "drilled"
 def signer() -> KeySigner:
     """Of play money, the same in every seed."""
     return KeySigner(SecretStr("0x" + sha256(b"a drill").hexdigest()))
-
-
-@cache
-def address_book() -> AddressBook:
-    """Nobody looks an address up in it: what is called is named by calldata."""
-    return shipped("mainnet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +126,7 @@ def chain_venue(post: Post, strategies: Sequence[BookStrategy], recorder: Record
         dead_men=dict,
         groups=_Groups(desk, bookings, node),
         chain=NETWORK,
+        wallet=DrillWalletEnd(rpc, address_book(), node.address),
         needed_from=transactions.needed_from,
     )
 
