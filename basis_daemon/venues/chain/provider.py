@@ -39,10 +39,11 @@ class HttpProvider(AsyncJSONBaseProvider):
     async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:  # noqa: ANN401 - web3's signature
         if self._session is None:
             raise RuntimeError("request before the session was opened")
-        question = self.encode_rpc_request(method, params)
-        asking = self._session.post(
-            self._url.get_secret_value(), data=question, headers=_HEADERS, allow_redirects=False
-        )
+        if self._session.closed:  # whoever still asks at the end of a life meets an endpoint that is gone, not a bug
+            raise aiohttp.ClientConnectionError("the session is closed")
+        question = self.form_request(method, params)
+        data = self.encode_rpc_dict(question)
+        asking = self._session.post(self._url.get_secret_value(), data=data, headers=_HEADERS, allow_redirects=False)
         async with asking as answer:
             body = bytearray()
             async for part in answer.content.iter_any():
@@ -52,4 +53,6 @@ class HttpProvider(AsyncJSONBaseProvider):
         response = self.decode_rpc_response(bytes(body))
         if not isinstance(response, dict):
             raise ValueError(f"answer is a {type(response).__name__}, expected an object")  # noqa: TRY004 - bad value
+        if response.get("id") != question["id"]:  # web3 does not look: it would take the answer to another question
+            raise ValueError(f"answer to request {response.get('id')!r:.40}, expected {question['id']}")
         return response
