@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(300)
 
 def drilled(hash_seed: str) -> dict[str, object]:
     done = subprocess.run(
-        (sys.executable, "-m", "basis_daemon", "simulate", "--tier", "full-stack", "--seeds", "2", "--chaos-s", "15",
+        (sys.executable, "-m", "basis_daemon", "simulate", "--tier", "full-stack", "--seeds", "3", "--chaos-s", "15",
          "--jobs", "1", "--json"),
         env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, check=True, timeout=240,
     )  # fmt: skip

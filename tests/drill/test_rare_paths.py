@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from basis_daemon.rare_paths import RarePath, never
 from basis_daemon.simulation.drill.campaign import Plan, command_of
 from basis_daemon.simulation.drill.chance import SHARES, Chance, Fault
-from basis_daemon.simulation.drill.profiles import PROFILES
+from basis_daemon.simulation.drill.profiles import profile_of
 from basis_daemon.simulation.drill.stage import stage_of
 from basis_daemon.simulation.drill.world import Verdict, World
 from basis_daemon.venues.cex.options import CEXOptions
@@ -28,6 +27,7 @@ pytestmark = pytest.mark.timeout(300)
 START = datetime(2026, 1, 5, tzinfo=UTC)
 AT_EXCHANGES = frozenset({RarePath.PAGE_ENDS_EARLY})
 """Places in the exchange client: the whole stack goes there."""
+SEEDS_MOST = 100
 
 
 def played(seed: int, profile: str, chaos_s: float) -> Verdict:
@@ -45,13 +45,15 @@ def test_a_daemon_that_is_not_drilled_goes_no_rare_way() -> None:
     assert defaults == [never] * 4
 
 
-def test_every_rare_way_is_gone_within_a_seed_of_each_book_and_nothing_is_lost() -> None:
-    gone: Counter[str] = Counter()
-    for profile, seed in zip(PROFILES, (1, 3, 8), strict=True):
-        verdict = played(seed, profile, 15)
-        assert verdict.violations == (), (profile, seed)
-        gone.update(verdict.rare_paths)
-    assert {RarePath(name) for name in gone} == set(RarePath) - AT_EXCHANGES
+def test_every_rare_way_is_gone_within_few_seeds_and_nothing_is_lost() -> None:
+    missing = set(RarePath) - AT_EXCHANGES
+    for seed in range(SEEDS_MOST):
+        verdict = played(seed, profile_of(seed), 15)
+        assert verdict.violations == (), seed
+        missing -= {RarePath(name) for name in verdict.rare_paths}
+        if not missing:
+            return
+    pytest.fail(f"{SEEDS_MOST} seeds went nowhere near {sorted(missing)}")
 
 
 def test_what_is_gone_rarely_is_thrown_with_a_coin_of_its_own() -> None:
