@@ -1,6 +1,8 @@
 # Every target is one line of what it does; `make` lists them. Nothing but make and Python 3.11 or newer is assumed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Where it forbids bytecode, each of the hundreds of processes of the suite compiles the package again: a second of CPU.
+unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
