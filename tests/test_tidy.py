@@ -74,6 +74,12 @@ def tree_of(name: str) -> ast.Module:
     return ast.parse(text_of(name), filename=name)
 
 
+@cache
+def nodes_of(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Every node of a file, walked once for all rules."""
+    return tuple(ast.walk(tree))
+
+
 def python_files(*folders: str) -> list[str]:
     return [name for name in tracked() if name.endswith(".py") and name.startswith(tuple(f"{f}/" for f in folders))]
 
@@ -100,7 +106,7 @@ def none_of(found: list[str], rule: str) -> None:
 def dotted_names(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     """Every imported thing where it is used or imported, under its full name, whatever the import calls it."""
     real: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 real[alias.asname or alias.name.split(".")[0]] = (
@@ -111,11 +117,19 @@ def dotted_names(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
             for alias in node.names:
                 real[alias.asname or alias.name] = f"{node.module}.{alias.name}"
                 yield node, f"{node.module}.{alias.name}"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute | ast.Name):
-            head, _, rest = ast.unparse(node).partition(".")
-            if head in real and (rest or real[head] != head):
-                yield node, f"{real[head]}.{rest}" if rest else real[head]
+    for node in nodes_of(tree):
+        head, *rest = _path(node)
+        if head in real and (rest or real[head] != head):
+            yield node, ".".join((real[head], *rest))
+
+
+def _path(node: ast.AST) -> list[str]:
+    """``a.b.c`` as its words; one empty word for what is no name."""
+    words: list[str] = []
+    while isinstance(node, ast.Attribute):
+        words.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(words)] if isinstance(node, ast.Name) else [""]
 
 
 def uses_of(pattern: str) -> Rule:
@@ -132,10 +146,10 @@ def uses_of(pattern: str) -> Rule:
 def ambient_uses(tree: ast.Module) -> Iterator[Place]:
     seeded = {
         id(node.func)
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Call) and (node.args or node.keywords) and ast.unparse(node.func).endswith("Random")
     }
-    annotations = {id(part) for node in ast.walk(tree) for part in _annotation_parts(node)}
+    annotations = {id(part) for node in nodes_of(tree) for part in _annotation_parts(node)}
     for node, name in dotted_names(tree):
         harmless = name == "random.Random" and (
             isinstance(node, ast.ImportFrom) or id(node) in seeded or id(node) in annotations
@@ -151,7 +165,7 @@ def _annotation_parts(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def floats(tree: ast.Module) -> Iterator[Place]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, float | complex):
             yield node.lineno, f"literal {node.value}"
         elif isinstance(node, ast.Name) and node.id == "float":
@@ -159,7 +173,7 @@ def floats(tree: ast.Module) -> Iterator[Place]:
 
 
 def task_starts(tree: ast.Module) -> Iterator[Place]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute) and node.attr in {"create_task", "ensure_future"}:
             yield node.lineno, ast.unparse(node)
         elif isinstance(node, ast.Name) and node.id in {"create_task", "ensure_future"}:
@@ -168,14 +182,14 @@ def task_starts(tree: ast.Module) -> Iterator[Place]:
 
 def patches(tree: ast.Module) -> Iterator[Place]:
     yield from uses_of(r"(unittest\.)?mock(\..+)?|pytest_mock(\..+)?|pytest\.MonkeyPatch|_pytest\.monkeypatch.*")(tree)
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.arg) and node.arg in {"monkeypatch", "mocker"}:
             yield node.lineno, f"fixture {node.arg}"
 
 
 def second_order_models(tree: ast.Module) -> Iterator[Place]:
     layer = re.compile(r"Strategy(Action|Instruction)|.*Instructions?|Order(Request|Model|Intent|Spec|DTO|Command)")
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.ClassDef) and layer.fullmatch(node.name):
             yield node.lineno, f"class {node.name}"
 
@@ -217,14 +231,14 @@ def rare_ways(tree: ast.Module) -> Iterator[Place]:
 
 
 def function_lengths(tree: ast.Module) -> Iterator[tuple[int, str, int]]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.lineno, node.name, (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def unexplained_exemptions(source: str) -> Iterator[Place]:
     """Comments that silence a tool without naming the code, or without saying why in at least two words."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+    for token in tokenize.generate_tokens(io.StringIO(source).readline) if DIRECTIVE_WORD.search(source) else ():
         if token.type == tokenize.COMMENT and DIRECTIVE_WORD.search(token.string):
             reason = DIRECTIVE.sub("", token.string)
             if DIRECTIVE_WORD.search(reason) or len(re.findall(r"[A-Za-z]{2,}", reason)) < 2:
@@ -237,7 +251,7 @@ def test_there_is_one_model_of_an_order() -> None:
     ours = [name for name in names if not name.startswith("basis_daemon/sandbox/")]  # the counterparty has its own
     found = lines_matching(re.compile("StrategyAction|strategy_action"), names) + places(second_order_models, ours)
     found += [name for name in names if re.search(r"/instructions?(\.py|/)", name)]
-    orders = [f"{name}:{node.lineno}: class Order" for name in ours for node in ast.walk(tree_of(name))
+    orders = [f"{name}:{node.lineno}: class Order" for name in ours for node in nodes_of(tree_of(name))
               if isinstance(node, ast.ClassDef) and node.name == "Order"]  # fmt: skip
     none_of(found + (orders if len(orders) > 1 else []), "A strategy returns Orders, and nothing stands beside Order")
 

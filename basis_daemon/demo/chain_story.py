@@ -134,7 +134,7 @@ HEDGE = Story(
 )
 """Three days until the token's yield is known, one until the carry is; when funding turns it leaves."""
 
-LEVERED_HEDGE = replace(HEDGE, setup=LEVERAGED.setup, step=LEVERAGED.step)
+LEVERED_HEDGE = replace(HEDGE, setup=LEVERAGED.setup)
 """Two days more until leverage pays."""
 
 OVERLAY = Story(

@@ -15,6 +15,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from basis_daemon.sandbox.exchange.instruments import Key
 from basis_daemon.sandbox.exchange.money import E8
@@ -29,6 +30,7 @@ OWN_SIGMA = {"BTC": 0.0, "ETH": 0.012, "BNB": 0.01}
 PERPS = ("BTC", "ETH")
 INVERSE = {"BTC": "BTCUSD_PERP"}
 HALF_DAY_PULL = math.log(2) / 720
+MARKETS_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,12 @@ class GeneratedPath:
             value = level * (1 + dice.gauss(0, FUNDING_NOISE))
             rates.append(Rate(at_ms, Decimal(f"{value:.8f}"), INTERVAL_H))
         return rates
+
+
+@lru_cache(maxsize=MARKETS_KEPT)
+def generated(start_ms: int, days: int, seed: int) -> GeneratedPath:
+    """The market of these arguments, drawn once: it takes a tenth of a second, and nobody changes it."""
+    return GeneratedPath(start_ms, days, seed)
 
 
 def _acts(dice: random.Random, minutes: int) -> list[_Act]:

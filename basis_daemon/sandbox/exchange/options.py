@@ -9,7 +9,7 @@ from pathlib import Path
 from basis_daemon.sandbox.exchange.accounts import AccountSpec, FeeSchedule
 from basis_daemon.sandbox.exchange.book import DepthProfile
 from basis_daemon.sandbox.exchange.clock import MODES, Mode
-from basis_daemon.sandbox.exchange.generated import GeneratedPath
+from basis_daemon.sandbox.exchange.generated import generated
 from basis_daemon.sandbox.exchange.path import PricePath
 from basis_daemon.sandbox.exchange.recorded import RecordedPath, load_window
 from basis_daemon.sandbox.exchange.ticks import TickPath, is_recording
@@ -65,7 +65,7 @@ class ExchangeOptions:
     def path(self) -> PricePath:
         """The market's script; raises `ValueError` naming file, line and column when recorded data is wrong."""
         if self.data is None:
-            return GeneratedPath(int(self.start.timestamp() * 1000), self.days, self.seed)
+            return generated(int(self.start.timestamp() * 1000), self.days, self.seed)
         if self.window is None:
             return TickPath(self.data) if is_recording(self.data) else RecordedPath(self.data)
         return load_window(self.data, self.window)

@@ -6,6 +6,7 @@ Nobody else imports ccxt. An answer leaves here as ccxt gave it; whoever asked r
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import localcontext
 from typing import Any
@@ -32,6 +33,8 @@ KEEP_ALIVE_MS = 5_000
 CACHED_ORDERS = 10_000
 _MUTED = logging.getLogger("basis_daemon.muted")
 _MUTED.disabled = True  # ccxt logs headers and signed bodies at DEBUG
+_TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""ccxt reads all certificates of the machine for connections of its own, and has none: every session is ours."""
 
 
 def _rounding_alone(work: Callable[..., Foreign]) -> Callable[..., Foreign]:
@@ -58,6 +61,7 @@ class ExchangeClient:
         self._by_symbol: dict[str, Listing] = {}
         self._exchange = getattr(ccxt.pro, account.ccxt_id)(dict(config))
         self._exchange.logger = _MUTED
+        self._exchange.ssl_context = _TRUSTS_NOBODY
         self._hook()
 
     def __repr__(self) -> str:
