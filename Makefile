@@ -56,7 +56,7 @@ world: setup ## install and build the sandbox chain in the user's cache (needs N
 test: world ## all tests but the longest journeys, which are part of the soak
 	$(PYTEST) -m "not soak" tests
 
-test-fast: world ## all tests but the journeys and the slow ones
+test-fast: setup ## what needs no running exchange, chain or process: a minute
 	$(PYTEST) -m "not journey and not slow and not soak" tests
 
 bench: setup ## throughput and latency against the committed floors

@@ -2,6 +2,7 @@
 
 `chain` is a node with the whole world of the sandbox, shared by a worker's tests, each of which finds it as built.
 `bare_chain` is a node of one test's own without any contract. Both mine a block for every transaction.
+Whatever needs one is slow: `make test-fast` starts no node.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from basis_daemon.sandbox.chain.world import Prepared, prepare
 
 FRESH_BLOCKS = 8
 """How deep a reorganisation may go from the start of a test; it cannot reach below what the node mined itself."""
+NODES = frozenset({"chain_packages", "chain_world"})
+"""One of these is behind every fixture of a node."""
 FEES: TxParams = {"maxFeePerGas": Wei(100 * 10**9), "maxPriorityFeePerGas": Wei(10**9)}
 
 
@@ -87,6 +90,14 @@ class Chain(BareChain):
         return await self.client.eth.wait_for_transaction_receipt(
             await self.client.eth.send_raw_transaction(signed.raw_transaction)
         )
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a node."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not NODES.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

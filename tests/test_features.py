@@ -14,6 +14,8 @@ import pytest
 
 from tests.features import ROOT
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = (
     '[tool.pytest.ini_options]\nmarkers = ["feature(id, part=None): proof of a row"]\naddopts = "-p no:randomly"\n'
 )

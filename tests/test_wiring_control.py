@@ -6,8 +6,12 @@ import asyncio
 import tracemalloc
 from pathlib import Path
 
+import pytest
+
 from basis_daemon.wiring import rows_of
 from tests.journal.builders import a_record, open_journal
+
+pytestmark = pytest.mark.slow
 
 ROWS, ROW_BYTES = 20_000, 1_000
 

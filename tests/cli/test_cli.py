@@ -131,6 +131,7 @@ def test_show_prints_values_with_their_sources_and_no_secret(tmp_path: Path) -> 
 
 
 @pytest.mark.feature("U01")
+@pytest.mark.slow
 def test_schema_explains_every_key_and_gives_editors_a_json_schema() -> None:
     assert "a number from 5 to 1000 bp" in run("config", "schema").stdout
     assert json.loads(run("config", "schema", "--json").stdout)["$schema"].endswith("schema")
@@ -205,6 +206,7 @@ def test_an_interruption_has_its_own_code() -> None:
 
 @pytest.mark.feature("U01")
 @pytest.mark.feature("Y01")
+@pytest.mark.slow
 def test_the_real_command_checks_the_shipped_files() -> None:
     command = [sys.executable, "-m", "basis_daemon", "config", "check", "--json", "--config"]
     paper = subprocess.run([*command, str(CONFIG / "paper.yaml")], capture_output=True, text=True, check=False)

@@ -21,6 +21,8 @@ from tests.demo.story import story_on
 from tests.journal.builders import RUN, StandingClock
 from tests.journal.test_integrity import damage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:

@@ -50,6 +50,7 @@ def test_the_command_says_what_is_missing_instead_of_a_traceback(
     assert "solc at" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_fault_in_a_source_is_told_in_the_compiler_s_words(chain_packages: Path) -> None:
     with pytest.raises(CompilerError, match="Expected"):
         compiled(chain_packages / "solc", {"Bad.sol": "pragma solidity 0.8.27; contract {}"})

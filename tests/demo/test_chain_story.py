@@ -17,6 +17,8 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.sandbox.chain.control import ACTIONS
 from basis_daemon.settings import lives_on_chain, load_settings
 
+pytestmark = pytest.mark.slow
+
 
 def options(*strategies: str, **changes: object) -> DemoOptions:
     found = {"strategies": strategies, "seed": 7, "days": 1} | changes

@@ -17,7 +17,7 @@ from tests.demo.story import told
 from tests.demo.test_control_socket import Office, client, office
 
 __all__ = ["client", "office"]
-pytestmark = pytest.mark.fault("F59")
+pytestmark = [pytest.mark.slow, pytest.mark.fault("F59")]
 
 COMMANDS = ("/halt", "/rearm", "/withdraw", "/transfers/approve", "/transfers/close")
 SLOW, HUGE_BYTES = 200, 2_000_000

@@ -14,6 +14,8 @@ from basis_daemon.demo.stage import DemoOptions
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
 CLOCK = SystemClock()
 GENEROUS_S = 60.0
 

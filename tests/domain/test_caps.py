@@ -204,6 +204,7 @@ def test_nobody_can_lose_more_than_is_held_nor_less_than_nothing(
 
 
 @given(amount=st.integers(1, 50_000), cap=st.decimals("0", "1", places=3))
+@pytest.mark.slow
 def test_what_the_gate_lets_pass_is_within_the_cap(amount: int, cap: Decimal) -> None:
     """50,000 lie at the exchange and as much in the wallet; less than a basis point of equity is no addition."""
     is_within = D(50_000 + amount) <= cap * 100_000

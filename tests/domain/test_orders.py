@@ -118,6 +118,7 @@ ids = st.tuples(
 
 
 @given(ids, ids)
+@pytest.mark.slow
 def test_equal_parts_give_equal_ids_and_other_parts_other_ids(
     one: tuple[str, int, str, int, int, int, int], other: tuple[str, int, str, int, int, int, int]
 ) -> None:

@@ -122,6 +122,7 @@ def play(wallet: Wallet, events: list[tuple[object, ...]]) -> None:
 @pytest.mark.feature("P02", part="chain")
 @pytest.mark.feature("P03")
 @given(st.lists(event, max_size=10), st.lists(event, max_size=10), markets, markets)
+@pytest.mark.slow
 def test_the_sources_of_a_chain_book_sum_to_its_change_of_equity(
     before: list[tuple[object, ...]],
     between: list[tuple[object, ...]],

@@ -224,6 +224,7 @@ def _how(cell: Cell) -> str:
 
 
 @given(peg=SMALL, worse=SMALL, borrow=st.decimals("0", "3", places=2), more=st.decimals("0", "3", places=2))
+@pytest.mark.slow
 def test_a_lower_peg_and_a_dearer_debt_never_leave_more(
     peg: Decimal, worse: Decimal, borrow: Decimal, more: Decimal
 ) -> None:

@@ -21,7 +21,7 @@ from basis_daemon.simulation.drill.profiles import PROFILES, book_of
 from tests.mutation.catalogue import PLANTED
 from tests.mutation.planted import drilled, planted
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def run(*words: str) -> dict[str, object]:

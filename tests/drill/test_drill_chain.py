@@ -24,7 +24,7 @@ from basis_daemon.venues.chain.endpoint import newest_header
 from basis_daemon.venues.chain.heads import ChainWalk, Head, HeadOptions
 from basis_daemon.venues.chain.notes import ignore_note
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.mark.feature("Q03", part="chain")

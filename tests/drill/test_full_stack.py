@@ -11,7 +11,7 @@ import pytest
 
 from basis_daemon.rare_paths import RarePath
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def drilled(hash_seed: str) -> dict[str, object]:

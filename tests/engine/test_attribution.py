@@ -166,6 +166,7 @@ moves = st.lists(
 @pytest.mark.feature("P02", part="interval")
 @pytest.mark.feature("P03")
 @given(moves)
+@pytest.mark.slow
 def test_sources_sum_to_the_change_of_equity_in_every_period_of_every_strategy_and_of_the_whole(
     told: list[tuple[str, int, dict[str, Decimal]]],
 ) -> None:

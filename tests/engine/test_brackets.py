@@ -245,6 +245,7 @@ async def test_a_bracket_that_nobody_could_keep_is_refused_before_anything_is_se
 
 @settings(max_examples=40, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from((Side.BUY, Side.SELL)), st.integers(1, 9)), min_size=1, max_size=8))
+@pytest.mark.slow
 async def test_whatever_is_traded_the_halves_are_those_of_the_position(steps: list[tuple[Side, int]]) -> None:
     async with Guarded(Rig.adopted()).running() as book:
         for side, tenths in steps:

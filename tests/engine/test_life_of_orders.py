@@ -20,6 +20,8 @@ from tests.engine.support import Rig, folded
 from tests.engine.test_recovery import visible
 from tests.venues.paper_support import COIN, FUTURES, WALLET, D, trade_order
 
+pytestmark = pytest.mark.slow
+
 CASH = PositionKey.of(WALLET, Kind.SPOT, "USDT")
 PRICE = D(60_000)
 ENDINGS = (OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED, OrderState.NEVER_ACCEPTED, OrderState.UNKNOWN)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,6 +142,7 @@ lines = st.tuples(
 
 
 @given(st.lists(st.lists(lines, min_size=1, max_size=4), max_size=20))
+@pytest.mark.slow
 def test_whatever_is_booked_the_lots_hold_what_the_ledger_holds(told: list[list[tuple[str, Decimal, Cause]]]) -> None:
     entries = [entry(number, *own) for number, own in enumerate(told)]
     ledger = Ledger()

@@ -203,6 +203,7 @@ async def _move(rig: Rig, number: int, action: str) -> None:
 
 @pytest.mark.feature("H01")
 @given(st.lists(st.sampled_from(ACTIONS), max_size=20))
+@pytest.mark.slow
 async def test_a_fold_of_the_journal_is_the_live_state_and_a_snapshot_changes_nothing(script: list[str]) -> None:
     rig = Rig.adopted()
     for number, action in enumerate(script, 1):

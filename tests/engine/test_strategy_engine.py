@@ -161,6 +161,7 @@ async def test_a_plan_that_fails_is_repeated_ever_more_slowly_because_every_atte
     assert agrees(rig)
 
 
+@pytest.mark.slow
 async def test_what_repairs_the_book_does_not_wait_for_failures_of_new_risk() -> None:
     rig = Rig.adopted()
     refuse_every_short(rig)

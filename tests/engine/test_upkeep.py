@@ -21,6 +21,8 @@ from tests.engine.test_recovery import visible
 from tests.engine.turn_support import Room
 from tests.venues.paper_support import CASH, COIN, FUTURES, PERP, START, WALLET, D, stamp, trade_order
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 
 

@@ -23,6 +23,8 @@ from basis_daemon.venues.signals.intake import exact_json
 from tests.fuzz.junk import JUNK, ODD, spoiled
 from tests.signals.support import BAR, START, Told, word
 
+pytestmark = pytest.mark.slow
+
 DEEP = 60_000
 NOW = START + BAR + timedelta(seconds=10)
 TEXTS = st.text(max_size=60) | st.sampled_from(ODD) | st.builds(

@@ -32,7 +32,7 @@ from tests.fuzz.junk import JUNK, spoiled
 from tests.journal.builders import a_record, open_journal
 from tests.venues.test_binance_frames import PERP, execution_report, order_trade_update
 
-pytestmark = pytest.mark.feature("Q03", part="fuzz")
+pytestmark = [pytest.mark.slow, pytest.mark.feature("Q03", part="fuzz")]
 
 MARK = {"e": "markPriceUpdate", "E": 1, "s": "BTCUSDT", "p": "60000", "i": "60000", "r": "0.0001", "T": 28_800_000}
 WALLET = {"e": "ACCOUNT_UPDATE", "E": 1, "T": 1, "a": {"m": "ORDER", "B": [{"a": "USDT", "wb": "1.5", "cw": "1"}],

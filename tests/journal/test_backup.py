@@ -43,6 +43,7 @@ def verified(path: Path) -> int:
 
 
 @pytest.mark.feature("H06", part="backup")
+@pytest.mark.slow
 async def test_a_backup_taken_while_the_daemon_writes_is_whole_and_holds_what_was_acknowledged(
     path: Path, backup: Path
 ) -> None:

@@ -24,6 +24,8 @@ from basis_daemon.journal.writer import Limits
 from basis_daemon.ports import RecordKind
 from tests.journal.builders import a_record, open_journal
 
+pytestmark = pytest.mark.slow
+
 TRADES = frozenset({RecordKind.TRADE})
 
 

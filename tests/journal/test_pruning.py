@@ -21,6 +21,8 @@ from basis_daemon.ports import KillPoint, Record, RecordKind, StoredRecord
 from tests.journal.builders import IDENTITY, NOON, RUN, StandingClock, a_record, open_journal
 from tests.journal.test_integrity import damage
 
+pytestmark = pytest.mark.slow
+
 K = RecordKind
 DAY = timedelta(days=1)
 WEEK = Retention(keep=7 * DAY, keep_decisions=2 * DAY, snapshots=2)

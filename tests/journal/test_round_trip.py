@@ -17,6 +17,8 @@ from basis_daemon.journal.sqlite import SqliteJournal
 from basis_daemon.ports import Record, RecordKind
 from tests.journal.builders import open_journal
 
+pytestmark = pytest.mark.slow
+
 ZONES = st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)))
 INSTANTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=ZONES)  # noqa: DTZ001 - hypothesis adds zones
 TEXTS = st.text(st.characters(codec="utf-8"))

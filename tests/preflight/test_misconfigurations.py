@@ -24,6 +24,8 @@ from basis_daemon.wiring_journal import journal_identity
 from basis_daemon.wiring_venues import account_leases
 from tests.settings.files import CONFIG
 
+pytestmark = pytest.mark.slow
+
 SANDBOX = CONFIG / "sandbox.yaml"
 READY = "BASIS_DAEMON__SANDBOX__READY_FILE"
 LINES = [

@@ -14,6 +14,8 @@ from tests.quality_gates.feature_rows import Proof, UnknownFeatureError, load_ro
 from tests.quality_gates.register import GATES, missing_strategies
 from tests.quality_gates.strategy import NINE
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.quality_gates", *arguments]

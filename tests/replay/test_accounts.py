@@ -18,6 +18,7 @@ from tests.replay.support import START, D, one, written
 
 @pytest.mark.feature("P06", part="replay")
 @pytest.mark.feature("P03", part="replay")
+@pytest.mark.slow
 def test_gains_what_is_held_and_funding_are_what_a_replay_earned_to_the_last_digit(tmp_path: Path) -> None:
     window = written(tmp_path / "window", changes=dict.fromkeys(range(20, 72), "70500"))
     outcome, played, view = one(Asked("btc_basis", window, start=START))

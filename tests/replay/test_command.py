@@ -12,6 +12,8 @@ from basis_daemon.domain.errors import ConfigError
 from basis_daemon.simulation.replay import Asked
 from tests.replay.support import START, D, answered, commanded, whole, written
 
+pytestmark = pytest.mark.slow
+
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 

@@ -17,6 +17,8 @@ from basis_daemon.domain.trade import OrderState
 from basis_daemon.simulation.replay import Asked
 from tests.replay.support import BOOM, DATA, START, D, answered, commanded, needs_data, one, whole, written
 
+pytestmark = pytest.mark.slow
+
 BAR = timedelta(minutes=5)
 LINEAR, INVERSE = "ml_usdt_directional", "ml_btc_directional"
 SERIES = {LINEAR: ("bybit", "BTCUSDT"), INVERSE: ("binancecoinm", "BTCUSD")}

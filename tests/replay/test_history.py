@@ -12,6 +12,8 @@ from basis_daemon.simulation.rows import HistoryError
 from basis_daemon.simulation.windows import read_instant
 from tests.replay.support import START, commanded, history_of, whole, written
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("file", "line", "column", "value", "said"),

@@ -24,6 +24,8 @@ from basis_daemon.strategies.basis import BtcBasis
 from basis_daemon.strategies.parameters import BasisParameters
 from tests.replay.support import START, D, answered, commanded, one, written
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 DAY = ("--from", "2024-03-01", "--to", "2024-03-01")
 SQUEEZE = dict.fromkeys(range(10, 20), 73_000) | dict.fromkeys(range(20, 60), 55_000)

@@ -14,6 +14,8 @@ from basis_daemon.simulation.replay import CONFIG, Asked, Told, replay, settings
 from basis_daemon.simulation.run import Recorded
 from tests.replay.support import DATA, SQUEEZE, START, Unseen, answered, commanded, history_of, needs_data, written
 
+pytestmark = pytest.mark.slow
+
 CHANGES = dict.fromkeys(range(10, 20), "73000") | dict.fromkeys(range(20, 60), "55000")
 
 

@@ -16,6 +16,8 @@ from basis_daemon.ports import RecordKind
 from basis_daemon.simulation.replay import Asked
 from tests.replay.support import BOOM, DATA, HERE, START, D, answered, commanded, needs_data, one, whole, written
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_rich_market_is_entered_at_the_first_bar_and_every_cent_of_it_is_explained(tmp_path: Path) -> None:
     outcome, _, view = one(Asked("btc_basis", written(tmp_path / "rich"), start=START))

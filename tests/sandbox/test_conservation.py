@@ -45,6 +45,7 @@ def run(desk: Desk, step: Step) -> None:
 @pytest.mark.feature("Q01", part="conservation")
 @settings(max_examples=40)
 @given(st.lists(st.one_of(TRADE, TRADE, MOVE, TRANSFER, CANCEL), min_size=20, max_size=60), st.booleans())
+@pytest.mark.slow
 def test_balances_are_the_sum_of_flows(steps: list[Step], pays_in_bnb: bool) -> None:
     opening = {"USDT": D(100_000), "BTC": D(2), "BNB": D(3)}
     desk = Desk(spot={a: str(v) for a, v in opening.items()}, usdm="20000", depth=LADDER)

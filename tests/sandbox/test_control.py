@@ -17,6 +17,8 @@ from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.venues.cex.network import SandboxNetwork, open_session, sandbox_from_ready_file
 from tests.sandbox.conftest import SPEC, Clients, client
 
+pytestmark = pytest.mark.slow
+
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 PROGRAM = """
 import sys

@@ -23,6 +23,8 @@ from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.venues.cex.network import SandboxNetwork, open_session
 from tests.sandbox.conftest import CcxtClient, client
 
+pytestmark = pytest.mark.slow
+
 D = Decimal
 OUR_ID = "0123456789abcdef0123456789abcdef"
 PATIENCE_S = 30.0

@@ -15,7 +15,7 @@ from tests.sandbox.conftest import KEYS, Clients
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 MINE = {"clientOrderId": f"{1:032x}"}
 
-pytestmark = pytest.mark.feature("Y07", part="faults")
+pytestmark = [pytest.mark.slow, pytest.mark.feature("Y07", part="faults")]
 
 
 @pytest.mark.parametrize(

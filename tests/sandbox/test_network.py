@@ -8,6 +8,8 @@ import pytest
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.venues.cex.network import SandboxNetwork, SandboxNetworkError, open_session
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("url", "message"),

@@ -12,7 +12,7 @@ from tests.sandbox.conftest import Clients, client
 
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 
-pytestmark = pytest.mark.feature("Q01", part="wire")
+pytestmark = [pytest.mark.slow, pytest.mark.feature("Q01", part="wire")]
 
 
 def own(n: int) -> dict[str, str]:

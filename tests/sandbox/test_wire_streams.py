@@ -16,7 +16,7 @@ from tests.sandbox.conftest import KEYS, CcxtClient, Clients
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 MINUTE_MS = 60_000
 
-pytestmark = pytest.mark.feature("Q01", part="wire")
+pytestmark = [pytest.mark.slow, pytest.mark.feature("Q01", part="wire")]
 
 
 def own(n: int) -> dict[str, str]:

@@ -89,6 +89,7 @@ def test_numbers_are_read_by_their_text_and_what_no_number_is_stays_none() -> No
 @pytest.mark.feature("M03")
 @given(said=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists) | st.dictionaries(
     st.sampled_from(sorted(word())), st.text() | st.floats() | st.integers()))  # fmt: skip
+@pytest.mark.slow
 def test_whatever_is_said_either_holds_the_schema_or_is_counted(said: object) -> None:
     told = Told()
     tick = told.intake().take(said, NOW)

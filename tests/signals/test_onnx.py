@@ -21,6 +21,8 @@ from basis_daemon.venues.signals.onnx_model import Artefact, OnnxSignals, infer,
 from tests.signals.support import BAR, START, VERSION, Told, mark
 from tests.signals.training import closes, model_bytes, samples, trained
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def content() -> bytes:

@@ -302,6 +302,7 @@ def test_beyond_the_hard_bound_only_repair_is_allowed() -> None:
     base=st.decimals(min_value=D("0.5"), max_value=D("1.5"), places=5),
     m=st.decimals(min_value=D("0.25"), max_value=D("0.59"), places=3),
 )
+@pytest.mark.slow
 def test_a_repair_never_overshoots_and_never_comes_nearer_than_z_open(base: Decimal, m: Decimal) -> None:
     scene = paired(m=m).holding(base=base)
     found = scene.assess()
@@ -320,6 +321,7 @@ def test_a_repair_never_overshoots_and_never_comes_nearer_than_z_open(base: Deci
     quantity=st.decimals(min_value=D("0.05"), max_value=D(40), places=3),
     cash=st.decimals(min_value=D(0), max_value=D(20_000), places=2),
 )
+@pytest.mark.slow
 def test_every_repair_of_the_ladder_restores_the_level_and_leaves_delta_alone(
     m: Decimal, quantity: Decimal, cash: Decimal
 ) -> None:

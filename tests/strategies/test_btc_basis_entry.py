@@ -193,6 +193,7 @@ capitals = st.decimals(min_value=D(1_000), max_value=D(20_000_000), places=2)
 
 
 @given(price=prices, capital=capitals, slip=st.sampled_from([D(0), D(3), D(10)]), basis=st.integers(-9, 40))
+@pytest.mark.slow
 def test_whatever_the_fills_inside_their_bounds_delta_is_a_step_and_margin_at_least_the_target(
     price: Decimal, capital: Decimal, slip: Decimal, basis: int
 ) -> None:

@@ -236,6 +236,7 @@ def test_weight_drift_moves_perp_and_margin_between_venues() -> None:
     price=st.decimals(min_value=D(54_000), max_value=D(68_000), places=1),
     rate=st.decimals(min_value=D("0.0000070"), max_value=D("0.001"), places=7),
 )
+@pytest.mark.slow
 def test_between_top_up_and_excess_a_hedged_pair_is_left_alone(price: Decimal, rate: Decimal) -> None:
     m = (D("0.4") * 60_000 - (price - 60_000)) / price
     scene = paired(entry=D(60_000), price=price, m=m, rates={"binance": (rate,) * 30}, predicted=rate)

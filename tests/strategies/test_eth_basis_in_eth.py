@@ -185,6 +185,7 @@ def test_a_core_near_its_own_liquidation_is_repaid_before_anything_else() -> Non
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.decimals("-0.12", "0.12", places=3), min_size=1, max_size=6))
+@pytest.mark.slow
 def test_whatever_the_path_core_and_pair_stay_away_from_liquidation(path: list[Decimal]) -> None:
     run = overlaid()
     for step in path:

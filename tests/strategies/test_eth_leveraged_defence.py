@@ -193,6 +193,7 @@ def test_leverage_that_costs_for_two_days_is_left_by_carry() -> None:
     assert left - START > timedelta(days=12)
 
 
+@pytest.mark.slow
 def test_a_carry_that_only_does_not_pay_the_exit_is_held() -> None:  # CA7: .0024333 above y_eff
     run = levered()
     run.chain = run.chain.reserve(A_WETH, borrow_rate=D("0.0345"))
@@ -313,6 +314,7 @@ def test_a_drawdown_leaves_debt_then_the_token_then_collects_and_stays_out() -> 
 
 
 # ---------------------------------------------------------------------------------------------------- a whole life
+@pytest.mark.slow
 def test_no_rule_undoes_another_within_a_day() -> None:
     run = levered()
     for rate in ("0.30", "0.02", "0.06", "0.02", "0.25", "0.02"):

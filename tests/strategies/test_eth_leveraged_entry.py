@@ -111,6 +111,7 @@ def test_an_oracle_below_the_rate_makes_a_smaller_position() -> None:  # k < 1, 
     assert signs(lam(run), 6) == "0.85"
 
 
+@pytest.mark.slow
 def test_the_book_enters_holds_and_grows() -> None:
     run = levered()
     reasons = run.grow(WEETH, RICH, days=20)

@@ -26,6 +26,8 @@ from tests.strategies.hedge_scenes import (
     reasons,
 )
 
+pytestmark = pytest.mark.slow
+
 R = ReasonCode
 PERP = BINANCE.perp_key("ETH")
 CALM = {R.HOLD, R.IN_FLIGHT}

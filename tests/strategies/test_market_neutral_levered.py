@@ -18,6 +18,8 @@ from tests.strategies.chain_scenes import A_WEETH, A_WETH, DEBT, ETH, USDT, WEET
 from tests.strategies.hedge_scenes import GOOD, HedgeRun, levered, levered_candidate, own, reasons
 from tests.strategies.levered_scenes import lam, oracle_falls
 
+pytestmark = pytest.mark.slow
+
 R = ReasonCode
 PERP = BINANCE.perp_key("ETH")
 

@@ -345,6 +345,7 @@ AMOUNT = st.decimals(0, "5e7", places=6)
 
 
 @given(wallet=AMOUNT, supplied=AMOUNT, idle=st.decimals(0, "1e9", places=2), owed=st.decimals(0, "1e7", places=2))
+@pytest.mark.slow
 def test_no_book_is_ever_overdrawn_and_no_answer_is_undone_by_the_next(
     wallet: Decimal, supplied: Decimal, idle: Decimal, owed: Decimal
 ) -> None:

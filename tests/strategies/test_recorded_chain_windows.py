@@ -23,7 +23,7 @@ from tests.strategies.recorded import DATA, moment
 from tests.strategies.recorded_chain import Hour, hours
 
 BOOM, CRASH, SQUEEZE = "2024-03_funding_boom", "2024-08_crash_depeg", "2025-05_eth_squeeze"
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no recorded history at {DATA}")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not DATA.is_dir(), reason=f"no recorded history at {DATA}")]
 
 
 def lived(window: str, since: str, run: Run) -> Iterator[Hour]:

@@ -10,6 +10,8 @@ import pytest
 
 from basis_daemon.telemetry.memory import THRESHOLDS, settle_heap
 
+pytestmark = pytest.mark.slow
+
 
 class _Knot:
     """Garbage that only the collector can find."""

@@ -42,6 +42,7 @@ def lived(stacks: Path, how: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.fault("F55")
+@pytest.mark.slow
 def test_a_blocked_loop_ends_the_process_with_a_code_of_its_own_and_the_stacks_of_all_threads(tmp_path: Path) -> None:
     stacks = tmp_path / "stacks.txt"
     found = lived(stacks, "blocks")

@@ -20,6 +20,8 @@ from basis_daemon.venues.cex.binance_coinm import BINANCE_COINM
 from tests.venue_contract import VenueContract, VenueUnderTest, order_for, small
 from tests.venues.rig import IN_COIN, INVERSE_BTC, AccountUnderTest, Rig
 
+pytestmark = pytest.mark.slow
+
 COIN = PositionKey("binancecoinm:spot:BTC")
 SATOSHI = Decimal("1e-8")
 

@@ -8,6 +8,8 @@ from basis_daemon.domain.instrument import PositionKey
 from tests.venue_contract import VenueContract, VenueUnderTest
 from tests.venues.rig import PERP_BTC, SPOT_BTC, AccountUnderTest, Rig
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.feature("Q04", part="sandbox")
 class TestBinance(VenueContract):

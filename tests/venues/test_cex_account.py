@@ -21,6 +21,8 @@ from basis_daemon.venues.cex.fills import FillBook
 from tests.venue_contract import order_for, small
 from tests.venues.rig import PERP_BTC, SPOT_BTC, AccountUnderTest, Rig
 
+pytestmark = pytest.mark.slow
+
 USDT, MARGIN = PositionKey("binance:spot:USDT"), PositionKey("binanceusdm:spot:USDT")
 
 

@@ -75,6 +75,7 @@ def book_at(nonce: int | None, timestamp: int | None = STAMP_MS) -> Any:  # noqa
 
 @pytest.mark.parametrize("market", READERS)
 @given(frames)
+@pytest.mark.slow
 def test_a_frame_changes_a_book_as_ccxt_would(
     market: str, moves: list[tuple[list[list[str]], list[list[str]]]]
 ) -> None:

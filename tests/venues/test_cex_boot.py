@@ -21,6 +21,8 @@ from basis_daemon.venues.cex.venue import CEXVenue
 from tests.venue_contract import order_for, small
 from tests.venues.rig import KEY, PERP_BTC, QUIET, SECRET, SPOT_BTC, AccountUnderTest, Rig
 
+pytestmark = pytest.mark.slow
+
 D = Decimal
 
 

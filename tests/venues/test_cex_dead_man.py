@@ -20,7 +20,7 @@ from tests.venues.rig import KEY, PERP_BTC, SPEC, SPOT_BTC, AccountUnderTest, Ri
 from tests.venues.test_cex_transfer import USDM, move
 
 PATIENCE_S = 30.0
-pytestmark = pytest.mark.feature("C09")
+pytestmark = [pytest.mark.slow, pytest.mark.feature("C09")]
 
 
 def resting(account: AccountUnderTest) -> Order:

@@ -19,6 +19,8 @@ from tests.venue_contract import order_for, small
 from tests.venues.rig import PERP_BTC, SPOT_BTC, AccountUnderTest, Rig
 from tests.venues.test_cex_transfer import HISTORY, move
 
+pytestmark = pytest.mark.slow
+
 BOTH = pytest.mark.parametrize("key", [SPOT_BTC, PERP_BTC], ids=["spot", "perp"])
 FULL = 1e9
 

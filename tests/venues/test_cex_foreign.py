@@ -19,6 +19,8 @@ from basis_daemon.engine.state import BookState
 from basis_daemon.journal.memory import MemoryJournal
 from tests.venues.rig import PERP_BTC, SPOT_BTC, Rig
 
+pytestmark = pytest.mark.slow
+
 D = Decimal
 CASH, MARGIN = PositionKey("binance:spot:USDT"), PositionKey("binanceusdm:spot:USDT")
 

@@ -29,7 +29,7 @@ from basis_daemon.venues.cex.ticks import REFUSALS_MAX
 from tests.venue_contract import order_for, small
 from tests.venues.rig import PERP_BTC, QUIET, SPOT_BTC, AccountUnderTest, Rig
 
-D = Decimal
+pytestmark, D = pytest.mark.slow, Decimal
 BOTH = pytest.mark.parametrize("key", [SPOT_BTC, PERP_BTC], ids=["spot", "perp"])
 USDM, USDM_CASH = "binanceusdm", PositionKey.of("binanceusdm", Kind.SPOT, "USDT")
 ACCOUNT_PATH = "/fapi/v3/account"

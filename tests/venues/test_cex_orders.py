@@ -24,6 +24,8 @@ from basis_daemon.ports import Finding
 from tests.venue_contract import cancel_of, holdings, ids, order_for, small
 from tests.venues.rig import PERP_BTC, QUIET, SPOT_BTC, AccountUnderTest, Rig
 
+pytestmark = pytest.mark.slow
+
 BOTH = pytest.mark.parametrize("key", [SPOT_BTC, PERP_BTC], ids=["spot", "perp"])
 
 

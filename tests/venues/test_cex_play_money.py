@@ -28,7 +28,7 @@ from tests.venue_contract import order_for, small
 from tests.venues.paper_support import CASH, FUTURES, transfer_order
 from tests.venues.rig import PERP_BTC, QUIET, SPOT_BTC, AccountUnderTest, Rig
 
-pytestmark = pytest.mark.feature("Y03")
+pytestmark = [pytest.mark.slow, pytest.mark.feature("Y03")]
 DEMO = replace(QUIET, demo_trading=True)
 KEYS = {"BASIS_DAEMON__VENUES__BINANCE__KEY": "play-key-0001", "BASIS_DAEMON__VENUES__BINANCE__SECRET": "play-secret"}
 

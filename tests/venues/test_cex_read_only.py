@@ -22,7 +22,7 @@ from basis_daemon.venues.cex.outcome import CallError
 from basis_daemon.venues.cex.read_only import ReadOnly, WriteRefusedError
 from tests.venues.rig import KEY, PERP_BTC, QUIET, SECRET, SPOT_BTC, Rig
 
-pytestmark = pytest.mark.feature("Y01", part="writes")
+pytestmark = [pytest.mark.slow, pytest.mark.feature("Y01", part="writes")]
 
 D = Decimal
 GATE = ReadOnly(BINANCE)

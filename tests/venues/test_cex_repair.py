@@ -21,7 +21,7 @@ from tests.venues.rig import PERP_BTC, AccountUnderTest, Rig
 from tests.venues.test_cex_foreign import MARGIN, Book
 
 D = Decimal
-pytestmark = pytest.mark.feature("R08")
+pytestmark = [pytest.mark.slow, pytest.mark.feature("R08")]
 
 
 @pytest.fixture

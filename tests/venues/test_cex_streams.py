@@ -21,6 +21,8 @@ from basis_daemon.venues.cex.quirks import Stream
 from tests.venue_contract import ids, order_for, small
 from tests.venues.rig import PERP_BTC, QUIET, SPOT_BTC, AccountUnderTest, Rig
 
+pytestmark = pytest.mark.slow
+
 STREAMS = [("spot", "binance", "book"), ("usdm", "binanceusdm", "book")]
 USERS = [("user-spot", SPOT_BTC), ("user-usdm", PERP_BTC)]
 

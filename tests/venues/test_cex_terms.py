@@ -16,6 +16,8 @@ from basis_daemon.ports import InstrumentsChanged
 from tests.venue_contract import order_for, small
 from tests.venues.rig import PERP_BTC, SPOT_BTC, AccountUnderTest, Rig
 
+pytestmark = pytest.mark.slow
+
 D = Decimal
 BOTH = pytest.mark.parametrize("key", [SPOT_BTC, PERP_BTC], ids=["spot", "perp"])
 

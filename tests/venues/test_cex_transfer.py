@@ -16,6 +16,8 @@ from basis_daemon.ports import AccountChanged, Finding
 from basis_daemon.venues.cex.transfer import TransferExecutionInterface
 from tests.venues.rig import QUIET, Rig
 
+pytestmark = pytest.mark.slow
+
 D = Decimal
 SPOT, USDM = PositionKey("binance:spot:USDT"), PositionKey("binanceusdm:spot:USDT")
 HISTORY = "/sapi/v1/asset/transfer"

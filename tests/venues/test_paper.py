@@ -373,6 +373,7 @@ async def act(stage: Stage, number: int, step: Step) -> None:
 
 @pytest.mark.feature("R05")
 @given(st.lists(steps, max_size=25))
+@pytest.mark.slow
 async def test_a_ledger_of_what_the_venue_reports_equals_its_balances_to_the_last_digit(script: list[Step]) -> None:
     opening = {CASH: D(150_000), COIN: D(2), MARGIN: D(20_000)}
     stage = Stage(opening)

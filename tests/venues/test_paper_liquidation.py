@@ -74,6 +74,7 @@ async def live_through(stage: Stage, path: Sequence[Move]) -> None:
 
 @pytest.mark.feature("Y02", part="cex")
 @given(moves)
+@pytest.mark.slow
 async def test_no_account_is_ever_left_at_or_below_its_maintenance(path: list[Move]) -> None:
     stage = Stage({CASH: D(60_000), MARGIN: D(20_000)}, terms=FIVE)
     for end in range(1, len(path) + 1):
@@ -87,6 +88,7 @@ async def test_no_account_is_ever_left_at_or_below_its_maintenance(path: list[Mo
 @pytest.mark.feature("Y02", part="cex")
 @pytest.mark.feature("R05", part="liquidation")
 @given(moves)
+@pytest.mark.slow
 async def test_every_cent_of_a_path_with_liquidations_has_its_cause(path: list[Move]) -> None:
     """Balances are opening plus realised profit, funding, liquidation fee, and less fees; transfers sum to zero."""
     opening = {CASH: D(60_000), MARGIN: D(20_000)}

@@ -28,6 +28,8 @@ from basis_daemon.venues.cex.venue import CEXVenue
 from tests.venues.paper_support import START, new_id
 from tests.venues.rig import PATIENCE_S, QUIET, SteppedClock
 
+pytestmark = pytest.mark.slow
+
 MAIN, SUB = AccountSpec(), AccountSpec.of_sub_account("binance_eth")
 NAMES = {MAIN: ("binance", "binanceusdm"), SUB: ("binance_eth", "binanceusdm_eth")}
 

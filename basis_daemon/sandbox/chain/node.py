@@ -35,12 +35,12 @@ class NodeProvider(AsyncJSONBaseProvider):
         self._rpc_url = rpc_url
         self._session: aiohttp.ClientSession | None = None
 
-    async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:  # noqa: ANN401 - web3's signature
+    async def make_request(self, method: str, params: Any) -> RPCResponse:  # noqa: ANN401 - web3's signature
         """Raises aiohttp's errors and TimeoutError."""
         if self._session is None:  # not earlier: it belongs to the loop that runs
             timeout = aiohttp.ClientTimeout(total=RPC_TIMEOUT_S)
             self._session = aiohttp.ClientSession(timeout=timeout, raise_for_status=True)
-        question = self.encode_rpc_request(method, params)
+        question = self.encode_rpc_request(RPCEndpoint(method), params)
         async with self._session.post(self._rpc_url, data=question, headers=_HEADERS) as answer:
             return self.decode_rpc_response(await answer.read())
 
@@ -113,7 +113,7 @@ async def _reason(call: AsyncContractFunction, params: TxParams) -> str:
 
 async def rpc(client: Web3, method: str, *params: object) -> Any:  # noqa: ANN401 - each method has its own answer
     """One raw call; raises `ChainError` with the node's own words when it refuses."""
-    answer = await client.provider.make_request(RPCEndpoint(method), list(params))
+    answer = await client.provider.make_request(method, list(params))
     if "error" in answer:
         raise ChainError(f"{method}: {answer['error']}")
     return answer["result"]

@@ -72,6 +72,7 @@ async def genuine(chain: Chain, chain_packages: Path) -> Genuine:
     return made
 
 
+@pytest.mark.slow
 async def test_the_daemons_calls_work_on_the_genuine_contracts(chain: Chain, genuine: Genuine) -> None:
     user, operator, steth = await chain.account(stETH=10), await chain.account(), chain.token("stETH")
     register = genuine.delegation.functions.registerAsOperator((operator.address, NOBODY, 0), "")
@@ -99,6 +100,7 @@ async def test_the_daemons_calls_work_on_the_genuine_contracts(chain: Chain, gen
     assert 10 * WAD - await chain.balance("stETH", user.address) < 3000
 
 
+@pytest.mark.slow
 async def test_the_stand_ins_reward_claims_are_valid_to_the_genuine_coordinator(chain: Chain, genuine: Genuine) -> None:
     user = await chain.account()
     claim = await chain.controls.reward(user.address, 42)

@@ -21,6 +21,8 @@ from basis_daemon.sandbox.chain.options import ChainOptions
 from basis_daemon.sandbox.chain.server import SandboxChain
 from basis_daemon.sandbox.chain.world import Prepared
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "basis_daemon", "sandbox", "chain"]
 
 

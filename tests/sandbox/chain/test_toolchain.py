@@ -13,6 +13,8 @@ from basis_daemon.sandbox.chain.compiler import Artefact
 from basis_daemon.sandbox.chain.toolchain import ANVIL_VERSION, MANIFESTS, digest
 from basis_daemon.sandbox.chain.world import Prepared, prepare
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -97,6 +97,7 @@ async def test_a_keystore_opens_with_its_password_only(tmp_path: Path) -> None:
 @pytest.mark.feature("X12")
 @settings(max_examples=50)
 @given(key=st.integers(1, ORDER - 1), nonce=st.integers(0, 2**32), is_high=st.booleans())
+@pytest.mark.slow
 def test_a_key_service_signs_as_the_key_itself_would_be_seen_to(key: int, nonce: int, is_high: bool) -> None:
     def half(r: int, s: int) -> tuple[int, int]:
         return r, max(s, ORDER - s) if is_high else min(s, ORDER - s)
