@@ -27,7 +27,7 @@ from basis_daemon.simulation.virtual import VirtualClock
 from basis_daemon.venues.paper.exchange import PaperExchange
 from basis_daemon.venues.transfers.ends import Progress
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 D = Decimal
 USDT, WALLET = PositionKey("drillex:spot:USDT"), PositionKey("wallet:token:USDT")
 

@@ -23,7 +23,7 @@ from basis_daemon.venues.chain.rpc import PoolPolicy
 from basis_daemon.venues.chain.tracker import TrackPolicy
 from basis_daemon.wiring_book import Ground
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 START = datetime(2026, 1, 5, tzinfo=UTC)
 AT_EXCHANGES = frozenset({RarePath.PAGE_ENDS_EARLY})
 """Places in the exchange client: the whole stack goes there."""
