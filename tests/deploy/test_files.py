@@ -15,7 +15,7 @@ import yaml
 from basis_daemon.cli.health import PROGRESS_MAX_S
 from basis_daemon.settings import Settings, load_settings
 from basis_daemon.supervisor import CLOSE_S
-from tests.test_tidy import ROOT
+from tests.source_tree import ROOT
 
 LIVE = ROOT / "config" / "live.yaml"
 UNIT, COMPOSE, DOCKERFILE = (
