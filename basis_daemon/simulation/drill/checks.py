@@ -15,7 +15,7 @@ from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.state import BookState, recover
 from basis_daemon.simulation.drill.disk import DrillDisk
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
-from basis_daemon.simulation.drill.invariants import of_request, of_rest
+from basis_daemon.simulation.drill.invariants import of_end, of_request, of_rest, of_step
 from basis_daemon.simulation.drill.loop import SeededLoop
 from basis_daemon.simulation.drill.stage import Mandate, Stage
 
@@ -67,6 +67,7 @@ class Checks:
     _hand: dict[str, Decimal] = field(default_factory=dict)
     _trace: object = field(default_factory=sha256)
     _owners: dict[PositionKey, tuple[Mandate, Exchange]] = field(default_factory=dict)
+    _filled: dict[str, Decimal] = field(default_factory=dict)
 
     def watch(self, exchanges: Sequence[Exchange]) -> None:
         """These are the exchanges."""
@@ -211,6 +212,17 @@ class Checks:
         """I16: a daemon at work needs no more tasks than this, however long it lives."""
         if tasks > TASKS_MAX:
             self.fail("I16", f"{tasks} tasks, expected at most {TASKS_MAX}")
+
+    def at_step(self, daemon: Daemon, disk: DrillDisk, *, is_last: bool = False) -> None:
+        """I3, I7, I8, I18 in the midst of everything, by what a daemon has in memory; I6 at its last moment."""
+        if not disk.is_sound or self.violations:  # what is wrong is told once
+            return
+        if self.is_halted and daemon.guard.state is GuardState.ACTIVE:
+            self.fail("I8", "the guard is active after an acknowledged halt that nobody took back")
+        for invariant, facts in of_step(daemon, disk, self.exchanges, self._filled):
+            self.fail(invariant, facts)
+        for invariant, facts in of_end(daemon, disk) if is_last else ():
+            self.fail(invariant, facts)
 
     def at_rest(self, daemon: Daemon, disk: DrillDisk) -> None:
         """I3, I6, I7, I18: the book is the venues' to the last digit, a fold of its journal is the live state."""

@@ -42,6 +42,11 @@ class DrillDisk:
     def generation(self) -> int:
         return self._inner.generation
 
+    @property
+    def is_sound(self) -> bool:
+        """True while it takes rows: what its daemon has in memory stands in it, flushed or not."""
+        return not self.is_dead and not self._is_poisoned
+
     def append(self, record: Record) -> None:
         self._check()
         self._inner.append(record)

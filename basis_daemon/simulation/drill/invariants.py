@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.trade import OrderState
-from basis_daemon.engine.state import MEMORY, BookState
+from basis_daemon.engine.order_life import OrderLife
+from basis_daemon.engine.state import MEMORY, BookState, recover
 from basis_daemon.simulation.drill.disk import DrillDisk
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
 
@@ -45,6 +46,30 @@ def of_request(order: Order, connection: Connection) -> Found:
             age_s = connection.exchange.loop.time() - connection.heard_at[key]
             if age_s > QUOTE_AGE_MAX_S:
                 yield "I9", f"{order.order_id} left on a book of {key} that is {age_s:.1f} s old"
+
+
+def of_step(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange], filled: dict[str, Decimal]) -> Found:
+    """What holds at every moment of a life, whatever is on its way. ``filled`` is by order what was seen before."""
+    state = daemon.recorder.state
+    newest = [row.sequence for row in disk.read(after=state.sequence - 1)]
+    if newest != [state.sequence]:
+        yield "I7", f"the book counts {state.sequence} rows, the journal ends with {newest}"
+    for asset, total in sorted(state.ledger.sums().items()):
+        if total:
+            yield "I18", f"all accounts together hold {total} {asset}, expected nothing"
+    news = {name: life for name, life in state.orders.items() if life.cum_filled != filled.get(name, Decimal(0))}
+    for name, booked, got in _told(news.values(), exchanges):
+        filled[name] = booked
+        if booked > got:
+            yield "I3", f"{name}: book {booked}, when its exchange has filled {got}"
+
+
+def of_end(daemon: Daemon, disk: DrillDisk) -> Found:
+    """I6 at any moment: what a life has in memory is what its rows come to, those that no flush has reached too."""
+    again, state = recover(disk), daemon.recorder.state
+    again.market_time = state.market_time  # it goes on with what is looked at, and is written with the next row
+    if again.dump() != state.dump():
+        yield "I6", f"a fold of {state.sequence} rows is not the live state of a daemon that is killed"
 
 
 def of_rest(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange]) -> Found:
@@ -101,14 +126,19 @@ def _memory(state: BookState, exchange: Exchange) -> Found:
 
 def _fills(state: BookState, exchanges: Sequence[Exchange]) -> Found:
     """What each order at an exchange has got, piece by piece."""
+    for name, booked, got in _told(state.orders.values(), exchanges):
+        if got != booked:
+            yield "I3", f"{name}: book {booked}, exchange {got}"
+
+
+def _told(lives: Iterable[OrderLife], exchanges: Sequence[Exchange]) -> Iterator[tuple[str, Decimal, Decimal]]:
+    """Of each order at an exchange what is booked, and what it has got there."""
     accounts = {account for one in exchanges for account in one.accounts}
-    for life in state.orders.values():
-        if life.order.venue not in accounts:
-            continue
-        told = [trade for one in exchanges for trade in one.paper.tape.trades_of(life.order.order_id)]
-        got = sum((trade.qty_base for trade in told if trade.is_fill), Decimal(0))
-        if got != life.cum_filled:
-            yield "I3", f"{life.order.order_id}: book {life.cum_filled}, exchange {got}"
+    for life in lives:
+        if life.order.venue in accounts:
+            told = [trade for one in exchanges for trade in one.paper.tape.trades_of(life.order.order_id)]
+            got = sum((trade.qty_base for trade in told if trade.is_fill), Decimal(0))
+            yield life.order.order_id, life.cum_filled, got
 
 
 def _money(state: BookState, exchanges: Sequence[Exchange]) -> Found:

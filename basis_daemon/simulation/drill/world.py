@@ -224,7 +224,9 @@ class World:
             await asyncio.sleep(1.0)
             self._checks.bounded(len(asyncio.all_tasks(self._loop)))
             strikes, life = self.chance.strikes, self._lives.now
-            if strikes(Fault.KILLED) and life is not None:
+            is_last = strikes(Fault.KILLED)
+            self._look(is_last=is_last)
+            if is_last and life is not None:
                 life.kill()
             if strikes(Fault.BY_HAND) and self._stage.instruments:
                 self._by_hand()
@@ -240,6 +242,12 @@ class World:
                 await self._operate(lambda daemon: daemon.guard.tighten(GuardState.HALTED, "drill"))
             if strikes(Fault.FLATTENED):
                 await self._operate(lambda daemon: daemon.flattening.begin("drill"))
+
+    def _look(self, *, is_last: bool = False) -> None:
+        """What holds at every moment, of a daemon that lives."""
+        life = self._lives.now
+        if life is not None and life.daemon is not None and not life.killed.is_set():
+            self._checks.at_step(life.daemon, life.disk, is_last=is_last)
 
     def _by_hand(self) -> None:
         """Somebody trades a little on one of our accounts."""
@@ -285,6 +293,7 @@ class World:
         deadline = self._loop.time() + CONVERGE_S
         while self._loop.time() < deadline:
             await asyncio.sleep(1.0)
+            self._look()
             life = self._lives.now
             if life is None or life.daemon is None or life.killed.is_set():
                 continue
