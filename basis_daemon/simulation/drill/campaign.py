@@ -174,7 +174,10 @@ def smallest(plan: Plan, on_try: Callable[[Plan], None]) -> Plan:
         on_try(smaller)
         return bool(failed & {one.invariant for one in play(smaller).violations})
 
-    for trouble in (*RarePath, *Fault):
+    plain = replace(plan, without=(*plan.without, *RarePath))
+    is_plain = still_fails(plain)  # as most are: then there is no need to try each of them
+    plan = plain if is_plain else plan
+    for trouble in Fault if is_plain else (*RarePath, *Fault):
         smaller = replace(plan, without=(*plan.without, trouble))
         if still_fails(smaller):
             plan = smaller
