@@ -40,6 +40,11 @@ class Slot:
     function: Function
     to: str
     answer: Answer | None = None
+    _read: tuple[Any, ...] | None = None
+
+    def put(self, answer: Answer) -> None:
+        """What was answered; it is read once, however often it is looked at."""
+        self.answer, self._read = answer, None
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -47,7 +52,9 @@ class Slot:
         if self.answer is None or not self.answer.is_ok:
             how = "was never answered" if self.answer is None else f"reverted 0x{self.answer.data[:4].hex()}"
             raise VenueUnreachableError(f"{self.function.name} at {self.to} {how}, expected {self.function.outputs}")
-        return self.function.answer(self.answer.data)
+        if self._read is None:
+            self._read = self.function.answer(self.answer.data)
+        return self._read
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - the type is the signature's
@@ -82,4 +89,4 @@ class Questions:
         """Ask everything that was collected. Raises VenueUnreachableError."""
         answers = await reader.call_at(block, self._calls)
         for slot, answer in zip(self._slots, answers, strict=True):
-            slot.answer = answer
+            slot.put(answer)
