@@ -17,6 +17,13 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("house")
 
 
+@pytest.hookimpl(trylast=True)  # when everything is marked
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with journeys first, then those with slow tests: no worker is left alone with a long one at the end."""
+    long = [{item.path for item in items if item.get_closest_marker(mark)} for mark in ("journey", "slow")]
+    items.sort(key=lambda item: [item.path not in files for files in long])
+
+
 @pytest.fixture(autouse=True)
 def _decimal_context_of_the_house() -> None:
     """Tests that call ccxt without our door leave its rounding in the context, which every task of a worker shares."""

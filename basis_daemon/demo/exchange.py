@@ -42,7 +42,7 @@ STANDSTILL_S, HEAL_S = 60.0, 90.0
 LOOK_S, LOOK_AT_BOOK_S = 0.1, 1.0
 READY_FILE = "exchange/ready.json"
 GENERATED_DAYS = 10
-STEP_OF_BARS_S = 10
+STEP_OF_BARS_S = 20
 """Market seconds per jump for who trades on bars of minutes: a stop is a matter of seconds, and so is a request."""
 
 

@@ -24,7 +24,7 @@ HEAVY = frozenset(
 
 
 def played(folder: Path, *strategies: str) -> dict[str, Any]:
-    words = ["demo", "--seed", "7", "--days", "2", "--faults", "heavy", "--json"]
+    words = ["demo", "--seed", "7", "--days", "1", "--faults", "heavy", "--json"]
     words += [word for name in strategies for word in ("--strategy", name)]
     run = subprocess.run(
         [sys.executable, "-m", "basis_daemon", *words, "--keep", str(folder / "run")],
