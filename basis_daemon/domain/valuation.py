@@ -94,6 +94,13 @@ class Valuation:
         """What one unit of a perp counts for at its mark, in the numeraire."""
         return unit_worth(self.marks[key], self.contract_values.get(key)) * self.rate(key)
 
+    def knows(self, key: PositionKey) -> bool:
+        """True where a unit of this can be valued."""
+        if key.kind is not Kind.PERP:
+            return key.asset in self.prices
+        base = self.bases.get(key)
+        return key in self.marks and (base in self.prices or any(self.bases.get(k) == base for k in self.marks))
+
     def base_price(self, base: str) -> Decimal:
         """Of a coin; of one that only perps are traded on, their mark: then nothing of their move is basis."""
         found = self.prices.get(base)
@@ -142,6 +149,15 @@ def shares_after(before: Shares | None, equity: Decimal, flows: Decimal) -> Shar
     unit_value = own / before.units
     units = equity / unit_value if flows else before.units
     return Shares(units, unit_value, max(before.high, unit_value))
+
+
+def unpriced(opening: Valuation, closing: Valuation) -> tuple[str, ...]:
+    """What was held at the opening, or was posted since, and has no price or mark at the closing: names, sorted."""
+    known = {(p.cause, p.account, p.asset): p.amount for p in opening.posted}
+    moved = [p for p in closing.posted if p.amount != known.get((p.cause, p.account, p.asset), ZERO)]
+    needed = [key for key, quantity in opening.holdings.items() if quantity]
+    needed += [PositionKey(p.account) for p in moved if not p.asset.startswith("cost:")]
+    return tuple(sorted({str(key) for key in needed if not closing.knows(key)}))
 
 
 def attribute(opening: Valuation, closing: Valuation) -> dict[str, Decimal]:

@@ -64,11 +64,12 @@ class Reconciler:
         return self.last.open_order_ids if self.last is not None else ()
 
     async def adopt(self) -> None:
-        """First start: the venue's word becomes the opening book. Raises VenueUnreachableError."""
+        """First start: the venue's word becomes the opening book, on disk. Raises VenueUnreachableError."""
         report = await self._source.fetch_report()
         self._handler.adopt(report)
         self._asked_until, self._overlap = report.observed_at, OVERLAP
         self._recorder.asked(self.account, self._asked_until)
+        await self._recorder.flush()
         self._agreed_at = report.observed_at
         self._answered(report)
 

@@ -13,7 +13,7 @@ from basis_daemon.domain.errors import VenueUnreachableError
 from basis_daemon.domain.exposure import prices_in
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.market import MarketSnapshot
-from basis_daemon.domain.valuation import Posted, Shares, Valuation, attribute, shares_after
+from basis_daemon.domain.valuation import Posted, Shares, Valuation, attribute, shares_after, unpriced
 from basis_daemon.engine.codec import dump, load
 from basis_daemon.engine.picture import Survey
 from basis_daemon.engine.position_update_handler import Alarm
@@ -186,10 +186,19 @@ class Valuer:
         stated = {key: amount for key, amount in told.items() if key in exposure.holdings}
         if self._is_doubted(stated):
             return False
+        self._journal(self._valuation(market, exposure, stated), exposure, sites)
+        self.on_valued(market, exposure)
+        self.next_at = market_floor(market.time, self._step) + self._step
+        self.due.clear()
+        return True
+
+    def _valuation(
+        self, market: MarketSnapshot, exposure: Exposure, holdings: Mapping[PositionKey, Decimal]
+    ) -> Valuation:
         state, accounts = self._recorder.state, self.accounts
-        valuation = Valuation(
+        return Valuation(
             time=market.time,
-            holdings=stated,
+            holdings=holdings,
             open_notional={k: cost for k, cost in state.ledger.open_notionals().items() if k.venue in accounts},
             prices=dict(prices_in(market, self._mandate.numeraire)),
             marks={key: tick.mark for key, tick in market.marks.items()},
@@ -202,11 +211,6 @@ class Valuer:
             numeraire=self._mandate.numeraire,
             contract_values={k: i.contract_value for k, i in state.instruments.items() if i.contract_value is not None},
         )
-        self._journal(valuation, exposure, sites)
-        self.on_valued(market, exposure)
-        self.next_at = market_floor(market.time, self._step) + self._step
-        self.due.clear()
-        return True
 
     def _is_doubted(self, stated: Mapping[PositionKey, Decimal]) -> bool:
         """True for what differs from the book, if only within tolerance, until the venue has said it twice.
@@ -219,8 +223,15 @@ class Valuer:
         return bool(differences) and differences != before
 
     def _is_blind(self) -> bool:
-        """True while something held cannot be priced. Told once it lasts: nothing new is traded until somebody acts."""
-        unknown = self._survey()[1].unknown
+        """True while something held cannot be priced. Told once it lasts: nothing new is traded until somebody acts.
+
+        What was held at the valuation before, or has moved since, is needed too: its change is split by its price.
+        """
+        market, exposure, _ = self._survey()
+        unknown = exposure.unknown
+        if not unknown and self.last is not None:
+            before = _before(self.last, exposure.undeclared)
+            unknown = unpriced(before, self._valuation(market, exposure, exposure.holdings))
         self._blind_times = self._blind_times + 1 if unknown else 0
         if self._blind_times == BLIND_TIMES_MAX:
             facts = {"strategy": self._mandate.strategy, "inputs": ", ".join(unknown)}
@@ -327,13 +338,17 @@ def _is_marked_stale(market: MarketSnapshot, exposure: Exposure) -> bool:
 
 def _attributed(last: ValuationRow, now: Valuation, undeclared: Container[PositionKey]) -> dict[str, Decimal]:
     """The split of the change since ``last``; what was declared then and is no longer has left the equity as a flow."""
-    before = _valuation_of(last)
-    holdings = {key: amount for key, amount in before.holdings.items() if key not in undeclared}
-    posted = tuple(line for line in before.posted if line.account not in undeclared)
-    before = replace(before, holdings=holdings, posted=posted)
+    before = _before(last, undeclared)
     parts = attribute(before, now)
     parts["flows"] -= last.equity_usdt - before.equity
     return parts
+
+
+def _before(last: ValuationRow, undeclared: Container[PositionKey]) -> Valuation:
+    before = _valuation_of(last)
+    holdings = {key: amount for key, amount in before.holdings.items() if key not in undeclared}
+    posted = tuple(line for line in before.posted if line.account not in undeclared)
+    return replace(before, holdings=holdings, posted=posted)
 
 
 def _valuation_of(row: ValuationRow) -> Valuation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import Cause
-from basis_daemon.domain.valuation import Posted, Valuation, attribute
+from basis_daemon.domain.valuation import Posted, Valuation, attribute, unpriced
 from tests.builders import NOW, D, signs
 
 K = PositionKey
@@ -45,6 +46,16 @@ def test_a_staked_hedge_is_split_into_price_yield_interest_and_basis() -> None:
     }  # fmt: skip
     assert signs(closing.equity - opening.equity) == "-57.2456"  # PA1
     assert parts["unexplained"] == 0
+
+
+def test_what_was_held_before_or_moved_since_needs_a_price_though_nothing_of_it_is_left() -> None:
+    opening = hedged(D(2000), D(2001), D("1.0660"), D("1.05"), D(0))
+    sold = Posted(Cause.TRADE, K("wallet:token:EIGEN"), "EIGEN", D(0)), Posted(Cause.FEE, MARGIN, "USDT", D(-12))
+    moved = Posted(Cause.TRADE, K("wallet:token:KING"), "KING", D(-3))
+    closed = Valuation(NOW, {MARGIN: D(100)}, {}, {"USDT": D(1), "ETH": D(2000)}, {}, BASES, (*sold, moved))
+    assert unpriced(opening, closed) == (DEBT, PERP, TOKEN, "wallet:token:KING")
+    seen = replace(closed, prices={**opening.prices, "KING": D(1)}, marks=opening.marks)
+    assert unpriced(opening, seen) == ()
 
 
 def in_ether(price: Decimal, mark: Decimal, earned: Decimal, *posted: Posted) -> Valuation:

@@ -8,6 +8,7 @@ from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.order import Side
 from basis_daemon.engine.freshness import Freshness, FreshnessLimits
 from basis_daemon.engine.reconciler import Reconciler
+from basis_daemon.engine.state import recover
 from basis_daemon.tasks import TaskTree
 from tests.engine.support import Rig, agrees
 from tests.venues.paper_support import CASH, COIN, WALLET, D, limit_order, stamp, trade_order
@@ -28,6 +29,15 @@ async def test_a_fill_the_stream_lost_is_asked_for_before_any_difference_is_conc
     assert agrees(rig)
     assert not rig.monitor.book.breaks
     assert rig.state.ledger.total(Cause.EXTERNAL, "USDT") == D(500)
+
+
+@pytest.mark.fault("F45")
+async def test_the_book_that_an_account_begins_with_is_on_disk_before_anything_is_judged_by_it() -> None:
+    rig = Rig()
+    await reconciler(rig, WALLET).adopt()
+    again = recover(rig.journal.after_crash())
+    assert again.is_adopted(WALLET)
+    assert again.ledger.holding(CASH) == D(100_000)
 
 
 @pytest.mark.feature("R02")

@@ -183,6 +183,20 @@ async def test_something_held_without_a_price_is_told_once_and_never_taken_for_n
     assert room.valuer.last is None
 
 
+@pytest.mark.fault("F45")
+async def test_a_perp_that_was_closed_since_and_has_no_mark_yet_is_waited_for() -> None:
+    """A life begins on a book whose short is gone: the split of its change needs the mark all the same."""
+    async with opened(Room(paired_rig(), rate=POOR, is_armed=bool)) as room:
+        await valued(room)
+        room.rig.stage.venue.trade_by_hand(PERP, Side.BUY, D(1))
+        await room.at(3_600)
+        mark = room.rig.mailbox.marks.pop(PERP)
+        assert room.rig.held(PERP) == 0
+        assert not await room.valuer.value_now()
+        room.rig.mailbox.marks[PERP] = mark
+        assert (await valued(room)).components["unexplained"] == 0
+
+
 # ------------------------------------------------------------------------------------------------ what it accounts for
 async def test_an_entry_costs_its_fees_and_its_spread_and_nothing_else() -> None:
     async with opened(Room(idle_rig())) as room:
