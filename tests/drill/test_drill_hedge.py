@@ -33,8 +33,9 @@ USDT, WALLET = PositionKey("drillex:spot:USDT"), PositionKey("wallet:token:USDT"
 
 
 def test_without_faults_the_first_on_a_route_is_its_test_and_the_rest_follows() -> None:
-    verdict = play(Plan(2, "hedge", tuple(Fault), chaos_s=40))
-    assert (verdict.violations, verdict.transfers, verdict.unknown) == ((), 2, 0)
+    found = [play(Plan(seed, "hedge", tuple(Fault), chaos_s=30)) for seed in range(3)]
+    assert all((verdict.violations, verdict.unknown) == ((), 0) for verdict in found)
+    assert max(verdict.transfers for verdict in found) >= 2
 
 
 @pytest.mark.feature("T01", part="drill")

@@ -58,6 +58,8 @@ class Fault(StrEnum):
     CREDIT_LATE = "credit_late"
     PAID_IN = "paid_in"
     CAPITAL_CALLED = "capital_called"
+    KILLED_IN_TRANSFER = "killed_in_transfer"
+    CLOSED_BY_HAND = "closed_by_hand"
 
 
 RATES: dict[Fault, tuple[float, float]] = {
@@ -97,14 +99,16 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.GAS_SPIKES: (0.0, 0.05),
     Fault.RATES_TURN: (0.0, 0.1),
     Fault.WAY_CLOSED: (0.0, 0.1),
-    Fault.PAYOUT_HELD: (0.0, 0.6),
-    Fault.PAYOUT_LATE: (0.0, 0.6),
-    Fault.PAYOUT_REFUSED: (0.0, 0.3),
+    Fault.PAYOUT_HELD: (0.0, 1.0),
+    Fault.PAYOUT_LATE: (0.0, 1.0),
+    Fault.PAYOUT_REFUSED: (0.0, 0.6),
     Fault.PAYOUT_UNNAMED: (0.0, 0.6),
     Fault.PAYMENT_FORGOTTEN: (0.0, 0.4),
-    Fault.CREDIT_LATE: (0.0, 0.6),
+    Fault.CREDIT_LATE: (0.0, 1.0),
     Fault.PAID_IN: (0.0, 0.03),
     Fault.CAPITAL_CALLED: (0.0, 0.08),
+    Fault.KILLED_IN_TRANSFER: (0.0, 0.3),
+    Fault.CLOSED_BY_HAND: (0.0, 0.5),
 }
 """Least and most that a seed may draw, for each throw."""
 

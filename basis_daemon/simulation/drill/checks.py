@@ -140,9 +140,13 @@ class Checks:
 
     def by_hand(self, key: PositionKey, quantity: Decimal) -> None:
         """Somebody else has traded: what that leaves open is not the daemon's doing."""
-        if key in self._owners:
-            strategy = self._owners[key][0].strategy
-            self._hand[strategy] = self._hand.get(strategy, ZERO) + abs(quantity)
+        strategy = self._owners[key][0].strategy if key in self._owners else ""
+        self._hand[strategy] = self._hand.get(strategy, ZERO) + abs(quantity)
+
+    @property
+    def hand(self) -> Decimal:
+        """Coins that others have traded, whichever way."""
+        return sum(self._hand.values(), ZERO)
 
     def _exposure(self, order: Order, exchange: Exchange) -> None:
         """I5: at the venues the legs are never further apart than the clips in flight, nor larger than the book."""

@@ -19,7 +19,7 @@ from basis_daemon.domain.errors import (
     OutcomeUnknownError,
     VenueUnreachableError,
 )
-from basis_daemon.domain.instrument import Instrument, PositionKey
+from basis_daemon.domain.instrument import Instrument, Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow
 from basis_daemon.domain.market import BookTick, MarketEvent, MarkTick, StreamChanged
 from basis_daemon.domain.order import Order, OrderOperation, Side
@@ -41,7 +41,7 @@ DOWN_S = (1.0, 6.0)
 LATE_S = 3.0
 DAWDLE_S = (0.0, 0.5)
 """From the intent on disk to the first byte on the wire, when the process is slow just there."""
-PRIVATE = "private"
+PRIVATE, QUOTE = "private", "USDT"
 
 Answer = tuple[Trade, ...] | OrderRejectedError
 """To a request: everything that its order has done so far, or why it was refused."""
@@ -132,6 +132,11 @@ class Exchange:
         key, amount, _ = self._lie
         held = report.holdings.get(key)
         return report if held is None else replace(report, holdings={**report.holdings, key: held + amount})
+
+    def carries(self, key: PositionKey, quantity: Decimal) -> bool:
+        """True where the account could pay all of that; an empty one opens nothing."""
+        mark, cash = self.paper.market.mark(key), PositionKey.of(key.venue, Kind.SPOT, QUOTE)
+        return mark is not None and self.paper.wallets.free(cash) >= quantity * mark
 
     def by_hand(self, key: PositionKey, side: Side, quantity: Decimal, client_id: str = "") -> Sequence[Trade]:
         """Somebody else trades on the account."""

@@ -35,6 +35,8 @@ from basis_daemon.wiring_transfers import make_bridge
 
 RESTART_S = (0.5, 5.0)
 TRANSFERS = frozenset({OrderOperation.TRANSFER})
+IN_TRANSFER = frozenset({KillPoint.TRANSFER_SUBMITTING, KillPoint.TRANSFER_LEFT, KillPoint.TRANSFER_ARRIVED})
+"""Points that few seeds pass, and none often."""
 BUGS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError),
     *(OSError, RuntimeError, TypeError, ValueError),
@@ -155,8 +157,8 @@ class Lives:
         return sorted({type(cause).__name__ for cause in causes})
 
     def _probe(self, life: Life) -> Probe:
-        def probe(_: KillPoint) -> None:
-            if self.chance.strikes(Fault.KILLED_AT_POINT):
+        def probe(point: KillPoint) -> None:
+            if self.chance.strikes(Fault.KILLED_IN_TRANSFER if point in IN_TRANSFER else Fault.KILLED_AT_POINT):
                 life.kill()
                 raise KilledError
 

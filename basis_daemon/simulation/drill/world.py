@@ -255,6 +255,8 @@ class World:
         key = perps[self.chance.below(len(perps))]
         quantity = self._stage.instruments[key].quantity_step * (1 + self.chance.below(20))
         side = Side.BUY if self.chance.below(2) else Side.SELL
+        if not self._at(key).carries(key, quantity):
+            return
         self._checks.by_hand(key, quantity)
         self._at(key).by_hand(key, side, quantity)
 
@@ -271,6 +273,8 @@ class World:
         """A second daemon, on a copy of the journal, trades a little on our account: an epoch that none of ours had."""
         key = next(key for key in self._stage.instruments if key.kind is Kind.PERP)
         quantity = self._stage.instruments[key].quantity_step * (1 + self.chance.below(20))
+        if not self._at(key).carries(key, quantity):
+            return
         self._checks.by_hand(key, quantity)
         self._rivals += 1
         client_id = order_id(f"{self._stage.settings.book.name}@drill", RIVAL_EPOCH, "rival", self._rivals, 0, 0, 0)
@@ -297,6 +301,8 @@ class World:
             life = self._lives.now
             if life is None or life.daemon is None or life.killed.is_set():
                 continue
+            if self._ferry is not None:
+                self._ferry.look(life.daemon)
             if not self._unsettled(life.daemon) and await self._rearmed(life.daemon):
                 self._checks.at_rest(life.daemon, life.disk)
                 if self._node is not None:

@@ -12,7 +12,7 @@ from basis_daemon.domain.instrument import Kind
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.transfer import TransferRow, TransferStep
 from basis_daemon.simulation.drill.chain.node import ChainNode
-from basis_daemon.simulation.drill.checks import Checks
+from basis_daemon.simulation.drill.checks import CLIPS_NAKED, SLACK, Checks
 from basis_daemon.simulation.drill.disk import transfer_name
 from basis_daemon.simulation.drill.exchange import Connection
 from basis_daemon.simulation.drill.hedge.custody import CREDIT_AFTER, Custody, Payout, symbol_of
@@ -31,16 +31,18 @@ ZERO = Decimal(0)
 
 @dataclass(slots=True)
 class TransferChecks:
-    """Honours ``CustodyWatcher``. ``began`` is what there was of every coin, everywhere."""
+    """Honours ``CustodyWatcher``. ``clip`` is what the book may have unhedged at once, in USDT."""
 
     checks: Checks
     node: ChainNode
+    clip: Decimal
     cashiers: Sequence[Custody] = ()
     sent: int = 0
     _asked: set[str] = field(default_factory=set)
     _paid: set[str] = field(default_factory=set)
     _began: Mapping[str, Decimal] = field(default_factory=dict)
     _apart: int = 0
+    _heard: set[str] = field(default_factory=set)
 
     def begin(self, cashiers: Sequence[Custody]) -> None:
         """These are the cashiers; nothing has moved yet."""
@@ -127,18 +129,37 @@ class TransferChecks:
         booked, prices = exposure.equity_usdt, exposure.prices
         if booked is None or "ETH" not in prices:
             return
+        naked, hand = abs(self._naked()) * prices["ETH"], self.checks.hand * prices["ETH"]
+        self.checks.naked_max = max(self.checks.naked_max, naked)
+        if naked > CLIPS_NAKED * self.clip * SLACK + hand:
+            self.checks.fail(
+                "I5", f"{naked:.0f} USDT are naked over exchange and chain, expected {self.clip:.0f} a clip"
+            )
         worth = self._worth(prices) - self._untold(daemon)
         is_apart = abs(booked - worth) > EQUITY_SLACK * worth
         self._apart = self._apart + 1 if is_apart else 0
         if self._apart == LOOKS:
             self.checks.fail("I18", f"the book is worth {booked:.0f} USDT, its accounts and what travels {worth:.0f}")
 
+    def _naked(self) -> Decimal:
+        """ETH by which longs anywhere, on their way too, exceed the shorts at the exchanges."""
+        world = self.node.head.world
+        total = self.under_way("ETH")
+        for custody in self.cashiers:
+            balances = custody.exchange.paper.wallets.balances.items()
+            total += sum((held for key, held in balances if key.kind is Kind.PERP or key.symbol == "ETH"), ZERO)
+        for key, held in world.held.items():
+            rate = Decimal(1) if key.symbol in AS_ETHER or key.kind is Kind.CLAIM else world.rate(key.symbol)
+            total += held * (rate or ZERO)
+        return total
+
     def _untold(self, daemon: Daemon) -> Decimal:
         """USDT that people have brought or taken (signed), of which the book has not heard."""
         tapes = [(custody.exchange.paper.tape, custody.account) for custody in self.cashiers]
-        flows = (flow for tape, account in tapes for flow in tape.flows(account) if flow.cause is Cause.EXTERNAL)
+        flows = [flow for tape, account in tapes for flow in tape.flows(account) if flow.cause is Cause.EXTERNAL]
         has = daemon.recorder.state.ledger.has
-        return sum((flow.amount for flow in flows if not has(flow.flow_id)), ZERO)
+        self._heard.update(flow.flow_id for flow in flows if has(flow.flow_id))
+        return sum((flow.amount for flow in flows if flow.flow_id not in self._heard), ZERO)
 
     def _worth(self, prices: Mapping[str, Decimal]) -> Decimal:
         total = ZERO

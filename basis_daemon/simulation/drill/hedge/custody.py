@@ -18,6 +18,8 @@ from basis_daemon.domain.errors import ErrorClass, OrderRejectedError
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.domain.order import Order, OrderOperation
+from basis_daemon.domain.transfer import TransferRow
+from basis_daemon.engine.transfer_desk import Ending
 from basis_daemon.simulation.drill.chain.node import ChainNode, Mined, Payment
 from basis_daemon.simulation.drill.chance import Fault
 from basis_daemon.simulation.drill.exchange import LAG_S, Exchange
@@ -124,6 +126,20 @@ class Custody:
         unnamed = (one for one in self.payouts if not one.row.client_id and one.shown_at <= now)
         taken = [flow for one in unnamed if not is_own(one.row.tx_id) for flow in self._taken(one)]
         return [flow for flow in (*brought, *taken) if flow.venue_time >= since]
+
+    def ending(self, row: TransferRow) -> Ending | None:
+        """What became of a transfer to or from here, as far as everybody can see it for good; None while it travels."""
+        credit = self.credits.get(row.tx_id)
+        if credit is not None and credit.is_done:
+            return Ending.ARRIVED
+        payout = next((one for one in self.payouts if one.order_id == row.order_id), None)
+        if payout is None:
+            return None
+        if payout.row.progress is Progress.RETURNED:
+            return Ending.RETURNED
+        there = self.node.brought(payout.row.tx_id) if payout.row.tx_id else None
+        is_final = there is not None and self.node.head.ref.number - there[0].ref.number + 1 >= CREDIT_AFTER
+        return Ending.ARRIVED if is_final else None
 
     # ---------------------------------------------------------------------------------------------------------- time
     def tick(self) -> None:

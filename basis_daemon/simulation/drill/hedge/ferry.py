@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from basis_daemon.domain.errors import BasisError
 from basis_daemon.domain.instrument import Kind, PositionKey
+from basis_daemon.domain.transfer import TransferStep
 from basis_daemon.engine.capital import Withdrawal
 from basis_daemon.settings import Settings
 from basis_daemon.simulation.drill.chain.node import ChainNode
@@ -32,7 +34,8 @@ class Ferry:
         self, settings: Settings, exchanges: Iterable[Exchange], node: ChainNode, checks: Checks, chance: Chance
     ) -> None:
         self._chance = chance
-        self.checks = TransferChecks(checks, node)
+        clips = [strategy.charter.clip_usdt for strategy in checks.stage.strategies]
+        self.checks = TransferChecks(checks, node, max(clips))
         routes = settings.enabled_transfers
         found = {} if routes is None else {settings.venues[n].accounts.spot: one for n, one in routes.venues.items()}
         self.cashiers = {
@@ -74,14 +77,27 @@ class Ferry:
                 custody.exchange.tell(paper.move_money(cash, -self._owed.pop(0)))
             if self._chance.strikes(Fault.CAPITAL_CALLED) and daemon is not None:
                 self._call(daemon)
-        if self.cashiers and daemon is not None:
+        if daemon is not None:
+            self._close(daemon)
+            self.look(daemon)
+
+    def look(self, daemon: Daemon) -> None:
+        """Once a second, where anything crosses."""
+        if self.cashiers:
             self.checks.look(daemon)
+
+    def _close(self, daemon: Daemon) -> None:
+        """A person looks what became of a transfer that takes too long, and says so."""
+        for row in [row for row in daemon.recorder.state.transfers.values() if row.step is TransferStep.MANUAL]:
+            ending = next((one for custody in self.cashiers.values() if (one := custody.ending(row))), None)
+            if ending is None or not self._chance.strikes(Fault.CLOSED_BY_HAND):
+                continue
+            with suppress(BasisError, KilledError):
+                daemon.transfers.close(row.order_id, ending, "drill")
 
     def _call(self, daemon: Daemon) -> None:
         self._wishes += 1
         amount = Decimal(self._chance.between(*CALLED)).quantize(Decimal(1))
-        try:
+        with suppress(BasisError, KilledError):
             daemon.cashier.withdraw(Withdrawal(f"wish-{self._wishes}", amount))
-        except (BasisError, KilledError):
-            return
-        self._owed.append(amount)
+            self._owed.append(amount)
