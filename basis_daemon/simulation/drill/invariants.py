@@ -24,7 +24,8 @@ QUOTE_AGE_MAX_S = 7.5
 ORDERS_GRACE, IDS_GRACE = timedelta(hours=6), timedelta(hours=24)
 """Market time by which what may be forgotten has been; an hour of it passes every two seconds. Orders are forgotten in
 the order in which they came, and ids of their fills with the next answer of their venue."""
-LIFE_S = 25.0
+LIFE_S = 45.0
+"""Old enough to have started, half a minute where venues are silent, and to have put its memory in order."""
 ENDS = frozenset(
     {OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.NEVER_ACCEPTED}
 )
