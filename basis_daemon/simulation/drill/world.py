@@ -217,7 +217,8 @@ class World:
         """Hours at once: now and then; after the chaos at every block, as long as an issuer keeps the book waiting."""
         if self.chance.is_on:
             return self._market.leaps()
-        return bool(node.head.world.claims()) and self._market.leaps(one_in=1)
+        waits = any(not claim.is_payable for claim in node.head.world.claims().values())
+        return waits and self._market.leaps(one_in=1)
 
     async def _chaos(self) -> None:
         for _ in range(int(self._chaos_s)):
