@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from itertools import cycle
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from aiohttp import web
 LOOPBACK = "127.0.0.1"
 HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
 LENGTH_EXTRA = 64
+MISFITS: tuple[object, ...] = ({}, "zz", [], None)
+"""What a node that is ill may call a result."""
 Json = dict[str, Any]
 Answer = Callable[[str, list[Any]], Json]
 """``result`` or ``error`` of a method and its parameters."""
@@ -29,6 +32,7 @@ class Slip(StrEnum):
     TRUNCATED = "truncated"
     CROSSED = "crossed"
     EMPTY = "empty"
+    MISFIT = "misfit"
     UNHEARD = "unheard"
 
 
@@ -43,6 +47,7 @@ class RpcPort:
     ) -> None:
         self._answer, self._slip, self._unheard_s = answer, slip, unheard_s
         self._before = b""
+        self._misfits = cycle(MISFITS)
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -85,9 +90,11 @@ class RpcPort:
             return await _cut(request, body)
         if slip is Slip.UNHEARD:
             await asyncio.sleep(self._unheard_s)
-        limited = {"jsonrpc": "2.0", "id": number, "error": {"code": -32_005, "message": "request limit reached"}}
+        told = {"jsonrpc": "2.0", "id": number}
+        limited = {"error": {"code": -32_005, "message": "request limit reached"}}
         bodies = {
-            Slip.LIMITED: msgspec.json.encode(limited),
+            Slip.LIMITED: msgspec.json.encode(told | limited),
+            Slip.MISFIT: msgspec.json.encode(told | {"result": next(self._misfits)}),
             Slip.GARBAGE: body[: len(body) // 2] + b"\xff}",
             Slip.CROSSED: before or b"[]",
             Slip.EMPTY: b"",

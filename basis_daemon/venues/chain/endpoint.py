@@ -75,11 +75,12 @@ def header_of(block: BlockData | Mapping[str, object]) -> Header:
     found, parent = block["hash"], block["parentHash"]
     if not isinstance(found, bytes | str) or not isinstance(parent, bytes | str):
         raise TypeError(f"block hash {found!r}, parent {parent!r}, expected bytes")
-    time = datetime.fromtimestamp(_whole(stamp), UTC)
-    return Header(BlockRef(_whole(number), hex_of(found), time), hex_of(parent), _whole(base_fee))
+    time = datetime.fromtimestamp(whole(stamp), UTC)
+    return Header(BlockRef(whole(number), hex_of(found), time), hex_of(parent), whole(base_fee))
 
 
-def _whole(value: object) -> int:
+def whole(value: object) -> int:
+    """A number as web3 or a push has it. Raises TypeError or ValueError for what a node that is ill may answer."""
     if isinstance(value, str):
         return int(value, 16)
     if not isinstance(value, int):
@@ -165,13 +166,20 @@ class Endpoint:
 
         Raises WrongChainError, and what web3 raises where it does not answer.
         """
-        chain_id = await self.eth.chain_id
+        chain_id = whole(await self.eth.chain_id)  # an answer that is no number is no other chain
         if chain_id != identity.chain_id:
             raise WrongChainError(f"endpoint {self.name}: chain id {chain_id}, expected {identity.chain_id}")
         if not self.is_verified:
-            genesis = hex_of((await self.eth.get_block(0))["hash"])
+            genesis = await self._genesis()
             if genesis != identity.genesis_hash:
                 raise WrongChainError(f"endpoint {self.name}: genesis {genesis}, expected {identity.genesis_hash}")
         head = (await newest_header(self.eth)).block
         self.is_verified = True
         return head
+
+    async def _genesis(self) -> str:
+        """Hash of the first block, which every chain has."""
+        try:
+            return hex_of((await self.eth.get_block(0))["hash"])
+        except BlockNotFound:
+            raise ValueError("no first block") from None

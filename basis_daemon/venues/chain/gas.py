@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from eth_utils.address import to_checksum_address
@@ -12,10 +13,10 @@ from web3.exceptions import ContractLogicError
 from web3.types import TxParams, Wei
 
 from basis_daemon.domain.errors import ErrorClass, OrderRejectedError
-from basis_daemon.venues.chain.endpoint import Header
+from basis_daemon.venues.chain.endpoint import Header, whole
 from basis_daemon.venues.chain.errors import NodeRefusalError, SimulationRevertedError
 from basis_daemon.venues.chain.fees import FeePolicy, Fees, fresh_fees
-from basis_daemon.venues.chain.rpc import RpcPool
+from basis_daemon.venues.chain.rpc import Question, RpcPool
 from basis_daemon.venues.chain.transactions import TxRequest
 
 _MARGIN_NUMERATOR, _MARGIN_DENOMINATOR = 115, 100
@@ -39,7 +40,9 @@ class GasDesk:
 
     async def _paid_tips(self, eth: AsyncEth) -> list[int]:
         history = await eth.fee_history(self.policy.history_blocks, "latest", [self.policy.tip_percentile])
-        return [int(rewards[0]) for rewards in history.get("reward") or []]
+        if not isinstance(history, Mapping):
+            raise TypeError(f"fee history {history!r:.40}, expected an object")
+        return [whole(rewards[0]) for rewards in history["reward"] or []]
 
     async def simulated(self, address: str, request: TxRequest, state: State) -> int:
         """The gas limit for this request after it went through on ``state``.
@@ -51,7 +54,7 @@ class GasDesk:
             await self._rpc.ask(f"order {request.order_id}: simulation", lambda eth: eth.call(call, state))
             if request.gas_limit is not None:
                 return request.gas_limit
-            gas = await self._rpc.ask(f"order {request.order_id}: gas", lambda eth: eth.estimate_gas(call, state))
+            gas = await self._rpc.ask(f"order {request.order_id}: gas", _estimate(call, state))
         except ContractLogicError as error:
             raise SimulationRevertedError(
                 f"order {request.order_id}: reverts on the {state} state: {error.message}", revert_data_of(error)
@@ -77,6 +80,13 @@ def revert_data_of(error: ContractLogicError) -> bytes:
     """What the contract returned, for a decoder; empty when it said nothing."""
     data = error.data
     return bytes(HexBytes(data)) if isinstance(data, str) and data.startswith("0x") else b""
+
+
+def _estimate(call: TxParams, state: State) -> Question[int]:
+    async def ask(eth: AsyncEth) -> int:
+        return whole(await eth.estimate_gas(call, state))
+
+    return ask
 
 
 def _call(address: str, request: TxRequest) -> TxParams:

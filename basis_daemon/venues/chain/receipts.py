@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
-from eth_typing import ChecksumAddress, HexStr
+from eth_typing import BlockIdentifier, ChecksumAddress, HexStr
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 from web3.eth import AsyncEth
-from web3.exceptions import TransactionNotFound
-from web3.types import TxReceipt
+from web3.exceptions import BlockNotFound, TransactionNotFound
+from web3.types import BlockData, TxReceipt
 
 from basis_daemon.domain.chain import BlockRef
-from basis_daemon.venues.chain.endpoint import hex_of
+from basis_daemon.venues.chain.endpoint import hex_of, whole
 from basis_daemon.venues.chain.rpc import Question
 from basis_daemon.venues.chain.transactions import Found
 
@@ -35,7 +35,7 @@ def where_is(address: str, hashes: Sequence[str]) -> Question[Found | None]:
                 raise ValueError(
                     f"receipt of {hex_of(receipt['transactionHash'])} from {receipt['from']}, asked {wanted}"
                 )
-            block = await eth.get_block(receipt["blockHash"])
+            block = await _block(eth, receipt["blockHash"])
             return _found(wanted, receipt, block["timestamp"])
         return None
 
@@ -69,7 +69,7 @@ def who_used(address: str, nonce: int, newest: BlockRef) -> Question[str | None]
 
     async def ask(eth: AsyncEth) -> str | None:
         for number in range(newest.number, max(newest.number - SEARCHED_BLOCKS, -1), -1):
-            block = await eth.get_block(number, full_transactions=True)
+            block = await _block(eth, number, is_full=True)
             for transaction in block["transactions"]:
                 if isinstance(transaction, Mapping) and _is_of(transaction, address, nonce):
                     return hex_of(transaction["hash"])
@@ -88,14 +88,22 @@ def count_at(address: ChecksumAddress, block: BlockRef) -> Question[int]:
     async def ask(eth: AsyncEth) -> int:
         pinned = {"blockHash": block.hash, "requireCanonical": True}
         # web3 passes the object of EIP-1898 on as it is; its types know only numbers, tags and hashes
-        return await eth.get_transaction_count(address, pinned)  # type: ignore[arg-type]  # see above
+        return whole(await eth.get_transaction_count(address, pinned))  # type: ignore[arg-type]  # see above
 
     return ask
 
 
 async def finalized(eth: AsyncEth) -> int:
     """The number of the newest block that consensus will not take back."""
-    return int((await eth.get_block("finalized"))["number"])
+    return whole((await _block(eth, "finalized"))["number"])
+
+
+async def _block(eth: AsyncEth, which: BlockIdentifier | HexBytes, *, is_full: bool = False) -> BlockData:
+    """One that has to be there: a node without it is behind, or ill, and of no use for this question."""
+    try:
+        return await eth.get_block(which, full_transactions=is_full)
+    except BlockNotFound:
+        raise ValueError(f"no block {which!r:.70}, expected it") from None
 
 
 def _found(wanted: str, receipt: TxReceipt, time: int) -> Found:

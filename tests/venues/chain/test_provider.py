@@ -49,7 +49,7 @@ def test_the_answer_to_another_question_is_no_answer() -> None:
     assert "answer to request" in str(crossed)
 
 
-@pytest.mark.parametrize("slip", [one for one in Slip if one not in {Slip.LIMITED, Slip.UNHEARD}])
+@pytest.mark.parametrize("slip", [one for one in Slip if one not in {Slip.LIMITED, Slip.MISFIT, Slip.UNHEARD}])
 def test_whatever_goes_wrong_on_the_way_is_an_error_and_the_next_question_is_answered(slip: Slip) -> None:
     first, error, last = asyncio.run(asked([None, slip, None]))
     assert (first, last) == ([0], [2])
