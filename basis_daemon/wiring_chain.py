@@ -11,12 +11,11 @@ import orjson
 from eth_utils.address import to_checksum_address
 from pydantic import SecretStr
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.domain.check import Check, green, red, yellow
 from basis_daemon.domain.errors import ConfigError, VenueUnreachableError
 from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
-from basis_daemon.ports import Feed, Journal, Probe, TaskScope, TradeSink
+from basis_daemon.ports import Clock, Feed, Journal, Probe, TaskScope, TradeSink
 from basis_daemon.settings import Mode, Settings
 from basis_daemon.settings.chain import ChainSettings
 from basis_daemon.strategies.charter import BookStrategy
@@ -66,7 +65,7 @@ class SandboxChainReady:
             ) from error
 
 
-async def open_chain(settings: Settings, clock: SystemClock, scope: TaskScope, alarm: Alarm) -> Chain | None:
+async def open_chain(settings: Settings, clock: Clock, scope: TaskScope, alarm: Alarm) -> Chain | None:
     """The chain that the file tells of, confirmed; None without one. Raises ConfigError, VenueUnreachableError."""
     chain = settings.enabled_chain
     return None if chain is None else await Chain.open(_options(settings, chain), clock, scope, note_to(alarm))
@@ -113,7 +112,7 @@ def wallet_leases(settings: Settings) -> list[AccountLease]:
     return [AccountLease("wallet", "chain", where, address)]
 
 
-async def examine_chain(settings: Settings, clock: SystemClock, scope: TaskScope) -> list[Check]:
+async def examine_chain(settings: Settings, clock: Clock, scope: TaskScope) -> list[Check]:
     """The preflight lines of the wallet, over connections of their own; nothing without a chain."""
     if settings.enabled_chain is None:
         return []
@@ -155,7 +154,7 @@ class Purse:
     signer: Signer
 
 
-async def open_purse(settings: Settings, clock: SystemClock, scope: TaskScope, alarm: Alarm) -> Purse | None:
+async def open_purse(settings: Settings, clock: Clock, scope: TaskScope, alarm: Alarm) -> Purse | None:
     """Chain and signer, or None where the file tells of no chain."""
     chain = await open_chain(settings, clock, scope, alarm)
     if chain is None or settings.enabled_chain is None:
@@ -168,7 +167,7 @@ def chain_venue(
     strategies: Sequence[BookStrategy],
     recorder: Recorder,
     journal: Journal,
-    clock: SystemClock,
+    clock: Clock,
     scope: TaskScope,
     alarm: Alarm,
     probe: Probe,
@@ -196,7 +195,7 @@ def surroundings(
     recorder: Recorder,
     journal: Journal,
     transactions: TransactionJournal,
-    clock: SystemClock,
+    clock: Clock,
     scope: TaskScope,
     alarm: Alarm,
     probe: Probe,

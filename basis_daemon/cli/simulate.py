@@ -14,7 +14,7 @@ from rich.text import Text
 from basis_daemon.cli.answers import ExitCode, JsonOption, answer, out_of_the_tree
 from basis_daemon.clock import SystemClock
 from basis_daemon.rare_paths import RarePath
-from basis_daemon.simulation.drill.profiles import PROFILES, profile_of
+from basis_daemon.simulation.drill.profiles import PROFILES, STACK_PROFILES, profile_of, profiles_of
 from basis_daemon.simulation.drill.tier import Tier
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ app = typer.Typer()
 TOLD_EVERY = 25
 _NS = 1_000_000_000
 COMPONENT = Tier.COMPONENT
+PROFILE_HELP = (
+    f"The book that is drilled: {', '.join(PROFILES)}, or a file; of the full stack {' or '.join(STACK_PROFILES)}; "
+    "else they take turns."
+)
 
 
 @app.command(
@@ -45,9 +49,9 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
     resume: Annotated[Path | None, typer.Option(help="Keep the tally here, and go on behind its seeds.")] = None,
     profile: Annotated[
         str | None,
-        typer.Option(help=f"The book that is drilled: {', '.join(PROFILES)}, or a file; else they take turns."),
+        typer.Option(help=PROFILE_HELP),
     ] = None,
-    tier: Annotated[Tier, typer.Option(help="The engine alone; or exchange client, ccxt and aiohttp too.")] = COMPONENT,
+    tier: Annotated[Tier, typer.Option(help="The engine alone; or with its clients, ccxt and web3.")] = COMPONENT,
     until_violation: Annotated[bool, typer.Option("--until-violation", help="End at the first failure.")] = False,
     as_is: Annotated[bool, typer.Option("--as-is", help="Do not look for a smaller failure.")] = False,
     as_json: JsonOption = False,
@@ -69,7 +73,7 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
     tally = campaign.resumed(resume, seed) if resume is not None else campaign.Tally(seed, seed)
     begun_ns, before = clock.monotonic_ns(), tally.seeds
     plans = [
-        campaign.Plan(number, _book(profile, number), _faults(without or ()), chaos_s or chaos_s_of(number), tier)
+        campaign.Plan(number, _book(profile, number, tier), _faults(without or ()), chaos_s or chaos_s_of(number), tier)
         for number in range(tally.next_seed, tally.next_seed + seeds)
     ]
     workers = jobs or campaign.cores()
@@ -91,13 +95,16 @@ def simulate(  # noqa: PLR0913 - one parameter per option of the command
         raise typer.Exit(ExitCode.FAILED_CHECK)
 
 
-def _book(profile: str | None, seed: int) -> str | Path:
+def _book(profile: str | None, seed: int, tier: Tier) -> str | Path:
     """The name of a profile, or a file."""
-    if profile is None or profile in PROFILES:
-        return profile or profile_of(seed)
-    if Path(profile).is_file():
+    names = profiles_of(tier)
+    if profile is None or profile in names:
+        return profile or profile_of(seed, tier)
+    if tier is Tier.COMPONENT and Path(profile).is_file():
         return Path(profile)
-    raise typer.BadParameter(f"--profile: {profile!r} is no file; expected one or a name of {', '.join(PROFILES)}")
+    known = f"a name of {', '.join(names)}"
+    expected = known if tier is Tier.FULL_STACK else f"a file or {known}"
+    raise typer.BadParameter(f"--profile: found {profile!r}, expected {expected}")
 
 
 def _faults(names: list[str] | tuple[str, ...]) -> tuple[Any, ...]:

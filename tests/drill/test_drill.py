@@ -61,6 +61,8 @@ def test_a_book_of_ones_own_is_drilled_and_no_other_name_is_one(tmp_path: Path) 
     found = run("--seeds", "1", "--chaos-s", "10", "--profile", str(own))
     assert (found["violations"], list(found["profiles"])) == (0, ["mine"])  # type: ignore[call-overload]  # as above
     assert CliRunner().invoke(app, ("simulate", "--profile", "boredom")).exit_code == ExitCode.USAGE
+    stack = ("simulate", "--tier", "full-stack", "--profile", "venues")
+    assert CliRunner().invoke(app, stack).exit_code == ExitCode.USAGE
 
 
 @pytest.mark.feature("B04", part="seed")

@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 def drilled(hash_seed: str) -> dict[str, object]:
     done = subprocess.run(
-        (sys.executable, "-m", "basis_daemon", "simulate", "--tier", "full-stack", "--seeds", "3", "--chaos-s", "15",
-         "--jobs", "1", "--json"),
+        (sys.executable, "-m", "basis_daemon", "simulate", "--tier", "full-stack", "--profile", "pair", "--seeds", "3",
+         "--chaos-s", "15", "--jobs", "1", "--json"),
         env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, check=True, timeout=240,
     )  # fmt: skip
     found: dict[str, object] = json.loads(done.stdout)

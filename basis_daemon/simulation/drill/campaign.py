@@ -127,7 +127,7 @@ def campaign(plans: Sequence[Plan], jobs: int) -> Iterator[Verdict]:
     """Verdicts in the order of the seeds, as they come. Raises ConfigError before the first for a bad file."""
     if not plans:
         return
-    for file in {plan.file: None for plan in plans}:
+    for file in {plan.file: None for plan in plans if plan.tier is Tier.COMPONENT}:
         stage_of(file)
     settle_heap()
     if jobs == 1:
@@ -155,9 +155,9 @@ def _trace(plan: Plan) -> str:
 def play(plan: Plan) -> Verdict:
     """One seed in this process."""
     if plan.tier is Tier.FULL_STACK:
-        from basis_daemon.simulation.full_stack.world import FullStackWorld  # noqa: PLC0415 - ccxt takes a second
+        from basis_daemon.simulation.full_stack.profiles import world_of  # noqa: PLC0415 - ccxt and web3 take a second
 
-        return FullStackWorld(plan.seed, plan.without, plan.chaos_s).run()
+        return world_of(str(plan.book))(plan.seed, plan.without, plan.chaos_s).run()
     return World(stage_of(plan.file, clips_in_one_of(plan.seed)), plan.seed, plan.without, plan.chaos_s).run()
 
 
@@ -192,7 +192,8 @@ def smallest(plan: Plan, on_try: Callable[[Plan], None]) -> Plan:
 def command_of(plan: Plan) -> str:
     """What repeats it."""
     words = [f"basis-daemon simulate --seed {plan.seed} --seeds 1"]
-    words += [f"--profile {plan.book}" if plan.tier is Tier.COMPONENT else f"--tier {plan.tier}"]
+    words += [f"--profile {plan.book}"]
+    words += [f"--tier {plan.tier}"] if plan.tier is not Tier.COMPONENT else []
     words += [f"--without {trouble}" for trouble in plan.without]
     if plan.chaos_s != chaos_s_of(plan.seed):
         words.append(f"--chaos-s {plan.chaos_s:g}")

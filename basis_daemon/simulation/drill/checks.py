@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import Order, OrderOperation
-from basis_daemon.domain.trade import Trade
+from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.state import BookState, recover
 from basis_daemon.simulation.drill.disk import DrillDisk
@@ -74,6 +74,15 @@ class Checks:
         self.exchanges = exchanges
         at = {account: one for one in exchanges for account in one.accounts}
         self._owners = {key: (mandate, at[key.venue]) for mandate in self.stage.mandates for key in mandate.keys}
+
+    @property
+    def burials(self) -> frozenset[OrderState]:
+        """Ends by which an order is said never to have been accepted."""
+        return frozenset({OrderState.NEVER_ACCEPTED})
+
+    def now_ns(self) -> int:
+        """Since the seed began."""
+        return self.loop.now_ns
 
     def note(self, *words: object) -> None:
         """Something happened that every run of this seed must repeat."""

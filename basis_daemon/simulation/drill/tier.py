@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Tier(StrEnum):
-    """The engine over simulated accounts; or its exchange client too, and ccxt and aiohttp as they come."""
+    """The engine over simulated accounts; or its clients too, and ccxt, web3 and aiohttp as they come."""
 
     COMPONENT = "component"
     FULL_STACK = "full-stack"

@@ -20,6 +20,7 @@ from basis_daemon.simulation.drill.chain.node import ChainNode
 from basis_daemon.simulation.drill.chain.scene import past_of, scene_of
 from basis_daemon.simulation.drill.chance import CHAOS_S, Chance, Fault, Trouble
 from basis_daemon.simulation.drill.checks import Checks, Violation
+from basis_daemon.simulation.drill.connections import Connections
 from basis_daemon.simulation.drill.disk import KilledError
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
 from basis_daemon.simulation.drill.hedge.ferry import Ferry
@@ -137,10 +138,10 @@ class World:
         self._checks.watch(list(self._exchanges.values()))
         if self._node is not None:
             self._ferry = Ferry(stage.settings, self._exchanges.values(), self._node, self._checks, self.chance)
-        self._lives = Lives(
-            stage.settings, stage.strategies, self._clock, self.chance, self._checks, self._connect,
-            self._node, self._ferry, past,
-        )  # fmt: skip
+        outside = Connections(
+            self._clock, self.chance, self._checks, stage.settings, self._connect, self._node, self._ferry, past
+        )
+        self._lives = Lives(stage.settings, stage.strategies, self._clock, self.chance, self._checks, outside)
 
     def _exchange(self, house: House, opening: Opening) -> Exchange:
         covers = {spec.name: frozenset({Kind.PERP} if spec.trades_perps else {Kind.SPOT}) for spec in house.specs}
@@ -179,9 +180,7 @@ class World:
             if self._lives.now is not None and not self._lives.now.is_armed:
                 self._lives.now.kill()
             await self._converge()
-            self._lives.is_over = True
-            if self._lives.now is not None and self._lives.now.daemon is not None:
-                self._lives.now.daemon.supervisor.request_stop()
+            self._lives.end()
             await self._drained()
             self._checks.judge_burials()
             tree.cancel_all("over")
@@ -190,7 +189,7 @@ class World:
         """The last life ends by itself, and leaves a journal that can be taken up."""
         try:
             async with asyncio.timeout(CONVERGE_S):
-                await self._lives.ended.wait()
+                await self._lives.all_ended.wait()
         except TimeoutError:
             self._checks.fail("I14", f"the last life did not drain within {CONVERGE_S:.0f} s")
 
@@ -205,7 +204,8 @@ class World:
                 self._leapt_at = self._loop.time()
             following = self._market.following()
             if self._node is not None and self._ferry is not None:
-                self._node.tick(self._market.at, self._market.ether)
+                self._node.ether = self._market.ether or self._node.ether
+                self._node.tick(self._market.at)
                 self._ferry.tick()
             for event in following:
                 exchange = self._at(event.instrument)

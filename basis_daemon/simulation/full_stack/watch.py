@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.sandbox.exchange.accounts import Account
 from basis_daemon.sandbox.exchange.server import SandboxExchange
 from basis_daemon.sandbox.exchange.venue import Event, OrderEvent
-from basis_daemon.simulation.drill.checks import Violation
 from basis_daemon.simulation.drill.disk import DrillDisk
-from basis_daemon.simulation.drill.invariants import of_history
-from basis_daemon.simulation.full_stack.loop import NetworkLoop
+from basis_daemon.simulation.full_stack.witness import StackWitness
 
 if TYPE_CHECKING:
     from basis_daemon.wiring_book import Daemon
@@ -28,28 +25,17 @@ CLIPS_NAKED, SLACK, TARGET_SHARE = 2, Decimal("1.10"), Decimal("0.03")
 ZERO = Decimal(0)
 
 
-@dataclass(slots=True)
-class Watch:
-    """``clip`` and ``target`` in USDT, ``secret`` is what nobody may ever read; ``hand`` is what others have traded."""
+@dataclass(slots=True, kw_only=True)
+class ExchangeWatch(StackWitness):
+    """``clip`` and ``target`` in USDT; ``hand`` is what others have traded."""
 
-    loop: NetworkLoop
     exchange: SandboxExchange
     account: Account
     clip: Decimal
     target: Decimal
-    secret: str
-    disk: DrillDisk | None = None
-    is_armed: bool = True
     hand: Decimal = ZERO
-    orders: int = 0
-    fills: int = 0
-    moved_at: float = 0.0
     naked_max: Decimal = ZERO
-    violations: list[Violation] = field(default_factory=list)
-    buried: set[str] = field(default_factory=set)
-    _taken: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
-    _trace: Any = field(default_factory=sha256)
 
     def begin(self) -> None:
         """See everything that happens at the exchange from now on."""
@@ -61,23 +47,8 @@ class Watch:
 
         self.exchange.venue.sink = seen
 
-    def note(self, *words: object) -> None:
-        """Something happened that every run of this seed must repeat."""
-        self._trace.update(repr(words).encode())
-
-    @property
-    def trace(self) -> str:
-        """Of everything noted."""
-        return str(self._trace.hexdigest())
-
-    def fail(self, invariant: str, facts: str) -> None:
-        """One that did not hold."""
-        self.violations.append(Violation(invariant, round(self.loop.time(), 3), facts))
-
-    def wrote(self, data: bytes) -> None:
-        """Bytes of the daemon on their way out."""
-        if self.secret.encode() in data:
-            self.fail("I13", "the API secret left the process")
+    def seen(self, data: bytes) -> None:
+        """Orders that leave."""
         for found in _ORDER.findall(data):
             self._left(found.decode())
 
@@ -116,17 +87,12 @@ class Watch:
             self.fail("I5", f"after {order_id} {naked:.0f} USDT are naked, expected at most {allowed:.0f}")
 
     def at_rest(self, daemon: Daemon, disk: DrillDisk) -> None:
-        """I3: the book is the exchange's; I4, I6, I7: so is its history."""
-        state = daemon.recorder.state
+        """I3: the book is the exchange's; and as the base says."""
         for key, held in self._held():
-            booked = state.ledger.holding(key)
+            booked = daemon.recorder.state.ledger.holding(key)
             if abs(booked - held) > GRAIN:
                 self.fail("I3", f"{key}: book {booked}, exchange {held}")
-        for invariant, facts in of_history(state, disk):
-            self.fail(invariant, facts)
-        for engine in daemon.supervisor.engines:
-            if engine.is_frozen:
-                self.fail("I14", f"strategy {engine.strategy.name} is frozen")
+        StackWitness.at_rest(self, daemon, disk)
 
     def _held(self) -> Iterator[tuple[PositionKey, Decimal]]:
         for asset, holding in sorted(self.account.spot.items()):
@@ -135,14 +101,3 @@ class Watch:
             yield PositionKey.of("binanceusdm", Kind.SPOT, asset), amount
         for symbol, position in sorted(self.account.positions.items()):
             yield PositionKey.of("binanceusdm", Kind.PERP, symbol), position.quantity
-
-    def judge_burials(self) -> None:
-        """I4: what was taken for never accepted, or for refused, is not at the exchange."""
-        for order_id in sorted(self.buried & self._taken):
-            self.fail("I4", f"{order_id} was taken for dead, and the exchange had taken it")
-
-    def of_life(self, disk: DrillDisk, told: Sequence[str]) -> None:
-        """I13: nothing that a life has written down, logged or cried out holds the secret."""
-        texts = [*told, *(row.record.payload for row in disk.read())]
-        if any(self.secret in text for text in texts):
-            self.fail("I13", "the API secret stands in the journal, in the log or in an alarm")

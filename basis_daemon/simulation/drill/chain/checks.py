@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import Order, OrderOperation
-from basis_daemon.simulation.drill.chain.node import Block, ChainNode, Mined, Tx
+from basis_daemon.simulation.drill.chain.blocks import Tx
+from basis_daemon.simulation.drill.chain.node import Block, ChainNode, Mined
 from basis_daemon.simulation.drill.checks import Checks
 from basis_daemon.venues.chain.tokens import REBASING
 

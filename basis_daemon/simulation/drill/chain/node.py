@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from hashlib import sha256
 from typing import Protocol
-
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
-from eth_utils.crypto import keccak
-from hexbytes import HexBytes
 
 from basis_daemon.domain.chain import BlockRef
 from basis_daemon.domain.errors import OrderRejectedError
@@ -23,26 +18,13 @@ from basis_daemon.simulation.chain.books import decimals_of
 from basis_daemon.simulation.chain.ledger import ChainLedger, Receipt
 from basis_daemon.simulation.chain.scene import symbol_in, units_asked
 from basis_daemon.simulation.chain.world import World
+from basis_daemon.simulation.drill.chain.blocks import Blocks, Tx, hash_of
 from basis_daemon.simulation.drill.chain.weather import GWEI, Weather
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.venues.chain.tokens import units_of
 
 NOTHING_GAS, REVERTED_GAS = 21_000, 180_000
-REORG_MAX = 3
-"""Blocks that are taken back at most."""
 ZERO = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Tx:
-    """A signed transaction as the pool keeps it."""
-
-    hash: str
-    raw: bytes
-    nonce: int
-    data: bytes
-    max_fee_wei: int
-    tip_wei: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,41 +80,23 @@ class NodeWatcher(Protocol):
         ...
 
 
-class ChainNode:
+class ChainNode(Blocks[Block]):
     """What no crash of a daemon touches: one wallet's chain. Calldata names orders that were registered before."""
 
     def __init__(self, world: World, weather: Weather, chance: Chance, address: str, watcher: NodeWatcher) -> None:
-        self.weather, self._chance, self.address, self._watcher = weather, chance, address, watcher
-        genesis = BlockRef(0, _hash("genesis"), world.block.time)
-        first = Block(replace(world.block, hash=_hash("first")), genesis.hash, weather.gas_gwei * GWEI, {}, 0, world, 1)
+        self.weather, self.address, self._watcher = weather, address, watcher
+        genesis = BlockRef(0, hash_of("genesis"), world.block.time)
+        ref = replace(world.block, hash=hash_of("first"))
+        first = Block(ref, genesis.hash, weather.gas_gwei * GWEI, {}, 0, world, 1)
         world.block = first.ref
-        self.genesis = genesis
-        self.chain = [first]
-        self.blocks: dict[str, Block] = {first.ref.hash: first}
-        self.pool: dict[str, Tx] = {}
+        super().__init__(genesis, first, chance)
         self.orders: dict[bytes, tuple[Order, ...]] = {}
         self.payments: dict[str, Payment] = {}
         """What others want to pay to the wallet, and no block has."""
         self.ether: Decimal | None = None
         """USDT per ETH where somebody trades it; None where the chain's own oracle is all there is."""
-        self.reorgs = 0
-        self._number = 0
 
     # ------------------------------------------------------------------------------------------------- questions
-    @property
-    def head(self) -> Block:
-        """The newest block."""
-        return self.chain[-1]
-
-    def is_canonical(self, block: Block) -> bool:
-        """True while it is in the chain."""
-        place = block.ref.number - self.chain[0].ref.number
-        return 0 <= place < len(self.chain) and self.chain[place] is block
-
-    def holder(self, tx_hash: str, until: int) -> Block | None:
-        """The block that holds this transaction, as somebody sees it who knows the chain up to a block."""
-        return next((b for b in reversed(self.chain) if tx_hash in b.mined and b.ref.number <= until), None)
-
     def brought(self, tx_hash: str, until: int | None = None) -> tuple[Block, Payment] | None:
         """Somebody's payment and its block, as somebody sees it who knows the chain up to a block."""
         last = self.head.ref.number if until is None else until
@@ -148,76 +112,43 @@ class ChainNode:
         mined = self._run(ledger, Tx("0x", b"", 0, data, 10**18, 0), orders, world, block.base_fee_wei)
         return mined.gas_used
 
-    # --------------------------------------------------------------------------------------------------- the pool
-    def offer(self, raw: bytes) -> str:
-        """Take a signed transaction; what it is refused for is the text of a node's error, else empty."""
-        tx = read_tx(raw)
-        if tx.hash in self.pool:
-            return "already known"
-        if tx.nonce < self.head.nonce:
-            return "already known" if self.holder(tx.hash, self.head.ref.number) else "nonce too low"
-        rival = next((one for one in self.pool.values() if one.nonce == tx.nonce), None)
-        if rival is not None and not _outbids(tx, rival):
-            return "replacement transaction underpriced"
-        self._watcher.offered(tx, self.orders.get(tx.data, ()))
-        if rival is not None:
-            del self.pool[rival.hash]
-        self.pool[tx.hash] = tx
-        return ""
-
+    # -------------------------------------------------------------------------------------------------- the blocks
     def pay_in(self, payment: Payment) -> None:
         """Somebody offers a payment to the wallet."""
         self.payments[payment.tx_hash] = payment
 
-    # -------------------------------------------------------------------------------------------------- the blocks
-    def tick(self, at: datetime, ether: Decimal | None = None) -> None:
-        """The next block, or another past of some blocks and a longer one; ``ether`` is its price (USDT) by then."""
-        self.ether = ether or self.ether
-        for tx_hash in [one for one in self.pool if self._chance.strikes(Fault.TX_DROPPED)]:
-            del self.pool[tx_hash]
+    def taken(self, tx: Tx) -> None:
+        self._watcher.offered(tx, self.orders.get(tx.data, ()))
+
+    def forget(self) -> None:
+        """What others offered is forgotten as our own is."""
         for tx_hash in [one for one in self.payments if self._chance.strikes(Fault.PAYMENT_FORGOTTEN)]:
             del self.payments[tx_hash]
+
+    def blow(self, at: datetime) -> None:
         self.weather.blow(self.head.ref.time, at)
-        depth = 1 + self._chance.below(REORG_MAX)
-        if self._chance.strikes(Fault.REORGED) and len(self.chain) > depth:
-            self.take_back(depth)
-        self._mine(at)
 
-    def take_back(self, depth: int) -> None:
-        """The last blocks are replaced by as many others; what they held is in the pool again, or forgotten."""
-        self.reorgs += 1
-        gone, self.chain = self.chain[-depth:], self.chain[:-depth]
-        self.pool = {**{h: mined.tx for block in gone for h, mined in block.mined.items()}, **self.pool}
+    def undone(self, gone: Sequence[Block]) -> None:
         self.payments = {**{h: one for block in gone for h, one in block.received.items()}, **self.payments}
-        for block in gone:
-            self._mine(block.ref.time)
 
-    def _mine(self, at: datetime) -> None:
-        parent, self._number = self.head, self._number + 1
+    def made(self, at: datetime) -> Block:
+        parent = self.head
         ledger, world = self._ledger(parent)
         world.reach(at, self.ether)
-        number = parent.ref.number + 1
-        world.block = BlockRef(number, _hash(f"{parent.ref.hash}:{self._number}"), at)
+        world.block = self.following(at)
         base_fee, nonce, mined = self.weather.gas_gwei * GWEI, parent.nonce, dict[str, Mined]()
-        while (tx := self._next(nonce, base_fee)) is not None:
-            del self.pool[tx.hash]
+        while (tx := self.picked(nonce, base_fee)) is not None:
             mined[tx.hash] = self._included(ledger, tx, world, base_fee)
             nonce += 1
         received = {h: one for h, one in self.payments.items() if not self._chance.strikes(Fault.TX_DELAYED)}
         for tx_hash, payment in received.items():
             del self.payments[tx_hash]
             world.books.tokens[payment.coin] = world.books.tokens.get(payment.coin, 0) + payment.units
-        block = Block(world.block, parent.ref.hash, base_fee, mined, nonce, world, ledger.next_request, received)
-        self.chain.append(block)
-        self.blocks[block.ref.hash] = block
-        for one in mined.values():
-            self._watcher.included(one, self.orders.get(one.tx.data, ()), block)
-        self.pool = {h: tx for h, tx in self.pool.items() if tx.nonce >= nonce}
+        return Block(world.block, parent.ref.hash, base_fee, mined, nonce, world, ledger.next_request, received)
 
-    def _next(self, nonce: int, base_fee_wei: int) -> Tx | None:
-        fit = (tx for tx in self.pool.values() if tx.nonce == nonce and tx.max_fee_wei >= base_fee_wei)
-        tx = next(fit, None)
-        return None if tx is None or self._chance.strikes(Fault.TX_DELAYED) else tx
+    def included(self, block: Block) -> None:
+        for one in block.mined.values():
+            self._watcher.included(one, self.orders.get(one.tx.data, ()), block)
 
     def _ledger(self, block: Block) -> tuple[ChainLedger, World]:
         """A state of its own behind a block."""
@@ -258,24 +189,3 @@ class ChainNode:
             rounding=rounding,
             receipt=receipt,
         )
-
-
-def read_tx(raw: bytes) -> Tx:
-    """What the bytes say."""
-    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
-    return Tx(
-        hash="0x" + keccak(raw).hex(),
-        raw=raw,
-        nonce=int(fields["nonce"]),
-        data=bytes(HexBytes(fields["data"])),
-        max_fee_wei=int(fields["maxFeePerGas"]),
-        tip_wei=int(fields["maxPriorityFeePerGas"]),
-    )
-
-
-def _outbids(tx: Tx, rival: Tx) -> bool:
-    return tx.max_fee_wei * 10 >= rival.max_fee_wei * 11 and tx.tip_wei * 10 >= rival.tip_wei * 11
-
-
-def _hash(text: str) -> str:
-    return "0x" + sha256(text.encode()).hexdigest()
