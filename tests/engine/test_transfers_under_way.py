@@ -123,6 +123,34 @@ async def test_a_plan_that_is_stopped_waits_no_longer_and_the_follower_books_the
     assert (road.rig.held(TRANSIT), road.rig.held(TARGET)) == (D(0), D(10))
 
 
+@pytest.mark.feature("T01", part="plan")
+@pytest.mark.parametrize(
+    ("there", "number", "step"),
+    [
+        (None, "", TransferStep.FAILED),
+        (None, "7", TransferStep.RETURNED),
+        (TARGET, "7", TransferStep.DONE),
+    ],
+)
+async def test_a_transfer_whose_order_has_ended_without_it_ends_and_leaves_its_route(
+    there: PositionKey | None, number: str, step: TransferStep
+) -> None:
+    """Its transaction was cancelled while nobody looked, or its last step was lost in a crash."""
+    road = Road()
+    rig, order = road.rig, road.order
+    await rig.recorder.intents([order])
+    rig.recorder.move(order, OrderState.SUBMITTED)
+    await TransferLog(rig.recorder).keep(row(TransferStep.SUBMITTING, order_id=order.order_id, venue_id=number))
+    state = OrderState.CANCELLED if there is None else OrderState.SETTLED
+    deltas = {} if there is None else {CASH: D(-10), there: D(10)}
+    rig.handler.process_trades([road.carrier._trade(order, state).model_copy(update={"deltas": deltas})])
+    async with TaskTree("test") as tree:
+        tree.spawn("follower", Follower(rig.recorder, road.runner, rig.clock).run())
+        await rig.clock.advance(6)
+        tree.cancel_all("seen")
+    assert rig.state.transfers[order.order_id].step is step
+
+
 def row(step: TransferStep = TransferStep.SUBMITTING, **changes: object) -> TransferRow:
     made = TransferRow("a" * 32, WALLET, "wallet", "USDT", "ethereum", "0x1", D(10), D(0), D(1), D(0), START, step)
     return replace(made, **changes)  # type: ignore[arg-type]  # by name

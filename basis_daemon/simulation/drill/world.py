@@ -339,6 +339,7 @@ class World:
             "not flat": ", ".join(daemon.flattening.state()["remains"]),
             "chain's": "a transaction is not final" if any(one.needed_from() for one in daemon.venues) else "",
             "open": ", ".join(life.order.order_id for life in state.open_orders()),
+            "transfers": ", ".join(row.order_id for row in state.transfers.values() if row.is_open),
             "plans": ", ".join(plan.plan_id for plan in state.running_plans()),
             "breaks": ", ".join(f"{b.key} {b.expected} {b.actual}" for b in state.breaks.values()),
         }
