@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
@@ -11,6 +12,8 @@ from eth_abi.exceptions import DecodingError
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
 """The same address on every chain that matters."""
 _AGGREGATE3 = bytes.fromhex("82ad56cb")
+_KEPT = 32
+"""Requests whose bytes are remembered: at every block the same ones are asked again."""
 
 Call = tuple[str, bytes]
 """Address of the contract and the call data."""
@@ -26,6 +29,11 @@ class CallResult:
 
 def encode_calls(calls: Sequence[Call]) -> bytes:
     """Call data for ``aggregate3`` in which every call may fail on its own."""
+    return _encoded(tuple(calls))
+
+
+@lru_cache(maxsize=_KEPT)
+def _encoded(calls: tuple[Call, ...]) -> bytes:
     return _AGGREGATE3 + encode(["(address,bool,bytes)[]"], [[(to, True, data) for to, data in calls]])
 
 
