@@ -26,8 +26,9 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 ALIVE = "null"
 SPOT, PERP, TRANSFER = "/api/v3/order", "/fapi/v1/order", "/sapi/v1/asset/transfer"
 SHORT = "binanceusdm:perp:BTCUSDT"
-HALTED_S = 25
-"""Beyond every bound of `freshness` in the configuration."""
+BOUNDS = {"freshness__account_s": "8", "reconcile__interval_s": "4"}
+HALTED_S = 14
+"""Beyond every bound of `freshness` in the configuration, with these."""
 
 
 @pytest.fixture
@@ -237,7 +238,8 @@ async def test_a_daemon_halted_for_longer_than_anything_may_be_old_asks_its_acco
     drill: Drill,
 ) -> None:
     """F33: by its own clock nothing happened; by every other one what it knows is of the past."""
-    daemon = await drill.daemon(ALIVE)
+    daemon = await drill.start(ALIVE, **BOUNDS)
+    await drill.armed(daemon)
     send(daemon, signal.SIGSTOP)
     over_ns = drill.clock.monotonic_ns() + HALTED_S * 1_000_000_000
 

@@ -34,7 +34,7 @@ def played(window: str, days: int) -> dict[str, Any]:
 
 @needs_data
 def test_in_the_funding_boom_the_book_enters_at_once_and_earns_its_funding() -> None:
-    said = played("2024-03_funding_boom", 3)
+    said = played("2024-03_funding_boom", 1)
     assert said["decisions"]["ENTRY"] == 1
     assert Decimal(said["funding"]) > 0
     assert said["positions"] == said["venue_positions"]
