@@ -300,7 +300,7 @@ class World:
             await asyncio.sleep(1.0)
             self._look()
             life = self._lives.now
-            if life is None or life.daemon is None or life.killed.is_set():
+            if life is None or life.daemon is None or life.killed.is_set() or not life.disk.is_sound:
                 continue
             if self._ferry is not None:
                 self._ferry.look(life.daemon)
