@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.mark.feature("Q03", part="chain")
 def test_under_faults_blocks_are_taken_back_and_the_book_stays_that_of_the_chain() -> None:
-    found = [play(Plan(seed, "chain")) for seed in range(6)]
-    assert [verdict.violations for verdict in found] == [()] * 6
+    found = [play(Plan(seed, "chain")) for seed in range(10, 20)]
+    assert [verdict.violations for verdict in found] == [()] * 10
     assert sum(verdict.reorgs for verdict in found) > 0
     assert sum(verdict.fills for verdict in found) > 5
 

@@ -19,12 +19,14 @@ class Refusal(StrEnum):
     FEE_TOO_LOW = "fee_too_low"
     INSUFFICIENT = "insufficient"
     POOL_FULL = "pool_full"
+    RATE_LIMITED = "rate_limited"
     OTHER = "other"
 
 
 _WORDS: tuple[tuple[Refusal, re.Pattern[str]], ...] = tuple(
     (refusal, re.compile(pattern, re.IGNORECASE))
     for refusal, pattern in (
+        (Refusal.RATE_LIMITED, r"(request|rate|quota|credit)\w*[ -](count |rate )?limit|too many requests|-32005"),
         (Refusal.ALREADY_KNOWN, r"already ?known|already imported|already_exists|(?<!un)known transaction"),
         (Refusal.UNDERPRICED_REPLACEMENT, r"replacement transaction underpriced|replacement ?not ?allowed|not replace"),
         (Refusal.NONCE_TOO_LOW, r"nonce (is )?too low|nonce_too_low|old ?nonce"),
@@ -33,7 +35,9 @@ _WORDS: tuple[tuple[Refusal, re.Pattern[str]], ...] = tuple(
         (Refusal.POOL_FULL, r"pool is full|limit reached|txpool_limit"),
     )
 )
-"""First match wins. anvil, geth, reth, Nethermind, Besu and Erigon, each in the words that it uses."""
+"""First match wins: a gateway's words first, which are none of a node.
+
+The nodes are anvil, geth, reth, Nethermind, Besu and Erigon, each in the words that it uses."""
 
 
 def refusal_of(message: str) -> Refusal:

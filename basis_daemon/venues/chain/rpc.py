@@ -273,6 +273,9 @@ class RpcPool:
             said = await (self._guarded if endpoint.options.is_private else self._ask_one)(endpoint, offer)
         except _Fault as fault:
             return fault
+        if said is Refusal.RATE_LIMITED:  # a gateway's word, before or behind its node: whether that has it is open
+            endpoint.fault()
+            return _Fault("too many requests", has_left=True)
         if isinstance(said, Refusal):
             self._note("transaction_refused", {"endpoint": endpoint.name, "hash": tx_hash, "why": said})
             return None if said is Refusal.ALREADY_KNOWN else said

@@ -67,6 +67,16 @@ async def test_a_node_that_answers_with_another_hash_leaves_a_doubt(bare_chain: 
             await pool.send_raw(*signed())
 
 
+@pytest.mark.fault("F41", "F42")
+async def test_a_gateway_that_counts_requests_leaves_a_doubt_and_no_nonce_free(
+    bare_chain: BareChain, proxy: ProxyNode
+) -> None:
+    async with pool_of(bare_chain, [endpoint(proxy.url, "counter")]) as pool:
+        proxy.refuses("eth_sendRawTransaction", "request limit reached", code=-32005)
+        with pytest.raises(OutcomeUnknownError, match="counter: too many requests"):
+            await pool.send_raw(*signed())
+
+
 @pytest.mark.fault("F60")
 async def test_no_url_stands_in_an_error_a_note_or_a_log(
     bare_chain: BareChain, proxy: ProxyNode, caplog: pytest.LogCaptureFixture
@@ -101,6 +111,9 @@ async def test_no_url_stands_in_an_error_a_note_or_a_log(
         ("txpool is full", Refusal.POOL_FULL),
         ("in-flight transaction limit reached for delegated accounts", Refusal.POOL_FULL),
         ("exceeds block gas limit", Refusal.OTHER),
+        ("{'code': -32005, 'message': 'request limit reached'}", Refusal.RATE_LIMITED),
+        ("daily request count exceeded, request rate limited", Refusal.RATE_LIMITED),
+        ("Too Many Requests", Refusal.RATE_LIMITED),
     ],
 )
 @pytest.mark.fault("F42")
