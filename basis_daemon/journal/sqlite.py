@@ -175,8 +175,8 @@ class SqliteJournal:
 
     async def close(self) -> None:
         """Writes what is queued, checkpoints and lets the file go; never raises for a journal that failed before."""
+        self._reader.close()  # first: of two connections that close at once none is the last, and the WAL would stay
         self._writer.close()
-        self._reader.close()
         await asyncio.to_thread(self._writer.join)
         self._lock.release()
 

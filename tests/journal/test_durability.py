@@ -72,6 +72,14 @@ async def test_a_copy_taken_while_a_daemon_writes_opens_like_after_a_power_loss(
     assert written(image / path.name) == [str(number) for number in range(50)]
 
 
+async def test_a_journal_that_is_closed_is_whole_in_its_one_file(path: Path) -> None:
+    for generation in range(100):  # two connections that close at once would leave the WAL behind now and then
+        journal = open_journal(path)
+        journal.append(a_record(str(generation)))
+        await journal.close()
+        assert not path.with_name(f"{path.name}-wal").exists(), generation
+
+
 async def test_a_hundred_waiting_callers_share_a_few_syncs(path: Path) -> None:
     journal = open_journal(path)
     async with asyncio.TaskGroup() as callers:
