@@ -186,7 +186,7 @@ def left_at_venues(view: BookView) -> tuple[Step, ...] | str:
 
     One after another while nobody has said flatten. A string says what of it cannot be left now.
     """
-    steps = tuple(step for venue in view.leaving for step in leave(venue))
+    steps = tuple(_no_shorter(view, step) for venue in view.leaving for step in leave(venue))
     if not view.frame.risk.flatten:
         return steps
     pairs = tuple(step for step in steps if isinstance(step, Pair))
@@ -196,6 +196,14 @@ def left_at_venues(view: BookView) -> tuple[Step, ...] | str:
     if across or pairs:  # what is no more than naked goes first; a sale that hedges something, behind its pair
         alone = [one for one in alone if one.leg.reduce_only or one.leg.quantity <= view.net_delta]
     return (*alone, *across, *together, *moves) or view.stuck
+
+
+def _no_shorter(view: BookView, step: Step) -> Step:
+    """A pair with all of its long leg; where the book is short already it sells no more than it buys back."""
+    if not isinstance(step, Pair) or step.follow.quantity - step.lead.quantity <= max(view.net_delta, ZERO):
+        return step
+    hedged = round_down(step.lead.quantity, _venue_of(view, step.follow).spot.quantity_step)
+    return replace(step, follow=replace(step.follow, quantity=min(step.follow.quantity, hedged)))
 
 
 def _paired_across(view: BookView, singles: Sequence[Single]) -> tuple[list[Pair], list[Single]]:

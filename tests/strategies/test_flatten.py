@@ -179,6 +179,7 @@ SHORTS = st.integers(0, 2_000).map(lambda units: D(units) / 1_000)
 
 @given(long=st.tuples(AMOUNTS, AMOUNTS), short=st.tuples(SHORTS, SHORTS))
 @example(long=(D("0.58617"), D(0)), short=(D("0.544"), D("0.038")))  # short at one venue of what the other holds
+@example(long=(D("0.50079"), D(0)), short=(D("0.5"), D("0.003")))  # more long than the pair, and short as a book
 @example(long=(D("0.00008"), D(0)), short=(D("0.017"), D(0)))  # no venue takes an order for so little of the long leg
 @example(long=(D("0.48767"), D("0.15411")), short=(D("0.4"), D("0.238")))  # the same, and each pair rounded its own way
 def test_pairs_whose_legs_stand_at_two_venues_are_left_as_pairs(
