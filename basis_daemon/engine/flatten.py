@@ -72,9 +72,10 @@ class FlattenDesk:
         row = self.recorder.state.last_decision.get(engine.strategy.name)
         if engine.is_frozen:
             return "frozen by a fault of its own, see the log"
-        if row is None or row.assessment.reason is not ReasonCode.FLAT:
-            denied = f", denied: {'; '.join(row.denied)}" if row is not None and row.denied else ""
-            return "has not decided yet" if row is None else f"{row.assessment.note}{denied}"
+        if row is None or not engine.has_decided:
+            return "has not decided yet"
+        if row.assessment.reason is not ReasonCode.FLAT:
+            return f"{row.assessment.note}{', denied: ' if row.denied else ''}{'; '.join(row.denied)}"
         return "a plan is in flight" if engine.plans_in_flight else ""
 
     def _rehearsed(self, engine: EventDrivenStrategyEngine) -> Json:

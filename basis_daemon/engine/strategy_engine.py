@@ -106,6 +106,11 @@ class EventDrivenStrategyEngine:
         return len(self._plans)
 
     @property
+    def has_decided(self) -> bool:
+        """True once it has, in this life: what an earlier one decided was about the book as it was then."""
+        return bool(self._last_reason)
+
+    @property
     def clip_usdt_max(self) -> Decimal:
         """The largest part of a hedged pair that may be between its two legs."""
         return self._venue_manager.clip_usdt_max

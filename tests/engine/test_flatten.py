@@ -117,6 +117,22 @@ async def test_a_death_in_the_middle_ends_flat_because_the_latch_is_in_the_journ
         assert all(is_reducing(order) for order in again.sent)
 
 
+async def test_what_an_earlier_life_called_flat_is_not_flat_before_this_one_has_looked() -> None:
+    async with opened(Room(paired_rig())) as room:
+        await room.at(1)
+        desk_of(room).begin(WHY)
+        await room.at(20)
+        assert desk_of(room).remains() == ()
+        await room.rig.recorder.flush()
+    again = Room(Rig(stage=room.rig.stage, journal=room.rig.journal.after_crash()))
+    assert desk_of(again).remains() == ("btc_basis: has not decided yet",)
+    async with opened(again):
+        with pytest.raises(GuardLatchedError, match="has not decided yet"):
+            desk_of(again).check_rearm()
+        await pressed_on(again, 60, 65)
+        desk_of(again).check_rearm()
+
+
 @pytest.mark.parametrize("state", [GuardState.REDUCING, GuardState.HALTED])
 async def test_a_guard_that_has_tightened_by_itself_does_not_keep_the_book_from_being_closed(state: GuardState) -> None:
     async with opened(Room(paired_rig())) as room:

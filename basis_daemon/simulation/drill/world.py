@@ -40,7 +40,7 @@ CLOCK_STEP_S = 3_600.0
 RIVAL_EPOCH = 9_999
 LIE_S = (2.0, 30.0)
 QUIET_S = 6.0
-"""Since a venue last did something, before book and venue have to be equal to the last digit."""
+"""Since a venue last did something, or was ill, before book and venue have to be equal to the last digit."""
 LOOKED_S = 15.0
 """Within which every account was looked at again: what hours at once have made of a debt is in the book by then."""
 
@@ -173,7 +173,7 @@ class World:
             await asyncio.sleep(WARM_S)
             self.chance.is_on = True
             await self._chaos()
-            self.chance.is_on = False
+            self.chance.is_on, self._healed_at = False, self._loop.time()
             if self._node is not None:
                 self._node.weather.calm()
             self._clock.skew = timedelta()
@@ -330,7 +330,7 @@ class World:
     def _unsettled(self, daemon: Daemon) -> str:
         """What is not in order yet; empty when all is."""
         state = daemon.recorder.state
-        moved_at = max((exchange.moved_at for exchange in self._exchanges.values()), default=0.0)
+        moved_at = max((self._healed_at, *(exchange.moved_at for exchange in self._exchanges.values())))
         told = {
             "venues": "have just moved" if self._loop.time() - moved_at < QUIET_S else "",
             "chain": "has just leapt" if self._loop.time() - self._leapt_at < LOOKED_S else "",
