@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 COINS = ("USDT", "ETH")
 EQUITY_SLACK, LOOKS = Decimal("0.02"), 6
 """What the book's worth may differ from that of its accounts, and for how many looks in a row: prices travel too."""
+ID_AGE = timedelta(days=1)
+"""Behind what an account has told, until which the book keeps the ids of what it has heard."""
 WEI = Decimal("1e-18")
 ZERO = Decimal(0)
 
@@ -157,8 +160,10 @@ class TransferChecks:
         """USDT that people have brought or taken (signed), of which the book has not heard."""
         tapes = [(custody.exchange.paper.tape, custody.account) for custody in self.cashiers]
         flows = [flow for tape, account in tapes for flow in tape.flows(account) if flow.cause is Cause.EXTERNAL]
-        has = daemon.recorder.state.ledger.has
-        self._heard.update(flow.flow_id for flow in flows if has(flow.flow_id))
+        state = daemon.recorder.state
+        told = {custody.account: state.answered_until(custody.account) - ID_AGE for custody in self.cashiers}
+        known = (flow for flow in flows if state.ledger.has(flow.flow_id) or flow.venue_time < told[flow.key.venue])
+        self._heard.update(flow.flow_id for flow in known)
         return sum((flow.amount for flow in flows if flow.flow_id not in self._heard), ZERO)
 
     def _worth(self, prices: Mapping[str, Decimal]) -> Decimal:
