@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from basis_daemon.domain.errors import BasisError
 from basis_daemon.domain.instrument import Kind, PositionKey
-from basis_daemon.domain.trade import OrderState, Origin, Trade, TradeStatus
+from basis_daemon.domain.trade import Fee, OrderState, Origin, Trade, TradeStatus
 from basis_daemon.domain.transfer import WALLET, ApprovalRow, RouteBook, TransferRow, TransferStep
 from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.position_update_handler import PositionUpdateHandler
@@ -24,7 +24,7 @@ class TransferRefusedError(BasisError):
 
 
 class Ending(StrEnum):
-    """What became of a transfer: at its target, back at its source, or gone, which is a cost."""
+    """What became of a transfer: at its target, back at its source with its fee, or gone, which is a cost."""
 
     ARRIVED = "arrived"
     RETURNED = "returned"
@@ -119,12 +119,14 @@ class TransferDesk:
     def _last_trade(
         self, life: OrderLife, row: TransferRow, ending: Ending, state: OrderState, status: TradeStatus
     ) -> Trade:
-        """Out of transit, into wherever it is."""
+        """Out of transit, into wherever it is; an exchange that gives back gives its fee back too."""
         deltas = {key: -amount for key, amount in life.deltas.items() if key.kind is Kind.TRANSIT and amount}
         account = row.target if ending is Ending.ARRIVED else row.source
+        is_fee_back = ending is Ending.RETURNED and account != WALLET and life.in_transit > 0
+        fee = row.fee if is_fee_back else Decimal(0)
         if ending is not Ending.LOST and life.in_transit:
             kind = Kind.TOKEN if account == WALLET else Kind.SPOT
-            deltas[PositionKey.of(account, kind, row.coin)] = life.in_transit
+            deltas[PositionKey.of(account, kind, row.coin)] = life.in_transit + fee
         return Trade(
             trade_id=f"{row.order_id}:{ending}",
             order_id=row.order_id,
@@ -136,4 +138,5 @@ class TransferDesk:
             venue_time=self._recorder.state.market_time,
             recv_time=self._clock.wall(),
             deltas=deltas,
+            fees=(Fee(asset=row.coin, quantity=-fee),) if fee else (),
         )

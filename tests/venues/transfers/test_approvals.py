@@ -112,7 +112,7 @@ async def test_an_id_names_one_word(ground: Ground) -> None:
     ("ending", "step", "at_wallet", "at_exchange", "cost"),
     [
         (Ending.ARRIVED, TransferStep.DONE, "1498.5", "98500", "-1.5"),
-        (Ending.RETURNED, TransferStep.RETURNED, "0", "99998.5", "-1.5"),
+        (Ending.RETURNED, TransferStep.RETURNED, "0", "100000", "0"),
         (Ending.LOST, TransferStep.FAILED, "0", "98500", "-1500"),
     ],
 )
