@@ -89,7 +89,7 @@ class Venue:
     recordings: list[RecordingFeed] = field(default_factory=list)
     groups: GroupExecution | None = None
     chain: str = ""
-    custody: Callable[[Callable[[str], bool]], ExchangeEnd] | None = None
+    custody: Callable[[Callable[[str, str], bool]], ExchangeEnd] | None = None
     wallet: ChainEnd | None = None
     needed_from: Callable[[], int | None] = lambda: None
 

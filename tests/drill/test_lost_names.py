@@ -112,3 +112,20 @@ def test_a_withdrawal_whose_record_has_lost_its_id_is_no_capital_that_went(there
         (sent,) = there.cashier.withdrawals("USDT", None)
         runner.run(keep(TransferStep.DONE, tx_id=sent.tx_id))
         assert there.cashier.capital(START, is_own) == []
+
+
+@pytest.mark.feature("T01", part="drill")
+@pytest.mark.parametrize("step", [TransferStep.RETURNED, TransferStep.FAILED])
+def test_a_withdrawal_that_was_never_sent_and_is_closed_is_known_by_its_number(
+    there: Counterparty, step: TransferStep
+) -> None:
+    number = there.cashier.take(ONE, "USDT", D(400), ADDRESS)
+    clock = VirtualClock(there.loop, START)
+    journal = MemoryJournal(clock)
+    log = TransferLog(Recorder(recover(journal), journal))
+    is_own = partial(is_own_transfer, log, "drillex")
+    with asyncio.Runner(loop_factory=lambda: there.loop) as runner:
+        runner.run(log.keep(row(ONE, TransferStep.SUBMITTING, number)))
+        runner.run(log.keep(row(ONE, step, number)))
+    assert there.cashier.capital(START, is_own) == []
+    assert is_own_transfer(log, "drillex", "", "another") is False

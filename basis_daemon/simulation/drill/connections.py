@@ -88,7 +88,7 @@ def _venue(house: House, connection: Connection, ferry: Ferry | None) -> Venue:
     doors = [*accounts.values(), *(WiredAccount(connection, spec, TRANSFERS) for spec in house.specs)]
     custody = next((ferry.cashiers[name] for name in accounts if ferry is not None and name in ferry.cashiers), None)
 
-    def cashier(is_own: Callable[[str], bool]) -> ExchangeEnd:
+    def cashier(is_own: Callable[[str, str], bool]) -> ExchangeEnd:
         if ferry is None or custody is None:
             raise ConfigError(f"{house.name}: has no cashier, expected one")
         accounts[custody.account].capital = partial(custody.capital, is_own=is_own)

@@ -48,7 +48,8 @@ class CapitalRecord:
         def read(answer: object) -> Page[CashFlow]:
             if not isinstance(answer, list):
                 raise ValueError(f"answer is {type(answer).__name__}, expected a list")  # noqa: TRY004 - a bad answer
-            rows = [row for row in answer if not self._desk.is_own_transfer(str(row.get("txId") or ""))]
+            is_own = self._desk.is_own_transfer
+            rows = [row for row in answer if not is_own(str(row.get("txId") or ""), _number(row))]
             return Page([flow for row in rows for flow in read_row(self._desk.name, row)], None)
 
         async def fetch(start: datetime, end: datetime) -> Page[CashFlow]:
@@ -57,3 +58,8 @@ class CapitalRecord:
 
         options = self._desk.options
         return await every_page(begin, until, self._desk.quirks.capital_window, fetch, options.rarely)
+
+
+def _number(row: Row) -> str:
+    """The exchange's own of a withdrawal, which was applied for; none of a deposit."""
+    return str(row["id"]) if "applyTime" in row else ""

@@ -47,7 +47,7 @@ async def _leave() -> None:
     """Nobody reads terms again yet."""
 
 
-def _nobodys(_: str) -> bool:
+def _nobodys(_tx_id: str, _number: str) -> bool:
     """No wallet of ours is anywhere."""
     return False
 
@@ -55,7 +55,7 @@ def _nobodys(_: str) -> bool:
 class Desk:
     """Shared by the interface, the source and the feed of one account. The feed's start fills ``instruments``.
 
-    ``is_own_transfer`` knows the transactions between here and our wallet: what they move is nobody's capital.
+    ``is_own_transfer`` knows what crosses between here and our wallet, by transaction and number: nobody's capital.
     ``money_moved_ns`` is when the venue last said that a balance moved without an order; process time.
     """
 
@@ -74,7 +74,7 @@ class Desk:
         self.instruments: Mapping[PositionKey, Instrument] = {}
         self.on_fill_missed: Callable[[], None] = _ignore
         self.on_terms_doubted: Callable[[], Awaitable[None]] = _leave
-        self.is_own_transfer: Callable[[str], bool] = _nobodys
+        self.is_own_transfer: Callable[[str, str], bool] = _nobodys
         self.money_moved_ns: int | None = None
         self.patience = DEFAULT
 

@@ -76,7 +76,7 @@ class CEXVenue:
         desk = self._desk(self._quirks.transfer_account)
         return TransferExecutionInterface(desk, self._quirks.accounts, self.market_time, on_trade)
 
-    def custody(self, is_own_transfer: Callable[[str], bool]) -> CEXCustody:
+    def custody(self, is_own_transfer: Callable[[str, str], bool]) -> CEXCustody:
         """How coin comes and goes over a chain. Raises ConfigError where the exchange, or its play money, cannot."""
         desk = self._desk(self._quirks.transfer_account)
         desk.is_own_transfer = is_own_transfer

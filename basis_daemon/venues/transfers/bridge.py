@@ -51,10 +51,14 @@ class Bridge:
         return TransferExecutionInterface(account, interface, {WALLET: withdrawal})
 
 
-def is_own_transfer(log: TransferLog, account: str, tx_id: str) -> bool:
+def is_own_transfer(log: TransferLog, account: str, tx_id: str, number: str) -> bool:
     """True for a transaction of ours to or from this account; while one is not known yet, for every transaction.
+
+    ``number`` is the exchange's own of a withdrawal, empty for a deposit: one that was never sent has no transaction.
 
     A withdrawal bears our id; where the exchange's record has lost it, its transaction is all that says whose it is.
     """
     rows = [row for row in log.rows() if account in {row.source, row.target}]
+    if number and any(row.source == account and row.venue_id == number for row in rows):
+        return True
     return any(row.tx_id.lower() == tx_id.lower() if row.tx_id else row.is_open for row in rows)

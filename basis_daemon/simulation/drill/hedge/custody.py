@@ -115,16 +115,16 @@ class Custody:
         at = found.time or self.exchange.paper.tape.time()
         return [Deposit(f"d-{tx_hash[2:10]}", found.amount, self.address, tx_hash, is_credited=found.is_done, time=at)]
 
-    def capital(self, since: datetime, is_own: Callable[[str], bool]) -> Sequence[CashFlow]:
+    def capital(self, since: datetime, is_own: Callable[[str, str], bool]) -> Sequence[CashFlow]:
         """Deposits, and withdrawals without an id of ours, by the record: of our own, whoever sent them books them."""
         now = self.exchange.loop.time()
         brought = [
             CashFlow(f"{self.account}:deposit:{one.tx_hash}", self._key(one.coin), one.amount, Cause.EXTERNAL, one.time)
             for one in self.credits.values()
-            if one.is_done and one.time is not None and not is_own(one.tx_hash)
+            if one.is_done and one.time is not None and not is_own(one.tx_hash, "")
         ]
         unnamed = (one for one in self.payouts if not one.row.client_id and one.shown_at <= now)
-        taken = [flow for one in unnamed if not is_own(one.row.tx_id) for flow in self._taken(one)]
+        taken = [flow for one in unnamed if not is_own(one.row.tx_id, one.row.number) for flow in self._taken(one)]
         return [flow for flow in (*brought, *taken) if flow.venue_time >= since]
 
     def ending(self, row: TransferRow) -> Ending | None:
