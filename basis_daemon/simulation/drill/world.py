@@ -40,7 +40,9 @@ CLOCK_STEP_S = 3_600.0
 RIVAL_EPOCH = 9_999
 LIE_S = (2.0, 30.0)
 QUIET_S = 6.0
-"""Since a venue last did something, or was ill, before book and venue have to be equal to the last digit."""
+"""Since a venue last did something, before book and venue have to be equal to the last digit."""
+WELL_S = 12.0
+"""Since the faults have ended: an account that gave no answer is asked again ten seconds later."""
 LOOKED_S = 15.0
 """Within which every account was looked at again: what hours at once have made of a debt is in the book by then."""
 
@@ -330,10 +332,10 @@ class World:
     def _unsettled(self, daemon: Daemon) -> str:
         """What is not in order yet; empty when all is."""
         state = daemon.recorder.state
-        moved_at = max((self._healed_at, *(exchange.moved_at for exchange in self._exchanges.values())))
+        now, moved_at = self._loop.time(), max((one.moved_at for one in self._exchanges.values()), default=0.0)
         told = {
-            "venues": "have just moved" if self._loop.time() - moved_at < QUIET_S else "",
-            "chain": "has just leapt" if self._loop.time() - self._leapt_at < LOOKED_S else "",
+            "venues": "have just moved" if now - moved_at < QUIET_S or now - self._healed_at < WELL_S else "",
+            "chain": "has just leapt" if now - self._leapt_at < LOOKED_S else "",
             "phase": daemon.supervisor.phase.value if daemon.supervisor.phase is not Phase.ARMED else "",
             "in doubt": ", ".join(state.in_doubt()),
             "not flat": ", ".join(daemon.flattening.state()["remains"]),
