@@ -85,10 +85,12 @@ def closing(view: VenueView, quantity: Decimal, slippage_bp: Decimal) -> tuple[P
     """Buy back up to ``quantity`` of the short, sell as much of the long: (pair, bought, sold).
 
     A buy-back is rounded up to the step and capped by the short, a sale rounded down and capped by what is held. The
-    perp leads: for a moment the book is long, never short of margin. None when either leg would be empty.
+    perp leads: for a moment the book is long, never short of margin. None when either leg would be empty. Of a short
+    that is no multiple of its step, as one is whose exchange has made the step coarser, less than a step stays.
     """
-    bought = min(round_up(quantity, view.perp.quantity_step), view.short)
-    is_whole = bought == view.short
+    whole = round_down(view.short, view.perp.quantity_step)
+    bought = min(round_up(quantity, view.perp.quantity_step), whole)
+    is_whole = bought == whole
     sold = round_down(min(view.held if is_whole else bought, view.held), view.spot.quantity_step)
     if bought <= 0 or sold <= 0:
         return None, bought, sold
@@ -134,7 +136,7 @@ def leave(view: VenueView) -> list[Step]:
     beyond = beyond if is_tradable(view, beyond, view.perp) else Decimal(0)
     pair, bought, sold = closing(view, max(view.short - beyond, Decimal(0)), slip)
     pair = pair if is_tradable(view, sold, view.spot) else None
-    alone = beyond if pair is not None else abs(view.short)
+    alone = beyond if pair is not None else round_down(abs(view.short), view.perp.quantity_step)
     if alone:
         side = Side.BUY if view.short > 0 else Side.SELL
         steps.append(Single(Leg(view.perp.key, side, alone, reduce_only=True), slip))

@@ -166,9 +166,13 @@ def test_of_a_position_in_dispute_only_what_both_know_of_is_closed() -> None:
 
 
 def taken(order: Order, scene: Scene) -> bool:
-    """True for what its venue does not refuse as too small; no venue minds that of what only reduces."""
+    """True for what its venue does not refuse: no part of a step, and not too small where it does not only reduce."""
     price, instrument = price_bound(order), scene.market.instruments.get(order.instrument)
-    if order.reduce_only or price is None or instrument is None:
+    if price is None or instrument is None:
+        return True
+    if order.quantity % instrument.quantity_step:
+        return False
+    if order.reduce_only:
         return True
     return instrument.notional(order.quantity, price) >= instrument.notional_min
 
@@ -180,6 +184,8 @@ SHORTS = st.integers(0, 2_000).map(lambda units: D(units) / 1_000)
 @given(long=st.tuples(AMOUNTS, AMOUNTS), short=st.tuples(SHORTS, SHORTS))
 @example(long=(D("0.58617"), D(0)), short=(D("0.544"), D("0.038")))  # short at one venue of what the other holds
 @example(long=(D("0.50079"), D(0)), short=(D("0.5"), D("0.003")))  # more long than the pair, and short as a book
+@example(long=(D("0.5003"), D(0)), short=(D("0.5005"), D(0)))  # a short from before its exchange's step became coarser
+@example(long=(D(0), D(0)), short=(D("0.0175"), D(0)))  # the same, alone
 @example(long=(D("0.00008"), D(0)), short=(D("0.017"), D(0)))  # no venue takes an order for so little of the long leg
 @example(long=(D("0.48767"), D("0.15411")), short=(D("0.4"), D("0.238")))  # the same, and each pair rounded its own way
 def test_pairs_whose_legs_stand_at_two_venues_are_left_as_pairs(

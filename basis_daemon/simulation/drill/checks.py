@@ -209,11 +209,12 @@ class Checks:
         self._left(daemon)
 
     def _left(self, daemon: Daemon) -> None:
-        """I8: a book that calls itself flat has nothing open at any venue."""
+        """I8: a book that calls itself flat has nothing open at any venue, but less than a step of an order."""
         if not daemon.guard.flattens or daemon.flattening.remains():
             return
         for key, (_, exchange) in sorted(self._owners.items(), key=lambda item: str(item[0])):
-            if key.kind is Kind.PERP and (held := exchange.paper.wallets.holding(key)):
+            held = exchange.paper.wallets.holding(key) if key.kind is Kind.PERP else ZERO
+            if abs(held) >= self.stage.instruments[key].quantity_step:
                 self.fail("I8", f"{key}: {held} are open at a book that was flattened and says that it is flat")
 
     def judge_burials(self) -> None:
