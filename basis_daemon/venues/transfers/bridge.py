@@ -52,11 +52,10 @@ class Bridge:
 
 
 def is_own_transfer(log: TransferLog, account: str, tx_id: str, number: str) -> bool:
-    """True for a transaction of ours to or from this account; while one is not known yet, for every transaction.
+    """True for what crosses between this account and our wallet; while a transaction is not known yet, for every one.
 
-    ``number`` is the exchange's own of a withdrawal, empty for a deposit: one that was never sent has no transaction.
-
-    A withdrawal bears our id; where the exchange's record has lost it, its transaction is all that says whose it is.
+    A withdrawal bears our id. Where the exchange's record has lost it, its transaction says whose it is, or ``number``,
+    the exchange's own, if it was never sent; that is empty for a deposit.
     """
     rows = [row for row in log.rows() if account in {row.source, row.target}]
     if number and any(row.source == account and row.venue_id == number for row in rows):
