@@ -193,8 +193,8 @@ def left_at_venues(view: BookView) -> tuple[Step, ...] | str:
     across, alone = _paired_across(view, [step for step in steps if isinstance(step, Single)])
     moves = tuple(step for step in steps if isinstance(step, Move))
     together = (SideBySide(pairs),) if len(pairs) > 1 else pairs
-    if across or pairs:  # what is no more than naked goes first; a sale that hedges something, behind its pair
-        alone = [one for one in alone if one.leg.reduce_only or one.leg.quantity <= view.net_delta]
+    # what is no more than naked goes first; a sale that hedges something, behind what it hedges
+    alone = [one for one in alone if one.leg.reduce_only or one.leg.quantity <= view.net_delta]
     return (*alone, *across, *together, *moves) or view.stuck
 
 

@@ -184,6 +184,7 @@ SHORTS = st.integers(0, 2_000).map(lambda units: D(units) / 1_000)
 @given(long=st.tuples(AMOUNTS, AMOUNTS), short=st.tuples(SHORTS, SHORTS))
 @example(long=(D("0.58617"), D(0)), short=(D("0.544"), D("0.038")))  # short at one venue of what the other holds
 @example(long=(D("0.50079"), D(0)), short=(D("0.5"), D("0.003")))  # more long than the pair, and short as a book
+@example(long=(D(0), D("0.00084")), short=(D("0.001"), D(0)))  # no pair, and still a sale that hedges
 @example(long=(D("0.5003"), D(0)), short=(D("0.5005"), D(0)))  # a short from before its exchange's step became coarser
 @example(long=(D(0), D(0)), short=(D("0.0175"), D(0)))  # the same, alone
 @example(long=(D("0.00008"), D(0)), short=(D("0.017"), D(0)))  # no venue takes an order for so little of the long leg
