@@ -97,8 +97,7 @@ class EventDrivenStrategyEngine:
         self._no_risk_until_ns = 0
         self._denial_told_ns: int | None = None
         self._forced = ForcedWatch(strategy.name, venue_manager.unhedged_max_s)
-        self.is_frozen = False
-        self.is_open = False
+        self.is_frozen = self.is_open = self._is_owed = False
 
     @property
     def plans_in_flight(self) -> int:
@@ -138,6 +137,12 @@ class EventDrivenStrategyEngine:
         orders = [] if assessment.reason in IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
         return assessment, orders
 
+    def open(self) -> None:
+        """Decisions begin: at once where the market has spoken already, for it may not speak again for long."""
+        self.is_open = True
+        if self._is_owed:
+            self.turn("start")
+
     def close(self) -> None:
         """No more decisions; ordinary plans and a flattening, which is latched, finish the clip they are in.
 
@@ -148,7 +153,7 @@ class EventDrivenStrategyEngine:
         self.stop_flattening()
 
     def start(self, scope: TaskScope, history: Sequence[MarketEvent]) -> None:
-        """Remember what was journalled and fold what came since; decisions begin when ``is_open`` is set."""
+        """Remember what was journalled and fold what came since; decisions begin with ``open``."""
         text = self._recorder.state.memories.get(self._name)
         if text is not None:
             self._memory = self.strategy.load_memory(text)
@@ -227,6 +232,7 @@ class EventDrivenStrategyEngine:
     def turn(self, trigger: str) -> None:
         """Stops 3 to 5: picture, decision with stored reasons, risk gate, and a plan on its way."""
         if self._scope is None or self.is_frozen or not self.is_open or self._must_wait():
+            self._is_owed = not self.is_open
             return
         try:
             picture = self._take_picture()
@@ -350,10 +356,8 @@ class EventDrivenStrategyEngine:
         self._count_strike(row, state)
         if self._brackets is not None:
             self._brackets.wake()
-        now = self._recorder.state.market_time
-        self._fold(
-            PlanEnded(row.strategy, row.decision, row.reason, state, now, assessment.targets, assessment.weights)
-        )
+        now, wanted = self._recorder.state.market_time, (assessment.targets, assessment.weights)
+        self._fold(PlanEnded(row.strategy, row.decision, row.reason, state, now, *wanted))
         self.turn("plan_ended")
 
     def _fold(self, event: Heard) -> None:
