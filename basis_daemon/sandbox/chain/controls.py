@@ -35,7 +35,12 @@ class ChainControls(LendingControls, IssuerControls, MarketControls, RestakingCo
         await (self.pause_issuer if target in PAUSABLE else self.pause_reserve)(target, on=on)
 
     async def mine(self, blocks: int = 1) -> int:
-        """Empty or not, so many blocks; returns the head's number. In small calls: large ones take a node down."""
+        """Empty or not, so many blocks; returns the head's number. In small calls: large ones take a node down.
+
+        The first has the base fee that `gas` said last. Were it left to fall through many blocks, it would leap when
+        next it is held, as no chain's does.
+        """
+        await self.hold_base_fee()
         while blocks > 0:
             await rpc(self.client, "anvil_mine", hex(min(blocks, BLOCKS_PER_CALL)))
             blocks -= BLOCKS_PER_CALL
@@ -62,19 +67,14 @@ class ChainControls(LendingControls, IssuerControls, MarketControls, RestakingCo
         return (await self.client.eth.get_block("latest"))["hash"].to_0x_hex()
 
     async def gas(self, base_fee_gwei: Decimal) -> None:
-        """The base fee of a block mined now; later ones follow the protocol's rule unless somebody holds it."""
-        async with self._fees:
-            self._base_fee_wei = base_units(base_fee_gwei, 9)
-            await self._set_base_fee()
-            await self.mine()
+        """The base fee of a block mined now, and of those that are mined here after it."""
+        self._base_fee_wei = base_units(base_fee_gwei, 9)
+        await self.mine()
 
     async def hold_base_fee(self) -> None:
         """The next block has the base fee that `gas` said last."""
-        async with self._fees:  # between what `gas` says and its block nobody says what it said before
-            await self._set_base_fee()
-
-    async def _set_base_fee(self) -> None:
-        await rpc(self.client, "anvil_setNextBlockBaseFeePerGas", hex(self._base_fee_wei))
+        async with self._fees:  # one at a time, or an older word could reach the node after a newer one
+            await rpc(self.client, "anvil_setNextBlockBaseFeePerGas", hex(self._base_fee_wei))
 
     async def fund(self, account: str, **amounts: Decimal | int) -> None:
         """Give whole tokens (``USDT=1000``), and ``ETH`` on top of what is there."""

@@ -84,7 +84,6 @@ class SandboxChain:
         await self.controls.mine()
         await self.controls.fund(self._user.address, **self.options.funds)
         await self.controls.mine(FRESH_BLOCKS)
-        await self.controls.hold_base_fee()
         await self.controls.mine()  # the fee has fallen block by block: whoever looks now sees the one that it stays at
         await self._tasks.__aenter__()
         self._tasks.spawn("base-fee", self._hold_base_fee())

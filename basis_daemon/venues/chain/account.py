@@ -13,7 +13,7 @@ from basis_daemon.ports import Clock, Probe, pass_by
 from basis_daemon.venues.chain.desk import Draft, SigningDesk, draft_again
 from basis_daemon.venues.chain.endpoint import Header, newest_header
 from basis_daemon.venues.chain.errors import Refusal, foreign_nonce
-from basis_daemon.venues.chain.fees import FeePolicy, Fees, capped, unlike
+from basis_daemon.venues.chain.fees import FeePolicy, Fees, capped, replacement, unlike
 from basis_daemon.venues.chain.gas import GasDesk
 from basis_daemon.venues.chain.heads import Head
 from basis_daemon.venues.chain.notes import Note, ignore_note
@@ -217,6 +217,8 @@ class ChainAccount:
             fees = await self._fees(request, self._head.header)
             row = await self._signed(Draft(request, self._recorder.book.next_nonce, gas, fees))
             refusal = await self._desk.offer(row)
+            if refusal is Refusal.FEE_TOO_LOW:
+                row, refusal = await self._offered_dearer(row)
             if refusal is not None:
                 await self._refused(row, refusal)
         return TxHandle(request.order_id, self._recorder)
@@ -267,6 +269,26 @@ class ChainAccount:
         refused = self._recorder.book.slot(self._recorder.book.next_nonce).attempts.values()
         return unlike(fees, {attempt.fees for attempt in refused})
 
+    async def _offered_dearer(self, row: TxRow) -> tuple[TxRow, Refusal | None]:
+        """Once more on the same nonce, at the price of the block that is the newest now: the fee has outrun our head.
+
+        The first attempt stands as replaced, for nobody knows what a node that calls it too cheap does with it.
+        """
+        try:
+            header = await self._rpc.ask("newest block", newest_header)
+            fees = replacement(row.fees, await self._gas.fresh(header), row.fee_cap_wei)
+        except VenueUnreachableError:
+            return row, Refusal.FEE_TOO_LOW
+        if fees is None or fees.max_fee_wei < header.base_fee_wei + fees.tip_wei:
+            return row, Refusal.FEE_TOO_LOW
+        self._note("transaction_replaced", {"hash": row.hash, "max_fee_wei": fees.max_fee_wei})
+        try:
+            dearer = await self._desk.sign(draft_again(row, fees), instead_of=row)
+        except IntegrityError as error:
+            self._halt(error)
+            return row, Refusal.FEE_TOO_LOW
+        return dearer, await self._desk.offer(dearer)
+
     async def _refused(self, row: TxRow, refusal: Refusal) -> None:
         """Every endpoint refused a first attempt: its nonce goes to the next order, unless it is no longer ours."""
         if refusal in {Refusal.NONCE_TOO_LOW, Refusal.UNDERPRICED_REPLACEMENT}:
@@ -277,15 +299,20 @@ class ChainAccount:
                 return  # it may be mined: the next heads tell
             if is_foreign:
                 self._halt(foreign_nonce(self.address, row.nonce, f"{refusal} for {row.hash}"))
-                await self._recorder.give_up([row], refusal)
+                await self._give_up(row, refusal)
                 raise OrderRejectedError(f"order {row.order_id}: {self.halted}", ErrorClass.AUTH, code=HALTED)
             return  # mined already, or the node is behind: the next heads tell
-        await self._recorder.give_up([row], refusal)
+        await self._give_up(row, refusal)
         raise OrderRejectedError(
             f"order {row.order_id}: transaction {row.hash} was refused by every endpoint: {refusal}",
             _CLASSES.get(refusal, ErrorClass.BAD_PARAMS),
             code=refusal,
         )
+
+    async def _give_up(self, row: TxRow, why: str) -> None:
+        """Of every attempt that this order made on its nonce."""
+        made = self._recorder.book.slot(row.nonce).attempts.values()
+        await self._recorder.give_up([attempt for attempt in made if attempt.order_id == row.order_id], why)
 
     async def _is_foreign(self, row: TxRow, refusal: Refusal) -> bool:
         """True when the refusal of this nonce can only be of another hand. Raises VenueUnreachableError."""

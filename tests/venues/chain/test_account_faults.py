@@ -115,6 +115,54 @@ async def test_a_pool_that_is_full_gives_the_nonce_to_the_next_order(bare_chain:
         assert (handle.row.nonce, await hashes(rig)) == (0, [handle.row.hash])
 
 
+async def leap(chain: BareChain, base_fee_wei: int) -> None:
+    """A block that the account hears nothing of, and whose base fee is this."""
+    await chain.rpc("anvil_setNextBlockBaseFeePerGas", hex(base_fee_wei))
+    await chain.rpc("evm_mine")
+
+
+@pytest.mark.fault("F42")
+async def test_a_fee_that_rose_behind_our_head_is_offered_anew_at_once_and_not_given_up(bare_chain: BareChain) -> None:
+    """A leg that hedges another must not wait for the next decision because the last block is a second old."""
+    async with rig_on(bare_chain) as rig:
+        await leap(bare_chain, 50 * GWEI)
+        handle = await rig.account.submit(request())
+        assert rig.steps() == ["SIGNED", "BROADCAST", "REPLACED", "replacement:SIGNED", "replacement:BROADCAST"]
+        await rig.mine(3)
+        assert handle.row.is_final
+        assert handle.row.max_fee_wei >= 50 * GWEI
+        assert await hashes(rig) == [handle.row.hash]
+
+
+@pytest.mark.fault("F42")
+async def test_a_fee_beyond_the_orders_cap_is_not_paid_and_its_nonce_is_the_next_orders(bare_chain: BareChain) -> None:
+    async with rig_on(bare_chain) as rig:
+        await leap(bare_chain, 50 * GWEI)
+        with pytest.raises(OrderRejectedError, match="fee_too_low") as caught:
+            await rig.account.submit(request(fee_cap_wei=40 * GWEI))
+        assert caught.value.error_class is ErrorClass.RETRYABLE
+        assert rig.steps() == ["SIGNED", "DROPPED"]
+        handle = await rig.account.submit(request("order-2"))
+        await rig.mine(3)
+        assert (handle.row.nonce, await hashes(rig)) == (0, [handle.row.hash])
+
+
+@pytest.mark.fault("F42")
+async def test_an_order_that_is_too_cheap_twice_is_given_up_with_both_its_attempts(
+    bare_chain: BareChain, proxy: ProxyNode
+) -> None:
+    async with rig_behind(bare_chain, proxy) as rig:
+        proxy.refuses(SEND, "transaction underpriced")
+        with pytest.raises(OrderRejectedError, match="fee_too_low"):
+            await rig.account.submit(request())
+        assert rig.steps()[-2:] == ["DROPPED", "replacement:DROPPED"]
+        assert not rig.account.is_busy()
+        proxy.is_honest()
+        handle = await rig.account.submit(request("order-2"))
+        await rig.mine(3)
+        assert (handle.row.nonce, await hashes(rig)) == (0, [handle.row.hash])
+
+
 async def test_a_transaction_that_everyone_refused_and_that_is_mined_all_the_same_halts(
     bare_chain: BareChain, proxy: ProxyNode
 ) -> None:
