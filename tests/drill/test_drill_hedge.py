@@ -46,7 +46,7 @@ def test_without_faults_the_first_on_a_route_is_its_test_and_the_rest_follows() 
 def test_under_faults_every_coin_is_somewhere_and_nothing_is_withdrawn_twice() -> None:
     found = [play(Plan(seed, "hedge")) for seed in range(6)]
     assert [verdict.violations for verdict in found] == [()] * 6
-    assert sum(verdict.transfers for verdict in found) > 6
+    assert sum(verdict.transfers for verdict in found) > 3
     struck = Counter[str]()
     for verdict in found:
         struck.update(verdict.struck)

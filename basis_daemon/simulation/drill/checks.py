@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from basis_daemon.domain.instrument import Kind, PositionKey
-from basis_daemon.domain.order import Order, OrderOperation
+from basis_daemon.domain.order import Order, OrderOperation, Side
 from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.engine.codec import GuardState
 from basis_daemon.engine.state import BookState, recover
@@ -65,6 +65,7 @@ class Checks:
     _taken: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
     _hand: dict[str, Decimal] = field(default_factory=dict)
+    _hand_net: dict[str, Decimal] = field(default_factory=dict)
     _trace: object = field(default_factory=sha256)
     _owners: dict[PositionKey, tuple[Mandate, Exchange]] = field(default_factory=dict)
     _filled: dict[str, Decimal] = field(default_factory=dict)
@@ -135,22 +136,30 @@ class Checks:
         self.under_way = frozenset(self.disk.durable_intents) if self.disk is not None else frozenset()
 
     def _grows(self, order: Order) -> bool:
-        """True for an order that takes a leg further from nothing, and the legs of its book no nearer to each other."""
+        """True for an order that takes a leg further from nothing, and the legs of its book no nearer to each other.
+
+        A clip that hedges itself to its end is measured without what others have traded meanwhile: the daemon may not
+        have been told of it, and what it was told it repairs by its next plan.
+        """
         owner = self._owners.get(order.instrument)
         if owner is None or order.side is None or order.operation not in TRADES or order.is_risk_reducing:
             return False
         change = order.side.sign * order.quantity
         held, naked = owner[1].paper.wallets.holding(order.instrument), self._naked(owner[0])
+        own = naked - self._hand_net.get(owner[0].strategy, ZERO)
+        if order.closes_a_gap and abs(own + change) < abs(own):
+            return False
         return abs(held + change) > abs(held) and abs(naked + change) >= abs(naked)
 
     def _naked(self, mandate: Mandate) -> Decimal:
         """Coins by which its legs are apart, at all exchanges, long positive."""
         return sum((self._owners[key][1].paper.wallets.holding(key) for key in mandate.keys), ZERO)
 
-    def by_hand(self, key: PositionKey, quantity: Decimal) -> None:
+    def by_hand(self, key: PositionKey, side: Side, quantity: Decimal) -> None:
         """Somebody else has traded: what that leaves open is not the daemon's doing."""
         strategy = self._owners[key][0].strategy if key in self._owners else ""
-        self._hand[strategy] = self._hand.get(strategy, ZERO) + abs(quantity)
+        self._hand[strategy] = self._hand.get(strategy, ZERO) + quantity
+        self._hand_net[strategy] = self._hand_net.get(strategy, ZERO) + side.sign * quantity
 
     @property
     def hand(self) -> Decimal:

@@ -260,7 +260,7 @@ class World:
         side = Side.BUY if self.chance.below(2) else Side.SELL
         if not self._at(key).carries(key, quantity):
             return
-        self._checks.by_hand(key, quantity)
+        self._checks.by_hand(key, side, quantity)
         self._at(key).by_hand(key, side, quantity)
 
     def _lie(self) -> None:
@@ -278,7 +278,7 @@ class World:
         quantity = self._stage.instruments[key].quantity_step * (1 + self.chance.below(20))
         if not self._at(key).carries(key, quantity):
             return
-        self._checks.by_hand(key, quantity)
+        self._checks.by_hand(key, Side.SELL, quantity)
         self._rivals += 1
         client_id = order_id(f"{self._stage.settings.book.name}@drill", RIVAL_EPOCH, "rival", self._rivals, 0, 0, 0)
         self._checks.rivals += self._at(key).by_hand(key, Side.SELL, quantity, client_id)
