@@ -177,17 +177,26 @@ async def test_a_venue_that_refuses_every_short_is_not_paid_for_each_attempt(dri
 @pytest.mark.feature("E05", part="process")
 @pytest.mark.fault("F52", "F54")
 async def test_told_to_leave_in_mid_entry_it_leaves_hedged_and_a_second_one_waits_its_turn(drill: Drill) -> None:
-    """F52, F54: one daemon per journal; the entry is cut between clips and completed by the next life."""
+    """F52, F54: one daemon per journal; the entry is cut between clips and completed by the next life.
+
+    What became of the first short nobody tells it until it has heard that it is to leave: no later clip goes before.
+    """
     first = await drill.daemon(ALIVE)
     second = born("second", ("run", "--config", "daemon1.yaml", "--arm"), drill.directory)
     assert await second.ended(WAIT_S) == 1
     assert "written by another process" in second.tail()
-    await orders_at_venue(drill, 1, first)
-    assert await first.stop(WAIT_S) == 0
+    await break_wire(drill, "accept_then_drop", method="POST", path=PERP)
+    await break_wire(drill, "unavailable", method="GET", path=PERP, count=9999)
+    await orders_at_venue(drill, 2, first)
+    send(first, signal.SIGTERM)
+    await in_phase(drill, first, "draining")
+    await drill.exchange.delete("/faults")
+    assert await first.ended(WAIT_S) == 0
     assert_sealed(drill)
     await drill.exchange.post("/clock", {"hold": True})
     cut = drill.outcome(await drill.exchange.get("/status"), await drill.exchange.get("/books"), 0)
     assert_confirmed(cut)
+    assert cut.document["venue_orders"] == 2
     outcome = await judged(drill, await drill.daemon(ALIVE), 0.5)
     assert_confirmed(outcome)
     assert outcome.document["orders_sent"] > cut.document["orders_sent"]
