@@ -77,7 +77,7 @@ async def test_a_daemon_does_not_arm_with_a_key_that_can_withdraw_and_says_the_l
 async def test_a_daemon_that_only_watches_is_warned_and_starts(drill: Drill) -> None:
     await drill.exchange.post("/conditions", {"hedge_mode": True})
     daemon = await command(drill, "watching", "run")
-    await in_phase_once_up(drill, daemon)
+    await in_phase(drill, daemon, "disarmed")
     assert await daemon.stop(WAIT_S) == 0
     logged = [orjson.loads(row) for row in daemon.log.read_text(encoding="utf-8").splitlines() if row.startswith("{")]
     (warned,) = [row for row in logged if row.get("light") == "red"]
@@ -85,13 +85,3 @@ async def test_a_daemon_that_only_watches_is_warned_and_starts(drill: Drill) -> 
 
     doctor = await command(drill, "doctor", "doctor")
     assert await doctor.ended(WAIT_S) == 0, doctor.tail()  # the start has set what it found
-
-
-async def in_phase_once_up(drill: Drill, daemon: Child) -> None:
-    socket = drill.directory / "book" / "control.sock"
-
-    async def is_up() -> bool:
-        return socket.exists()
-
-    await daemon.until("listening", is_up, WAIT_S)
-    await in_phase(drill, daemon, "disarmed")

@@ -17,7 +17,7 @@ from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.reader import JournalReader
 from basis_daemon.journal.watermark import load_watermark
 from basis_daemon.ports import RecordKind, StoredRecord
-from basis_daemon.web.client import LocalClient
+from basis_daemon.web.client import LocalClient, NotListeningError
 from tests.journeys.test_sigkill import WAIT_S, Drill
 from tests.process.nursery import born
 
@@ -83,7 +83,10 @@ async def in_phase(drill: Drill, daemon: Child, phase: str) -> None:
     async with LocalClient.at_socket(drill.directory / "book" / "control.sock") as operator:
 
         async def is_so() -> bool:
-            return bool((await operator.get("/status"))["live"]["phase"] == phase)
+            try:
+                return bool((await operator.get("/status"))["live"]["phase"] == phase)
+            except NotListeningError:
+                return False
 
         await daemon.until(phase, is_so, WAIT_S)
 
@@ -209,7 +212,7 @@ async def test_a_venue_that_hangs_cannot_keep_it_and_the_order_on_the_wire_is_fo
 ) -> None:
     """F03, F54: halted in the middle of an order, told to leave twice, and started again when the venue wakes."""
     daemon = await drill.daemon(ALIVE)
-    await break_wire(drill, "delay_response_s", method="POST", path=PERP, seconds=30)
+    await break_wire(drill, "delay_response_s", path=PERP, count=9999)
     await orders_at_venue(drill, 2, daemon)
     send(drill.sandbox, signal.SIGSTOP)
     send(daemon, signal.SIGTERM)
@@ -218,6 +221,7 @@ async def test_a_venue_that_hangs_cannot_keep_it_and_the_order_on_the_wire_is_fo
     assert await daemon.ended(WAIT_S) == 0
     assert_sealed(drill)
     send(drill.sandbox, signal.SIGCONT)
+    await drill.exchange.delete("/faults")
     await drill.exchange.post("/clock", {"hold": True})
     assert_confirmed(await judged(drill, await drill.daemon(ALIVE), 0.5))
 

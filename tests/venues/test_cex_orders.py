@@ -97,12 +97,18 @@ async def test_after_silence_the_venue_is_asked_by_our_id_before_anything_else(
 async def test_an_order_cancelled_in_mid_call_is_found_afterwards(listening: Rig, key: PositionKey) -> None:
     account = AccountUnderTest(listening, key)
     order = order_for(account, Side.BUY, small(account))
-    listening.arm("delay_response_s", method="POST", path="/order", seconds=1.0)
+    listening.arm("delay_response_s", method="POST", path="/order")
 
+    async def cut_once_filled() -> None:
+        await listening.until(lambda: bool(listening.of(Trade)))
+        call.reschedule(asyncio.get_running_loop().time())
+
+    listening.spawn("impatience", cut_once_filled())
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
+        async with asyncio.timeout(None) as call:
             await account.interface.execute_order(order, account.wall)
 
+    listening.exchange.faults.clear()
     assert (await settled_by_asking(account, order)).cum_filled == order.quantity
 
 

@@ -135,9 +135,10 @@ async def test_a_history_that_does_not_answer_leaves_an_accepted_move_in_doubt(l
 
     async def fall_silent() -> None:
         await listening.until(lambda: bool(listening.of(AccountChanged)))
+        listening.exchange.faults.clear()
         listening.arm("unavailable", method="GET", path=HISTORY, count=QUIET.fill_queries_max)
 
-    listening.arm("delay_response_s", method="POST", path=HISTORY, seconds=0.3)
+    listening.arm("delay_response_s", method="POST", path=HISTORY)
     listening.spawn("silence", fall_silent())
     with pytest.raises(OutcomeUnknownError, match="does not confirm"):
         await transfers.execute_order(order, sent_at)

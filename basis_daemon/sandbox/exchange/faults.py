@@ -7,6 +7,7 @@ account is in `market_events`.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from typing import Any
 
 REST_KINDS = {
     "accept_then_drop": "carried out, then the connection is cut",
-    "late_request": "reaches the venue only after `seconds`; then judged by its receive window",
-    "delay_response_s": "carried out at once, answered after `seconds`",
+    "late_request": "reaches the venue only after `seconds`, without them when the faults are cleared; then judged by "
+    "its receive window",
+    "delay_response_s": "carried out at once, answered after `seconds`, without them when the faults are cleared",
     "reject": "refused with `code`, `message`, `status` and, if given, Retry-After `retry_after_s`",
     "unavailable": "503 with `code`, not carried out",
     "executed_unknown": "carried out, answered `status` with `code` (-1006 or -1007: outcome unknown)",
@@ -120,12 +122,20 @@ class FaultBoard:
     def __init__(self) -> None:
         self.armed: list[Fault] = []
         self.injected: Counter[str] = Counter()
+        self._cleared = asyncio.Event()
 
     def arm(self, fault: Fault) -> None:
         self.armed.append(fault)
 
     def clear(self) -> None:
+        """Nothing is armed any more, and whatever waited for that goes on."""
         self.armed.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
+
+    async def outlast(self, fault: Fault) -> None:
+        """Return after the seconds of ``fault``, or, where it names none, when the faults are cleared."""
+        await (asyncio.sleep(fault.seconds) if fault.seconds else self._cleared.wait())
 
     def take(self, kinds: Mapping[str, str], path: str, method: str, subject: Subject = NOBODY) -> Fault | None:
         """The first fault for a REST request, with one use taken from it."""

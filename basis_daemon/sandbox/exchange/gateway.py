@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -137,14 +136,14 @@ class Gateway:
             self._wake()
         try:
             if fault is not None and fault.kind == "late_request":
-                await asyncio.sleep(fault.seconds)
+                await self._faults.outlast(fault)
             answer = self._distorted(inquiry, self._answer(inquiry, fault), fault)
             if answer.status != HTTPStatus.OK and answer.body["code"] == NO_SUCH_ORDER:
                 self._clock.doubted(time.monotonic())
             self._hub.changes()
             self._hub.flush()
             if fault is not None and fault.kind == "delay_response_s":
-                await asyncio.sleep(fault.seconds)
+                await self._faults.outlast(fault)
             return answer
         finally:
             if private:
