@@ -100,7 +100,7 @@ def venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
     """
     all_books = books["accounts"].values()
     everything = [row for book in all_books for market in MARKETS for row in book["orders"][market]]
-    rows = [row for row in everything if row.get("code") != TIME_STAMP and not row.get("foreign")]
+    rows = _heard([row for row in everything if not row.get("foreign")])
     forced = [row for row in everything if origin_of(row["clientOrderId"]) in FORCED]
     taken = {row["clientOrderId"] for row in rows if row.get("status") != "REJECTED"}
     ids = [row["clientOrderId"] for row in rows]
@@ -121,6 +121,14 @@ def venue_word(books: Json, accounts: Mapping[str, Mapping[str, str]]) -> Json:
         "funding": {coin: income.get("FUNDING_FEE", ZERO) for coin, income in incomes.items()},
         "liquidations": sum(1 for income in incomes.values() for kind in _LIQUIDATIONS if income.get(kind)),
     }
+
+
+def _heard(rows: Sequence[Json]) -> list[Json]:
+    """One row of what the venue refused for its stamp each time it came, and none where it went on to judge the id."""
+    judged = [row for row in rows if row.get("code") != TIME_STAMP]
+    ids = {row["clientOrderId"] for row in judged}
+    unjudged = {row["clientOrderId"]: row for row in rows if row["clientOrderId"] not in ids}
+    return [*judged, *unjudged.values()]
 
 
 def _by_coin(books: Iterable[Json]) -> Mapping[str, Sequence[Json]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from basis_daemon.demo.outcome import RunFacts, judge
+from basis_daemon.demo.outcome import TIME_STAMP, RunFacts, judge
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.judgement import Outcome
 from basis_daemon.journal.memory import MemoryJournal
@@ -159,6 +159,22 @@ async def test_an_order_that_the_venue_never_took_is_not_counted_as_sent(story: 
     assert {check.name for check in judged(story, books).failed} == {"in_doubt", "orders"}
     story.recorder.move(stray, OrderState.NEVER_ACCEPTED, why="the venue proves it")
     assert judged(story, books).failed == ()
+
+
+async def test_an_order_refused_for_its_stamp_each_time_was_sent_and_heard_once(story: Story) -> None:
+    """A clock leaps while it is sent, and again before it is sent once more."""
+    books, late = venue_books(story.view), {"status": "REJECTED", "code": TIME_STAMP}
+    orders = books["accounts"]["sandbox-key"]["orders"]["spot"]
+    stray = story.orders[1].model_copy(update={"order_id": "b" * 32})
+    await story.recorder.intents([stray])
+    story.recorder.move(stray, OrderState.SUBMITTED)
+    story.recorder.move(stray, OrderState.REJECTED, why="outside of the receive window")
+    assert {check.name for check in judged(story, books).failed} == {"orders"}
+    orders += [{"clientOrderId": stray.order_id, **late}] * 2
+    orders.insert(0, {"clientOrderId": orders[0]["clientOrderId"], **late})
+    outcome = judged(story, books)
+    assert outcome.failed == ()
+    assert (outcome.document["orders_sent"], outcome.document["venue_orders"]) == (3, 3)
 
 
 async def test_a_market_in_which_the_gate_never_opens_is_good_and_says_why() -> None:
