@@ -23,8 +23,11 @@ from tests.process.kills import Killing, killing
 
 SAMPLES = 40
 CLIP_USDT = "25000"
-BOUNDS = {"rss_mb": 1.10, "held": 1.10, "tasks": 1.0, "descriptors": 1.0, "threads": 1.0}
-"""Of the last quarter to the second one: the first is for warming up, and for what is kept for some days."""
+BOUNDS = {"rss_mb": 1.10, "held": 1.10, "tasks": 1.25, "descriptors": 1.0, "threads": 1.0}
+"""Of the last quarter to the second one: the first is for warming up, and for what is kept for some days.
+
+Of some ten tasks two come and go with what is asked at the moment of a look: a median of looks may be one more or less.
+"""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
