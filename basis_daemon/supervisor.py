@@ -175,8 +175,6 @@ class Supervisor:
         try:
             if await self._in_time(self._start(tree), None):
                 self._become(Phase.ARMED if arm else Phase.DISARMED)
-                for engine in self.engines:
-                    engine.open()
                 for account, reconciler in self._reconcilers.items():
                     tree.spawn(f"reconcile {account}", self._keep_reconciling(reconciler))
                 for valuer in self._valuers:
@@ -232,6 +230,8 @@ class Supervisor:
             self._runner.probe(KillPoint.IN_START_UP)
             await self._settle_account(reconciler)
             self._fence.check_start(reconciler.account, reconciler.open_order_ids)
+        for engine in self.engines:
+            engine.is_open = True
 
     async def _end_doubt(self) -> None:
         """Ask about every order that has not ended; plans that were running are over, the next decision repairs."""

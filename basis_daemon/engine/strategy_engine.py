@@ -137,12 +137,6 @@ class EventDrivenStrategyEngine:
         orders = [] if assessment.reason in IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
         return assessment, orders
 
-    def open(self) -> None:
-        """Decisions begin: at once where the market has spoken already, for it may not speak again for long."""
-        self.is_open = True
-        if self._is_owed:
-            self.turn("start")
-
     def close(self) -> None:
         """No more decisions; ordinary plans and a flattening, which is latched, finish the clip they are in.
 
@@ -153,7 +147,7 @@ class EventDrivenStrategyEngine:
         self.stop_flattening()
 
     def start(self, scope: TaskScope, history: Sequence[MarketEvent]) -> None:
-        """Remember what was journalled and fold what came since; decisions begin with ``open``."""
+        """Remember what was journalled and fold what came since; decisions begin when ``is_open`` is set."""
         text = self._recorder.state.memories.get(self._name)
         if text is not None:
             self._memory = self.strategy.load_memory(text)
@@ -219,21 +213,27 @@ class EventDrivenStrategyEngine:
                 self._venue_manager.stop(plan_id)
 
     def tick(self) -> None:
-        """Process time passed: notices that nothing arrives any more, or that a forced reduction is not repaired."""
+        """Process time passed: notices that nothing arrives any more, or that a forced reduction is not repaired.
+
+        What came before it was open is looked at now, where nothing has come since: the market may be silent for long.
+        """
         if self._scope is not None and self._brackets is not None:
             self._brackets.tick(self._scope, self._on_bracket)
         if (facts := self._forced.overdue(self._clock.monotonic_ns())) is not None:
             self._alarm("forced reduction not repaired in time", facts)
         if self._is_to_try_again():
             self.turn("retry")
+        if self._is_owed:
+            self.turn("start")
         if self._pictures.is_silent(self.strategy, self._clock.monotonic_ns()) and self._last_reason != "STALE":
             self.turn("silence")
 
     def turn(self, trigger: str) -> None:
         """Stops 3 to 5: picture, decision with stored reasons, risk gate, and a plan on its way."""
         if self._scope is None or self.is_frozen or not self.is_open or self._must_wait():
-            self._is_owed = not self.is_open
+            self._is_owed |= not self.is_open
             return
+        self._is_owed = False
         try:
             picture = self._take_picture()
             decision = self._decide(trigger, picture)

@@ -23,6 +23,9 @@ STEP_S, BOOKED_S, PATIENCE_S, ARRIVED_S, VALUED_S = 1.0, 0.25, 600.0, 20.0, 3.0
 """Process seconds: at every point at least; for a settlement to be booked; at most, for plans to end, for what arrives
 to be noticed, and for a valuation before time goes on. A stream with a hole lets no valuation through."""
 
+ARMED_S = 0.25
+"""Between two looks whether the book is armed: with two more of them its first point comes before its first tick."""
+
 HEARTBEATS = timedelta(seconds=12), timedelta(seconds=16)
 """Where a series has a hole the engine waits for it no longer than its grace: then it looks with the first stream of
 a point, before the others have spoken. So the others speak again, near enough to each other to be fresh together, and
@@ -140,8 +143,8 @@ class ReplayMarket:
         """The first prices are there while the book starts, as in a living market; it is valued before it decides."""
         while not self.stage.is_armed():
             self._show(point, sink)
-            await self.clock.sleep(STEP_S)
-        await self.clock.sleep(STEP_S)
+            await self.clock.sleep(ARMED_S)
+        await self.clock.sleep(2 * ARMED_S)
 
     async def _play(self, point: Point, sink: Callable[[FeedEvent], None]) -> None:
         """Perps first, then what was settled on them, the chain, then spot: with the last the picture is whole."""

@@ -200,16 +200,18 @@ async def test_nothing_is_decided_while_a_venue_has_not_answered_the_start() -> 
 
 
 @pytest.mark.feature("R01")
-async def test_what_the_market_said_during_the_start_is_decided_on_as_soon_as_it_is_over() -> None:
-    """A market may then say nothing for long: a held one, or a chain between two blocks."""
+async def test_what_the_market_said_during_the_start_is_decided_on_although_it_says_nothing_more() -> None:
+    """It may be held, or a chain between two blocks."""
     rig = idle_rig()
     rig.faults.silence(1)
     async with living(Room(rig)) as room:
         room.say()
         assert room.decisions == []
         await rig.clock.advance(1)
-        await room.breathe()
         assert room.phases == [Phase.RECOVERING, Phase.ARMED]
+        assert room.decisions == []
+        await rig.clock.advance(1)
+        await room.breathe()
         assert [row.assessment.trigger for row in room.decisions if row.assessment.reason == "ENTRY"] == ["start"]
         assert room.sent
 

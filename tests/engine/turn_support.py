@@ -222,11 +222,11 @@ class Room:
             else:  # without the wire, so that a slow venue needs no time here
                 rig.handler.adopt(rig.stage.venue.exchange.report(reconciler.account))
                 self.freshness.answered(reconciler.account, rig.clock.monotonic_ns())
+        self.say()
         for engine in self.engines:
             engine.start(tree, self.feed.seed)
             for key in engine.strategy.instruments:
                 rig.mailbox.subscribe(key, engine.on_market)
-        self.say()
         for engine in self.engines:
             engine.is_open = True
 
