@@ -8,12 +8,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
 from basis_daemon.demo.processes import Child
 from basis_daemon.web.client import LocalClient
 from tests.journeys.test_faults import in_phase
 from tests.journeys.test_sigkill import WAIT_S, Drill
+from tests.process.nursery import born
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 async def drill(tmp_path: Path) -> AsyncIterator[Drill]:
     """A sandbox whose market is held, and the configuration of a daemon."""
     arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", "7", "--days", "2")
-    sandbox = await Child.start("sandbox", arguments, tmp_path, SystemClock())
+    sandbox = born("sandbox", arguments, tmp_path)
     try:
         ready = tmp_path / "exchange" / "ready.json"
 
@@ -39,13 +39,13 @@ async def drill(tmp_path: Path) -> AsyncIterator[Drill]:
         await sandbox.stop(WAIT_S)
 
 
-async def command(drill: Drill, name: str, *words: str) -> Child:
-    return await Child.start(name, (*words, "--config", "daemon.yaml"), drill.directory, SystemClock())
+def command(drill: Drill, name: str, *words: str) -> Child:
+    return born(name, (*words, "--config", "daemon.yaml"), drill.directory)
 
 
 @pytest.mark.feature("U02")
 async def test_doctor_is_green_and_leaves_with_ok_on_the_file_that_is_shipped(drill: Drill) -> None:
-    doctor = await command(drill, "doctor", "doctor", "--json")
+    doctor = command(drill, "doctor", "doctor", "--json")
     assert await doctor.ended(WAIT_S) == 0, doctor.tail()
     told = orjson.loads(doctor.log.read_bytes())
     assert told["ok"]
@@ -59,13 +59,13 @@ async def test_doctor_is_green_and_leaves_with_ok_on_the_file_that_is_shipped(dr
 @pytest.mark.feature("G05")
 async def test_a_daemon_does_not_arm_with_a_key_that_can_withdraw_and_says_the_line_of_doctor(drill: Drill) -> None:
     await drill.exchange.post("/conditions", {"rights": {"enableWithdrawals": True}})
-    doctor = await command(drill, "doctor", "doctor", "--json")
+    doctor = command(drill, "doctor", "doctor", "--json")
     assert await doctor.ended(WAIT_S) == 1
     told = orjson.loads(doctor.log.read_bytes())
     (line,) = [check for check in told["checks"] if check["light"] == "red"]
     assert line["check"] == "binance.rights"
 
-    armed = await command(drill, "armed", "run", "--arm", "--json")
+    armed = command(drill, "armed", "run", "--arm", "--json")
     assert await armed.ended(WAIT_S) == 1
     error = orjson.loads(armed.log.read_text(encoding="utf-8").splitlines()[-1])["error"]
     assert error["kind"] == "PreflightFailedError"
@@ -76,12 +76,12 @@ async def test_a_daemon_does_not_arm_with_a_key_that_can_withdraw_and_says_the_l
 @pytest.mark.feature("U02")
 async def test_a_daemon_that_only_watches_is_warned_and_starts(drill: Drill) -> None:
     await drill.exchange.post("/conditions", {"hedge_mode": True})
-    daemon = await command(drill, "watching", "run")
+    daemon = command(drill, "watching", "run")
     await in_phase(drill, daemon, "disarmed")
     assert await daemon.stop(WAIT_S) == 0
     logged = [orjson.loads(row) for row in daemon.log.read_text(encoding="utf-8").splitlines() if row.startswith("{")]
     (warned,) = [row for row in logged if row.get("light") == "red"]
     assert (warned["event"], warned["found"]) == ("binance.position_mode", "hedged positions in binanceusdm")
 
-    doctor = await command(drill, "doctor", "doctor")
+    doctor = command(drill, "doctor", "doctor")
     assert await doctor.ended(WAIT_S) == 0, doctor.tail()  # the start has set what it found

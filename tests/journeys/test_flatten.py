@@ -10,12 +10,12 @@ import orjson
 import pytest
 
 from basis_daemon.cli.health import judge
-from basis_daemon.clock import SystemClock
 from basis_daemon.demo.processes import Child
 from basis_daemon.telemetry.watchdog import STALLED
 from basis_daemon.web.client import LocalClient
 from tests.journeys.test_faults import ALIVE, SHORT, drill
 from tests.journeys.test_sigkill import WAIT_S, Drill
+from tests.process.nursery import born
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 __all__ = ["drill"]
@@ -32,7 +32,7 @@ async def said(drill: Drill, path: str = "/status") -> dict[str, Any]:
 
 async def cli(drill: Drill, *arguments: str) -> tuple[int, dict[str, Any]]:
     """A command as an operator gives it: its exit code, and its JSON."""
-    child = await Child.start("cli", (*arguments, "--config", "daemon1.yaml", "--json"), drill.directory, SystemClock())
+    child = born("cli", (*arguments, "--config", "daemon1.yaml", "--json"), drill.directory)
     code = await child.ended(WAIT_S)
     return code, orjson.loads(child.tail().splitlines()[-1])
 

@@ -11,13 +11,12 @@ from statistics import median
 
 import orjson
 
-from basis_daemon.clock import SystemClock
 from basis_daemon.demo.configuration import SANDBOX_CONFIG, written_over
 from basis_daemon.demo.processes import Child
 from basis_daemon.engine.judgement import Outcome
 from basis_daemon.web.client import ControlRefusedError, LocalClient
 from tests.journeys.test_sigkill import WAIT_S, Drill
-from tests.process.nursery import Nursery
+from tests.process.nursery import Nursery, born
 
 YOUNG_SHARE = 0.65
 """Of all lives end at an instant counted from birth, in recovery mostly, whatever they have come to."""
@@ -132,7 +131,7 @@ async def killing(
     """A market that is held, and a nursery whose daemons find ``environ`` around them."""
     arguments = ("sandbox", "exchange", "--directory", "exchange", "--seed", MARKET, "--days", str(days))
     with Nursery(environ) as nursery:
-        sandbox = await Child.start("sandbox", arguments, directory, SystemClock())
+        sandbox = born("sandbox", arguments, directory)
         try:
             ready = directory / "exchange" / "ready.json"
 
