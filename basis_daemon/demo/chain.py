@@ -38,11 +38,12 @@ BUILD_S = 900.0
 """The first start on a machine installs and compiles; that takes minutes where the network or the machine is slow."""
 REACTION = timedelta(minutes=1)
 """Market time between something that happens and the next look."""
-CATCH_UP_S, LOOK_S = 60.0, 0.02
+CATCH_UP_S, LOOK_S, LOOK_MAX_S = 60.0, 0.01, 0.1
+"""For the daemon to catch up; between the first two looks at it, and, doubled each time, between the last two."""
 SECOND = timedelta(seconds=1)
 OVERTIME = timedelta(hours=12)
 """Market time beyond the end in which what is under way may arrive."""
-BEHIND_MAX = timedelta(hours=3)
+BEHIND_STEPS_MAX = 3
 """How old the newest valuation may be: they are hourly, and take time that a day of seconds does not have."""
 
 
@@ -96,7 +97,7 @@ def chain_of(options: DemoOptions, story: Story) -> Counterparty:
 class Film:
     """The running demo: market time, what happened when, and what the chain said of the debt at every look."""
 
-    reaction, look_s = REACTION, LOOK_S
+    reaction = REACTION
 
     def __init__(self, stage: Stage, story: Story, spectator: Spectator) -> None:
         self._stage, self._spectator = stage, spectator
@@ -185,11 +186,18 @@ class Film:
     def _is_caught_up(self, book: Json, until: datetime) -> bool:
         """True once it has decided on what was last, values in time, and has nothing in flight."""
         has_decided = all(datetime.fromisoformat(row["time"]) >= until for row in book["strategies"])
-        return has_decided and has_valued(book, until - BEHIND_MAX) and not (book["plans_running"] or book["in_doubt"])
+        is_at_rest = not (book["plans_running"] or book["in_doubt"])
+        return is_at_rest and has_decided and self._has_valued(book, until)
+
+    def _has_valued(self, book: Json, until: datetime) -> bool:
+        """True when every strategy has been valued in time."""
+        valued = [row["valued_at"] for row in book["strategies"]]
+        since = until - BEHIND_STEPS_MAX * self._step
+        return all(at is not None and datetime.fromisoformat(at) >= since for at in valued)
 
     async def _catch_up(self, until: datetime) -> None:
         """Return once the daemon has decided on this block, values in time, and has nothing in flight."""
-        stage = self._stage
+        stage, pause_s = self._stage, LOOK_S
         give_up_ns = stage.clock.monotonic_ns() + int(CATCH_UP_S * 1_000_000_000)
         while True:
             stage.check()
@@ -202,16 +210,11 @@ class Film:
                     f"{book['market_time']}, plans {book['plans_running']}, in doubt {book['in_doubt']}\n"
                     f"{stage.daemon.tail()}"
                 )
-            await stage.clock.sleep(self.look_s)
+            await stage.clock.sleep(pause_s)
+            pause_s = min(pause_s * 2, LOOK_MAX_S)
         self._is_busy = bool(book["plans_running"])
         self.now = await self._head_time()
         self._spectator.see(Moment(self.clock, book))
-
-
-def has_valued(book: Json, since: datetime) -> bool:
-    """True when every strategy has been valued since then."""
-    valued = [row["valued_at"] for row in book["strategies"]]
-    return all(at is not None and datetime.fromisoformat(at) >= since for at in valued)
 
 
 def _judge(stage: Stage, film: Film, books: Json, exit_code: int) -> Played:

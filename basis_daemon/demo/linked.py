@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from basis_daemon.demo import chain
-from basis_daemon.demo.chain import BEHIND_MAX, Film, floor_of, has_valued
+from basis_daemon.demo.chain import Film, floor_of
 from basis_daemon.demo.chain_outcome import ChainFacts, transactions_of
 from basis_daemon.demo.chain_story import Story
 from basis_daemon.demo.linked_outcome import Books, judge_linked
@@ -103,7 +103,7 @@ def sandboxes(options: DemoOptions, story: Story, settings: Settings) -> tuple[C
 class LinkedFilm(Film):
     """Market time is the exchange's, and the chain's follows; a transfer may take longer than a step."""
 
-    reaction, look_s = REACTION, 0.05
+    reaction = REACTION
     may_owe = False
 
     def _quiet_step(self) -> timedelta:
@@ -138,7 +138,7 @@ class LinkedFilm(Film):
         Blocks may be seconds ahead of the exchange: then nothing is due yet.
         """
         has_decided = all(datetime.fromisoformat(row["time"]) > until - REACTION for row in book["strategies"])
-        return has_decided and (bool(book["plans_running"]) or has_valued(book, until - BEHIND_MAX))
+        return has_decided and (bool(book["plans_running"]) or self._has_valued(book, until))
 
 
 def _time_of(status: Json) -> datetime:
