@@ -71,9 +71,7 @@ class PositionKey(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Pydantic reads it as a string and validates the form."""
-        return core_schema.no_info_after_validator_function(
-            cls, core_schema.str_schema(), serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
+        return core_schema.no_info_after_validator_function(_key_of, core_schema.str_schema())
 
 
 @lru_cache(maxsize=KEYS_REMEMBERED)

@@ -8,15 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from basis_daemon.domain.bracket import BracketFired
 from basis_daemon.domain.decision import Assessment, PlanEnded, ReasonCode
 from basis_daemon.domain.errors import JournalError
 from basis_daemon.domain.instrument import PositionKey
-from basis_daemon.domain.ledger import Entry
+from basis_daemon.domain.ledger import CashFlow, Entry
 from basis_daemon.domain.market import FundingSettled
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
@@ -24,11 +24,12 @@ from basis_daemon.domain.position import Break
 from basis_daemon.domain.prediction import PredictionTick
 from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.domain.transfer import ApprovalRow, TransferRow
+from basis_daemon.ports import RecordKind
 
 T = TypeVar("T")
 
 Heard = FundingSettled | Trade | PlanEnded | PredictionTick | BracketFired
-"""What teaches a strategy and is in no picture."""
+"""What teaches a strategy and is in no picture. Each has a field that none of the others has, by which it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class MemoryRow:
 
     strategy: str
     text: str
-    heard: Heard | None = None
+    heard: Annotated[Heard, Field(union_mode="left_to_right")] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,26 @@ class SnapshotRow:
     brackets: dict[str, Order] = field(default_factory=dict)
 
 
+ROWS: dict[RecordKind, type] = {
+    RecordKind.ASKED: AskedRow,
+    RecordKind.BREAK: BreakRow,
+    RecordKind.CASH_FLOW: CashFlow,
+    RecordKind.DECISION: DecisionRow,
+    RecordKind.FOREIGN_ORDER: ForeignOrderRow,
+    RecordKind.GROUP: GroupRow,
+    RecordKind.GUARD: GuardRow,
+    RecordKind.HALT: HaltRow,
+    RecordKind.LIFE: LifeRow,
+    RecordKind.MEMORY: MemoryRow,
+    RecordKind.ORDER_STATE: OrderStateRow,
+    RecordKind.PLAN: PlanRow,
+    RecordKind.TRADE: TradeRow,
+    RecordKind.APPROVAL: ApprovalRow,
+    RecordKind.TRANSFER: TransferRow,
+    RecordKind.WITHDRAWAL: WithdrawalRow,
+}
+"""What a journal row of each kind holds, where that is a row type of its own."""
+
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
@@ -236,6 +257,29 @@ def later(value: object) -> Callable[[], str]:
 
 def _text(adapter: TypeAdapter[Any], value: object) -> str:
     return adapter.dump_json(value).decode()
+
+
+class Load(Protocol):
+    """As ``load``."""
+
+    def __call__(self, kind: type[T], text: str, /) -> T: ...
+
+
+class LoadedOnce:
+    """Honours ``Load``: equal texts are decoded once, for who folds the same rows again and again. Values are shared.
+
+    It keeps everything that it ever read.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[type, str], Any] = {}
+
+    def __call__(self, kind: type[T], text: str, /) -> T:
+        at = kind, text
+        value: T | None = self._known.get(at)
+        if value is None:
+            value = self._known[at] = load(kind, text)
+        return value
 
 
 def load(kind: type[T], text: str) -> T:

@@ -10,6 +10,7 @@ from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 from basis_daemon.engine.codec import (
+    ROWS,
     AskedRow,
     BreakRow,
     DecisionRow,
@@ -27,7 +28,7 @@ from basis_daemon.engine.codec import (
     load,
 )
 from basis_daemon.engine.order_life import OrderLife
-from basis_daemon.engine.state import ENDED_MAX, EPOCH, ROWS, BookState
+from basis_daemon.engine.state import ENDED_MAX, EPOCH, BookState
 from basis_daemon.ports import Journal, Record, RecordKind
 from basis_daemon.rare_paths import Rarely, RarePath, never
 

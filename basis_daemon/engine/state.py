@@ -18,6 +18,7 @@ from basis_daemon.domain.trade import OrderState, Trade, advance
 from basis_daemon.domain.transfer import ApprovalRow, TransferRow
 from basis_daemon.engine.arrival import arrival_of
 from basis_daemon.engine.codec import (
+    ROWS,
     AskedRow,
     BreakRow,
     DecisionRow,
@@ -27,6 +28,7 @@ from basis_daemon.engine.codec import (
     GuardState,
     HaltRow,
     LifeRow,
+    Load,
     MemoryRow,
     OrderStateRow,
     PlanRow,
@@ -48,33 +50,17 @@ the last day before its last answer (`reconciler.OVERLAP_AT_START`), so nothing 
 ENDED_MAX = 10_000
 """Ended orders in memory at most, however young; they are read back from the journal when one more fill is told."""
 
-ROWS: dict[RecordKind, type] = {
-    RecordKind.ASKED: AskedRow,
-    RecordKind.BREAK: BreakRow,
-    RecordKind.CASH_FLOW: CashFlow,
-    RecordKind.DECISION: DecisionRow,
-    RecordKind.FOREIGN_ORDER: ForeignOrderRow,
-    RecordKind.GROUP: GroupRow,
-    RecordKind.GUARD: GuardRow,
-    RecordKind.HALT: HaltRow,
-    RecordKind.LIFE: LifeRow,
-    RecordKind.MEMORY: MemoryRow,
-    RecordKind.ORDER_STATE: OrderStateRow,
-    RecordKind.PLAN: PlanRow,
-    RecordKind.TRADE: TradeRow,
-    RecordKind.APPROVAL: ApprovalRow,
-    RecordKind.TRANSFER: TransferRow,
-    RecordKind.WITHDRAWAL: WithdrawalRow,
-}
-"""What a journal row of each kind holds, where that is a row type of its own."""
-
 _RUNNING = frozenset({PlanState.RUNNING, PlanState.ACCEPTED, PlanState.BLOCKED})
 
 
 class BookState:
-    """Ledger, orders, plans, memories and breaks. The handler is its only writer while the daemon lives."""
+    """Ledger, orders, plans, memories and breaks. The handler is its only writer while the daemon lives.
 
-    def __init__(self) -> None:
+    ``read`` is by what the text of a row becomes a value again, for who folds the same rows more than once.
+    """
+
+    def __init__(self, read: Load = load) -> None:
+        self._read = read
         self.ledger = Ledger()
         self.instruments: dict[PositionKey, Instrument] = {}
         self.orders: dict[str, OrderLife] = {}
@@ -283,16 +269,16 @@ class BookState:
     def _apply(self, kind: RecordKind, text: str, correlation: str) -> None:
         match kind:
             case RecordKind.INTENT:
-                self.intent(load(Order, text), correlation)
+                self.intent(self._read(Order, text), correlation)
             case RecordKind.OPENING:
-                opening = load(Entry, text)
+                opening = self._read(Entry, text)
                 self.open_account(opening.event_id.removeprefix(opening_id("")), opening)
             case RecordKind.CORRECTION:
-                self.ledger.apply(load(Entry, text))
+                self.ledger.apply(self._read(Entry, text))
             case RecordKind.VALUATION:
                 self.last_valuations[correlation] = text
             case _ if kind in ROWS:
-                self.fold(load(ROWS[kind], text))
+                self.fold(self._read(ROWS[kind], text))
 
     def fold(self, row: object) -> None:
         """Fold one row of ROWS in; raises IllegalTransitionError for an order's step that cannot be."""
@@ -374,9 +360,9 @@ class BookState:
         )
 
     @classmethod
-    def restore(cls, text: str) -> BookState:
-        """A state equal to the one whose ``dump`` this was."""
-        row, state = load(SnapshotRow, text), cls()
+    def restore(cls, text: str, read: Load = load) -> BookState:
+        """A state equal to the one whose ``dump`` this was; ``read`` is for rows behind it."""
+        row, state = load(SnapshotRow, text), cls(read)
         state.ledger = Ledger.restore(row.ledger)
         state.orders = {life.order.order_id: OrderLife.of(life) for life in row.orders}
         state._living = {order_id: life for order_id, life in state.orders.items() if life.is_open}
@@ -391,10 +377,10 @@ class BookState:
         return state
 
 
-def recover(journal: Journal) -> BookState:
+def recover(journal: Journal, read: Load = load) -> BookState:
     """The state after the newest snapshot and every row behind it."""
     snapshot = journal.latest(RecordKind.SNAPSHOT)
-    state = BookState.restore(snapshot.record.payload) if snapshot else BookState()
+    state = BookState.restore(snapshot.record.payload, read) if snapshot else BookState(read)
     for row in journal.read(after=state.sequence):
         state.apply(row)
     return state

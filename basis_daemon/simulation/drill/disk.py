@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from basis_daemon.domain.errors import JournalError
+from basis_daemon.engine.codec import LoadedOnce
 from basis_daemon.journal.memory import MemoryJournal
 from basis_daemon.ports import Clock, Record, RecordKind, StoredRecord
 from basis_daemon.simulation.drill.chance import Chance, Fault
@@ -24,13 +25,19 @@ class DrillDisk:
     """Honours ``ports.Journal`` for one life.
 
     ``durable_intents`` are what no crash can take back: ids of orders, hashes of transactions, and transfers;
-    ``inherited`` are those of earlier lives.
+    ``inherited`` are those of earlier lives. What looks at its rows more than once reads them by ``loaded``; a daemon
+    that starts over them does not.
     """
 
     def __init__(
-        self, clock: Clock, chance: Chance, durable_intents: set[str], rows: Sequence[StoredRecord] = ()
+        self,
+        clock: Clock,
+        chance: Chance,
+        durable_intents: set[str],
+        rows: Sequence[StoredRecord] = (),
+        loaded: LoadedOnce | None = None,
     ) -> None:
-        self._clock, self._chance = clock, chance
+        self._clock, self._chance, self.loaded = clock, chance, loaded or LoadedOnce()
         self._inner = MemoryJournal(clock, rows)
         self._durable = len(self._inner.read())
         self.is_dead = False
@@ -83,7 +90,7 @@ class DrillDisk:
         kept = self._durable + self._chance.below(len(rows) - self._durable + 1)
         for row in rows[self._durable : kept]:
             self._note(row)
-        return DrillDisk(self._clock, self._chance, self.durable_intents, rows[:kept])
+        return DrillDisk(self._clock, self._chance, self.durable_intents, rows[:kept], self.loaded)
 
     def _keep(self, until: int) -> None:
         """Everything up to there is safe."""

@@ -13,6 +13,7 @@ from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.state import MEMORY, BookState, recover
+from basis_daemon.ports import RecordKind
 from basis_daemon.simulation.drill.disk import DrillDisk
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
 
@@ -67,15 +68,15 @@ def of_step(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange], fill
 
 def of_end(daemon: Daemon, disk: DrillDisk) -> Found:
     """I6 at any moment: what a life has in memory is what its rows come to, those that no flush has reached too."""
-    again, state = recover(disk), daemon.recorder.state
-    again.market_time = state.market_time  # it goes on with what is looked at, and is written with the next row
-    if again.dump() != state.dump():
-        yield "I6", f"a fold of {state.sequence} rows is not the live state of a daemon that is killed"
+    state = daemon.recorder.state
+    yield from _of_fold(recover(disk, disk.loaded), state, f"a fold of {state.sequence} rows behind the last snapshot")
 
 
 def of_rest(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange]) -> Found:
     """What is left of a life when nothing is on its way any more."""
     yield from of_history(daemon.recorder.state, disk)
+    if disk.latest(RecordKind.SNAPSHOT) is not None:  # else recovery is the fold of that history, from the first row on
+        yield from of_end(daemon, disk)
     if exchanges:
         yield from _memory(daemon.recorder.state, exchanges[0])
     yield from _fills(daemon.recorder.state, exchanges)
@@ -89,7 +90,7 @@ def of_rest(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange]) -> F
 
 def of_history(state: BookState, disk: DrillDisk) -> Found:
     """Every row from the first on: no order lives again, and snapshots leave nothing out."""
-    fold, seen = BookState(), dict[str, OrderState]()
+    fold, seen = BookState(disk.loaded), dict[str, OrderState]()
     rows = disk.read()
     for row in rows:
         fold.apply(row)
@@ -102,9 +103,16 @@ def of_history(state: BookState, disk: DrillDisk) -> Found:
         seen[life.order.order_id] = life.state
     if state.sequence != len(rows):
         yield "I7", f"the book counts {state.sequence} rows, the journal holds {len(rows)}"
+    yield from _of_fold(fold, state, f"a fold of all {len(rows)} rows without their snapshots")
+
+
+def _of_fold(fold: BookState, state: BookState, what: str) -> Found:
     fold.market_time = state.market_time  # it goes on with what is looked at, and is written with the next row
-    if fold.dump() != state.dump():
-        yield "I6", f"a fold of all {len(rows)} rows without their snapshots is not the live state"
+    told, lived = fold.dump(), state.dump()
+    if told != lived:
+        place = next((n for n, (a, b) in enumerate(zip(told, lived, strict=False)) if a != b), 0)
+        found, expected = told[place : place + 80], lived[place : place + 80]
+        yield "I6", f"{what} is not the live state: {found!r} against {expected!r}"
 
 
 def _memory(state: BookState, exchange: Exchange) -> Found:
