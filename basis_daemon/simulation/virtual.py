@@ -8,38 +8,88 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
+from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
+from heapq import heapify, heappop, heappush
 
 from basis_daemon.domain.errors import IntegrityError
 
 _NS = 1_000_000_000
+WAIT_MAX_S = 86_400.0
+GIVEN_UP_LEAST, GIVEN_UP_SHARE = 100, 0.5
+"""Of so many timers more than this share given up: then they are thrown out, as asyncio does."""
 
 
-class _Leaping(selectors.SelectSelector):
-    """Never waits, and asks no system: hands the span that it was asked to wait for to ``leap``."""
+class _Due(float):
+    """When a timer is due, and the timer: floats are compared with each other in C, timers are not."""
 
-    def __init__(self, leap: Callable[[float], None]) -> None:
-        super().__init__()
-        self._leap = leap
+    __slots__ = ("timer",)
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise IntegrityError("virtual time stands still: every task waits for something that nobody will do")
-        self._leap(max(timeout, 0.0))
-        return []
+    timer: asyncio.TimerHandle
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Begins at zero seconds. Threads and sockets are no part of it: what they take would cost no time."""
+    """Begins at zero seconds. Threads and sockets are no part of it: what they take would cost no time.
+
+    Its turn is asyncio's without what sockets, threads and debugging need: nobody is asked what has happened outside.
+    Callbacks, and timers that are due at one instant, run in the order in which asyncio would run them.
+    """
+
+    _ready: deque[asyncio.Handle]
+    _stopping: bool
+    _clock_resolution: float
 
     def __init__(self) -> None:
         self.now_ns = 0
-        super().__init__(_Leaping(self._leap))
+        self._due: list[_Due] = []
+        self._given_up = 0
+        super().__init__(selectors.SelectSelector())
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self.now_ns / _NS
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001 - as its base has it, to be told of an end
+        due = _Due(when)
+        due.timer = timer
+        heappush(self._due, due)
+        return timer
+
+    def _timer_handle_cancelled(self, timer: asyncio.TimerHandle) -> None:
+        """Each says so itself, once."""
+        self._given_up += timer._scheduled  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+
+    def _run_once(self) -> None:
+        """One turn: what is due by now, after what was ready before it; what that makes ready has the next turn."""
+        due, ready = self._due, self._ready
+        if len(due) > GIVEN_UP_LEAST and self._given_up / len(due) > GIVEN_UP_SHARE:
+            due[:] = [one for one in due if not one.timer.cancelled()]
+            heapify(due)
+            self._given_up = 0
+        while due and due[0].timer.cancelled():
+            heappop(due)
+            self._given_up -= 1
+        if ready or self._stopping:
+            self.now_ns += 1
+        elif due:
+            self._leap(min(max(0.0, due[0] - self.now_ns / _NS), WAIT_MAX_S))
+        else:
+            raise IntegrityError("virtual time stands still: every task waits for something that nobody will do")
+        end = self.now_ns / _NS + self._clock_resolution
+        while due and due[0] < end:
+            timer = heappop(due).timer
+            timer._scheduled = False  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+            ready.append(timer)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001 - what a loop is for
 
     def _leap(self, seconds: float) -> None:
         """Always forward, if by a nanosecond: what is left of a span may be less than a float of years can add."""

@@ -27,7 +27,7 @@ class SeededLoop(VirtualLoop):
     def _run_once(self) -> None:
         self._shuffle()
         self._count()
-        super()._run_once()  # type: ignore[misc]  # asyncio's own turn, of which its types do not speak
+        super()._run_once()
 
     @property
     def tasks(self) -> int:
@@ -43,7 +43,7 @@ class SeededLoop(VirtualLoop):
             raise IntegrityError(f"{STEPS_PER_INSTANT_MAX} turns at one instant: tasks wake each other in a circle")
 
     def _shuffle(self) -> None:
-        ready = self._ready  # type: ignore[attr-defined]  # as above
+        ready = self._ready
         if len(ready) < 2:  # noqa: PLR2004 - one alone has no order
             return
         places = [place for place, handle in enumerate(ready) if _is_step(handle)]
