@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from basis_daemon.simulation.drill.checks import Violation
 from basis_daemon.simulation.drill.profiles import book_of
 from basis_daemon.simulation.drill.stage import stage_of
 from basis_daemon.simulation.drill.tier import Tier
-from basis_daemon.simulation.drill.twin import elsewhere, is_due
+from basis_daemon.simulation.drill.twin import Elsewhere, is_due
 from basis_daemon.simulation.drill.world import Verdict, World
 from basis_daemon.telemetry.memory import settle_heap
 
@@ -130,19 +131,20 @@ def campaign(plans: Sequence[Plan], jobs: int) -> Iterator[Verdict]:
     for file in {plan.file: None for plan in plans if plan.tier is Tier.COMPONENT}:
         stage_of(file)
     settle_heap()
-    if jobs == 1:
-        yield from map(_repeated, plans, map(play, plans))
-        return
-    with ProcessPoolExecutor(max_workers=min(jobs, len(plans)), initializer=settle_heap) as pool:
-        try:
-            yield from map(_repeated, plans, pool.map(play, plans, chunksize=4))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with Elsewhere() as elsewhere:
+        if jobs == 1:
+            yield from map(partial(_repeated, elsewhere), plans, map(play, plans))
+            return
+        with ProcessPoolExecutor(max_workers=min(jobs, len(plans)), initializer=settle_heap) as pool:
+            try:
+                yield from map(partial(_repeated, elsewhere), plans, pool.map(play, plans, chunksize=4))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _repeated(plan: Plan, verdict: Verdict) -> Verdict:
+def _repeated(elsewhere: Elsewhere, plan: Plan, verdict: Verdict) -> Verdict:
     """Some seeds are played once more, in a process that hashes differently: it has to find the same (I19)."""
-    if not is_due(plan.seed) or (trace := elsewhere(_trace, plan)) == verdict.trace:
+    if not is_due(plan.seed) or (trace := elsewhere.ask(_trace, plan)) == verdict.trace:
         return verdict
     facts = f"trace {verdict.trace[:16]} here, {trace[:16]} under another hash seed"
     return replace(verdict, violations=(*verdict.violations, Violation("I19", verdict.seconds, facts)))

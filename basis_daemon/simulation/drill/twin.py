@@ -1,4 +1,7 @@
-"""A seed played twice, the second time by a process that hashes differently: both have to leave the same trace."""
+"""A seed played twice, the second time by a process that hashes differently: both have to leave the same trace.
+
+That process is started for the first such seed and plays all of them: a start costs more than ten seeds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Self, TypeVar
 
 Asked = TypeVar("Asked")
 
@@ -21,10 +24,22 @@ def is_due(seed: int) -> bool:
     return seed % EVERY == AT
 
 
-def elsewhere(play: Callable[[Asked], str], asked: Asked) -> str:
-    """What ``play`` answers in a new process under another hash seed."""
-    with _other_hashes(), ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(play, asked).result()
+class Elsewhere:
+    """A process under another hash seed, from the first question to the end of the context."""
+
+    def __init__(self) -> None:
+        self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def ask(self, play: Callable[[Asked], str], asked: Asked) -> str:
+        """What ``play`` answers there."""
+        with _other_hashes():
+            return self._pool.submit(play, asked).result()
 
 
 @contextmanager
