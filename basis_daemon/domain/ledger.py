@@ -241,17 +241,27 @@ class Ledger:
         self._balances: dict[tuple[str, str], Decimal] = {}
         self._totals: dict[tuple[Cause, str, str], Decimal] = {}
         self._seen: dict[str, tuple[datetime, tuple[str, ...]]] = {}
+        self._seen_from: datetime | None = None
+        """No event that is remembered is older; None where that would have to be looked up."""
+        self._held: Mapping[PositionKey, Decimal] | None = None
+        self._costs: Mapping[PositionKey, Decimal] | None = None
 
     def has(self, event_id: str) -> bool:
         """True when the event was applied before and is not forgotten."""
         return event_id in self._seen
+
+    def forgets(self, before: Mapping[str, datetime]) -> bool:
+        """False when no remembered event is so old that ``forget`` would look at it."""
+        if self._seen_from is None and self._seen:
+            self._seen_from = min(time for time, _ in self._seen.values())
+        return self._seen_from is not None and self._seen_from < max(before.values())
 
     def forget(self, before: Mapping[str, datetime], keep: Container[str] = ()) -> None:
         """Let go of the ids of events that every account they touched has left behind its own instant.
 
         The caller vouches that no source tells of events before it again; ids in ``keep`` stay whatever their age.
         """
-        oldest = min(before.values())
+        oldest, self._seen_from = min(before.values()), None
         for event_id, (time, accounts) in list(self._seen.items()):
             limit = min((before.get(account, oldest) for account in accounts), default=oldest)
             if time < limit and event_id not in keep:
@@ -269,6 +279,9 @@ class Ledger:
                 self._totals[total] = self._totals.get(total, Decimal(0)) + line.amount
         accounts = {line.account.partition(":")[0] for line in entry.postings} - {"nominal"}
         self._seen[entry.event_id] = entry.time, tuple(sorted(accounts))
+        if self._seen_from is not None and entry.time < self._seen_from:
+            self._seen_from = entry.time
+        self._held = self._costs = None
         return True
 
     def holding(self, key: PositionKey) -> Decimal:
@@ -280,13 +293,15 @@ class Ledger:
         """Signed cost of a perp in the ``coin`` that it settles in; negative for a linear short."""
         return self._balances.get((key, f"cost:{coin}"), Decimal(0))
 
-    def holdings(self) -> dict[PositionKey, Decimal]:
-        """Every real account that was ever posted to, zero balances too."""
-        return {
-            PositionKey(account): amount
-            for (account, asset), amount in self._balances.items()
-            if not account.startswith("nominal:") and not asset.startswith("cost:")
-        }
+    def holdings(self) -> Mapping[PositionKey, Decimal]:
+        """Every real account that was ever posted to, zero balances too: the same object until something is posted."""
+        if self._held is None:
+            self._held = {
+                PositionKey(account): amount
+                for (account, asset), amount in self._balances.items()
+                if not account.startswith("nominal:") and not asset.startswith("cost:")
+            }
+        return self._held
 
     def lines(self) -> list[tuple[str, str, Decimal]]:
         """(account, asset, balance) of every real account that holds something, the cost of perps too."""
@@ -296,13 +311,15 @@ class Ledger:
             if amount and not account.startswith("nominal:")
         ]
 
-    def open_notionals(self) -> dict[PositionKey, Decimal]:
-        """Signed cost per perp key."""
-        return {
-            PositionKey(account): amount
-            for (account, asset), amount in self._balances.items()
-            if asset.startswith("cost:") and not account.startswith("nominal:")
-        }
+    def open_notionals(self) -> Mapping[PositionKey, Decimal]:
+        """Signed cost per perp key: the same object until something is posted."""
+        if self._costs is None:
+            self._costs = {
+                PositionKey(account): amount
+                for (account, asset), amount in self._balances.items()
+                if asset.startswith("cost:") and not account.startswith("nominal:")
+            }
+        return self._costs
 
     def total(self, cause: Cause, asset: str) -> Decimal:
         """What the real accounts received (+) or paid (-) of ``asset`` for this cause, ever."""

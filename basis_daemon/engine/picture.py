@@ -63,10 +63,11 @@ class Picture(Struct, frozen=True):
 
 
 class _Own(Struct, frozen=True):
-    """What of a book is a strategy's, and the balances at its accounts that nobody declared."""
+    """What of a book is a strategy's, and the balances at its accounts that nobody declared; ``of`` all holdings."""
 
     book: PositionBook
     strange: Mapping[PositionKey, Decimal]
+    of: Mapping[PositionKey, Decimal]
 
 
 class PictureMaker:
@@ -138,9 +139,14 @@ class PictureMaker:
         return own.book, replace(exposure, undeclared=own.strange) if own.strange else exposure
 
     def _cut(self, keys: frozenset[PositionKey], book: PositionBook) -> None:
+        last = self._own_books.get(keys)
+        if last is not None and last.of is book.holdings:  # published again, and nothing was booked in between
+            self._own_books[keys] = _Own(book.part(_venues(keys), last.book.holdings), last.strange, last.of)
+            return
         part = book.part(_venues(keys))
         strange = part.undeclared(keys, self._coin_assets)
-        self._own_books[keys] = _Own(part.without(strange) if strange else part, MappingProxyType(strange))
+        own = part.without(strange) if strange else part
+        self._own_books[keys] = _Own(own, MappingProxyType(strange), book.holdings)
 
     def market(
         self,

@@ -16,6 +16,7 @@ class PositionMonitor:
     def __init__(self) -> None:
         self._book = PositionBook(0, EPOCH, {}, {})
         self._followers: list[Callable[[PositionBook], None]] = []
+        self._of: tuple[object, object] = (None, None)
 
     @property
     def book(self) -> PositionBook:
@@ -31,11 +32,13 @@ class PositionMonitor:
         self, state: BookState, reports: Mapping[str, AccountReport], figures: Mapping[str, AccountFigures]
     ) -> PositionBook:
         """Publish what the state holds now, under the next version."""
+        last, held, costs = self._book, state.ledger.holdings(), state.ledger.open_notionals()
+        of, self._of = self._of, (held, costs)
         self._book = PositionBook(
-            version=self._book.version + 1,
+            version=last.version + 1,
             time=state.market_time,
-            holdings=MappingProxyType(state.ledger.holdings()),
-            open_notional=MappingProxyType(state.ledger.open_notionals()),
+            holdings=last.holdings if held is of[0] else MappingProxyType(held),
+            open_notional=last.open_notional if costs is of[1] else MappingProxyType(costs),
             reports=MappingProxyType(dict(reports)),
             figures=MappingProxyType(
                 {name: _as_it_stands(told, reports.get(name), state) for name, told in figures.items()}

@@ -150,8 +150,9 @@ class BookState:
     def asked(self, row: AskedRow) -> None:
         """Every fill and flow of an account until then is booked: what is much older needs no id any more."""
         self.asked_until[row.account] = max(row.until, self.asked_until.get(row.account, EPOCH))
-        keep = {trade_id for life in self.orders.values() for trade_id in life.trade_ids}
-        self.ledger.forget({account: until - MEMORY for account, until in self.asked_until.items()}, keep)
+        before = {account: until - MEMORY for account, until in self.asked_until.items()}
+        if self.ledger.forgets(before):
+            self.ledger.forget(before, {trade_id for life in self.orders.values() for trade_id in life.trade_ids})
 
     def is_before_memory(self, trade: Trade) -> bool:
         """True for a fill so old that its venue was asked for it long ago: it was booked then, and its id forgotten."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import ClassVar
 
 from basis_daemon.domain.decision import Exposure, InputUsed, RiskView
@@ -61,7 +62,7 @@ class BasisStrategy(RuledStrategy[BasisParameters, BasisMemory, BookView]):
         self._teaching = pair_teaching(parameters)
         super().__init__(name or f"{asset.lower()}_basis", parameters, pair_declared(parameters), RULES, BasisMemory)
 
-    @property
+    @cached_property
     def charter(self) -> Charter:
         """Limits and needs of a book with both legs at every venue."""
         return pair_charter(self.parameters)

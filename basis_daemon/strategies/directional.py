@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 
 from basis_daemon.domain.bracket import Guarding
 from basis_daemon.domain.decision import Exposure, InputUsed, ReasonCode, Rejected, RiskView
@@ -217,7 +218,7 @@ class Directional(RuledStrategy[DirectionalParameters, DirectionalMemory, Direct
         self._wallets = tuple(sorted(wallets))
         super().__init__(name, p, Declared(contracts, contracts | wallets), RULES, DirectionalMemory)
 
-    @property
+    @cached_property
     def charter(self) -> Charter:
         """Limits as configured; one perp at every venue."""
         p = self.parameters

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from basis_daemon.domain.decision import Exposure, RiskView
@@ -53,7 +54,7 @@ class OnchainStrategy(RuledStrategy[PC, OnchainMemory, VC]):
         super().__init__(name, parameters, family.declared, family.rules, OnchainMemory)
         self._family = family
 
-    @property
+    @cached_property
     def charter(self) -> Charter:
         """Limits as configured; a wallet on a chain, and what its family asks for there."""
         p, family = self._parameters, self._family

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from basis_daemon.domain.decision import Exposure, PlanEnded, RiskView
@@ -80,7 +81,7 @@ class TwofoldStrategy(RuledStrategy[P2, TwofoldMemory, V2]):
         self._taught = pair_teaching(parameters)
         super().__init__(name, parameters, _declared(parameters, chain.declared), chain.rules, TwofoldMemory)
 
-    @property
+    @cached_property
     def charter(self) -> Charter:
         """Limits as configured; both legs at every venue, the operations of the chain, and routes between them."""
         p, chain = self.parameters, self._chain

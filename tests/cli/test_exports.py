@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import sqlite3
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -188,7 +189,7 @@ async def test_of_a_pruned_journal_what_the_snapshot_holds_is_the_opening_of_led
     assert list(tables_of([snapshot, later])["postings"].rows())
 
 
-def _key(name: str, holdings: dict[Any, Decimal]) -> Any:  # noqa: ANN401 - a position key by its text
+def _key(name: str, holdings: Mapping[Any, Decimal]) -> Any:  # noqa: ANN401 - a position key by its text
     return next(key for key in holdings if key == name)
 
 
