@@ -225,7 +225,7 @@ class EventDrivenStrategyEngine:
             self.turn("retry")
         if self._is_owed:
             self.turn("start")
-        if self._pictures.is_silent(self.strategy, self._clock.monotonic_ns()) and self._last_reason != "STALE":
+        if self._last_reason != "STALE" and self._pictures.is_silent(self.strategy, self._clock.monotonic_ns()):
             self.turn("silence")
 
     def turn(self, trigger: str) -> None:

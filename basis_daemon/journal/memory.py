@@ -40,7 +40,11 @@ class MemoryJournal:
         self._durable = len(self._rows)
 
     def read(self, after: int = 0, kinds: frozenset[RecordKind] | None = None) -> Sequence[StoredRecord]:
-        return [row for row in self._rows[max(after, 0) :] if kinds is None or row.record.kind in kinds]
+        rows = self._rows[max(after, 0) :]
+        return rows if kinds is None else [row for row in rows if row.record.kind in kinds]
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def latest(self, kind: RecordKind) -> StoredRecord | None:
         return self._latest.get(kind)

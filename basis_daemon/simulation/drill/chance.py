@@ -186,13 +186,15 @@ class Chance:
     def strikes(self, fault: Fault) -> bool:
         """True when it happens now; the dice are thrown whether or not faults are on, so that runs stay alike."""
         is_hit = self._dice.random() < self.rates[fault] and self.is_on
-        self.struck[fault] += is_hit
+        if is_hit:
+            self.struck[fault] += 1
         return is_hit
 
     def rarely(self, point: RarePath) -> bool:
         """A ``Rarely``; its coin is its own, so that faults stay alike whichever paths are taken."""
         is_taken = self._coin.random() < self.shares[point] and self.is_on
-        self.taken[point] += is_taken
+        if is_taken:
+            self.taken[point] += 1
         return is_taken
 
     def between(self, low: float, high: float) -> float:

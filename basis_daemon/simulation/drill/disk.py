@@ -39,7 +39,7 @@ class DrillDisk:
     ) -> None:
         self._clock, self._chance, self.loaded = clock, chance, loaded or LoadedOnce()
         self._inner = MemoryJournal(clock, rows)
-        self._durable = len(self._inner.read())
+        self._durable = len(self._inner)
         self.is_dead = False
         self._is_poisoned = False
         self.durable_intents = durable_intents
@@ -66,7 +66,7 @@ class DrillDisk:
 
     async def flush(self) -> None:
         self._check()
-        until = len(self._inner.read())
+        until = len(self._inner)
         is_slow = self._chance.strikes(Fault.DISK_SLOW)
         await self._clock.sleep(self._chance.between(*SLOW_S) if is_slow else FLUSH_S)
         self._check()

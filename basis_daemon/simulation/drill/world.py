@@ -137,6 +137,7 @@ class World:
             self._node, opening = scene_of(stage, self.chance, self._chain_checks, prices)
             past = tuple(past_of(stage))
         self._exchanges = {house: self._exchange(house, opening) for house in stage.houses}
+        self._exchange_of = {account: one for one in self._exchanges.values() for account in one.accounts}
         self._checks.watch(list(self._exchanges.values()))
         if self._node is not None:
             self._ferry = Ferry(stage.settings, self._exchanges.values(), self._node, self._checks, self.chance)
@@ -197,7 +198,7 @@ class World:
 
     # ------------------------------------------------------------------------------------------------ the outside
     def _at(self, key: PositionKey) -> Exchange:
-        return next(one for house, one in self._exchanges.items() if key.venue in house.accounts)
+        return self._exchange_of[key.venue]
 
     async def _keep_moving(self) -> None:
         while True:
