@@ -143,15 +143,21 @@ class PositionBook:
     in_doubt: tuple[str, ...] = ()
     breaks: tuple[Break, ...] = ()
 
-    def part(self, accounts: Container[str], held: Mapping[PositionKey, Decimal] | None = None) -> PositionBook:
-        """What lies at these accounts, ``held`` if that is known; ``in_doubt`` stays that of the whole book."""
-        if held is None:
+    def part(
+        self,
+        accounts: Container[str],
+        held: Mapping[PositionKey, Decimal] | None = None,
+        costs: Mapping[PositionKey, Decimal] | None = None,
+    ) -> PositionBook:
+        """What lies at these accounts, ``held`` at ``costs`` if known; ``in_doubt`` stays that of the whole book."""
+        if held is None or costs is None:
             held = MappingProxyType({k: amount for k, amount in self.holdings.items() if k.venue in accounts})
+            costs = MappingProxyType({k: cost for k, cost in self.open_notional.items() if k.venue in accounts})
         return PositionBook(
             version=self.version,
             time=self.time,
             holdings=held,
-            open_notional=MappingProxyType({k: cost for k, cost in self.open_notional.items() if k.venue in accounts}),
+            open_notional=costs,
             reports=MappingProxyType({name: report for name, report in self.reports.items() if name in accounts}),
             figures=MappingProxyType({name: told for name, told in self.figures.items() if name in accounts}),
             in_doubt=self.in_doubt,

@@ -63,11 +63,12 @@ class Picture(Struct, frozen=True):
 
 
 class _Own(Struct, frozen=True):
-    """What of a book is a strategy's, and the balances at its accounts that nobody declared; ``of`` all holdings."""
+    """What of a book is a strategy's, and balances there that nobody declared; ``of`` all holdings ``at`` a cost."""
 
     book: PositionBook
     strange: Mapping[PositionKey, Decimal]
     of: Mapping[PositionKey, Decimal]
+    at: Mapping[PositionKey, Decimal]
 
 
 class PictureMaker:
@@ -140,13 +141,14 @@ class PictureMaker:
 
     def _cut(self, keys: frozenset[PositionKey], book: PositionBook) -> None:
         last = self._own_books.get(keys)
-        if last is not None and last.of is book.holdings:  # published again, and nothing was booked in between
-            self._own_books[keys] = _Own(book.part(_venues(keys), last.book.holdings), last.strange, last.of)
+        if last is not None and last.of is book.holdings and last.at is book.open_notional:  # nothing was booked since
+            part = book.part(_venues(keys), last.book.holdings, last.book.open_notional)
+            self._own_books[keys] = _Own(part, last.strange, last.of, last.at)
             return
         part = book.part(_venues(keys))
         strange = part.undeclared(keys, self._coin_assets)
         own = part.without(strange) if strange else part
-        self._own_books[keys] = _Own(own, MappingProxyType(strange), book.holdings)
+        self._own_books[keys] = _Own(own, MappingProxyType(strange), book.holdings, book.open_notional)
 
     def market(
         self,

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from basis_daemon.domain.exposure import AS_ETHER
-from basis_daemon.domain.instrument import Kind
+from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import Cause
 from basis_daemon.domain.transfer import TransferRow, TransferStep
 from basis_daemon.simulation.drill.chain.node import ChainNode
@@ -50,7 +50,7 @@ class TransferChecks:
     def begin(self, cashiers: Sequence[Custody]) -> None:
         """These are the cashiers; nothing has moved yet."""
         self.cashiers = cashiers
-        self._began = {coin: self._there(coin) for coin in COINS}
+        self._began = {coin: self._there(coin, self.node.head.world.held) for coin in COINS}
 
     # ---------------------------------------------------------------------------------------------------- every step
     def requested(self, order_id: str, connection: Connection) -> None:
@@ -91,16 +91,17 @@ class TransferChecks:
 
     def tick(self) -> None:
         """I18: of every coin there is what there was, and what trades, fees, gas and people have made of it."""
+        held = self.node.head.world.held
         for coin in COINS:
-            expected, found = self._began[coin] + sum(self._moves(coin), ZERO), self._there(coin)
+            expected, found = self._began[coin] + sum(self._moves(coin), ZERO), self._there(coin, held)
             if abs(found - expected) > WEI:
                 self.checks.fail("I18", f"{found} {coin} everywhere and on the way, moves come to {expected}")
 
-    def _there(self, coin: str) -> Decimal:
+    def _there(self, coin: str, on_chain: Mapping[PositionKey, Decimal]) -> Decimal:
         """At the exchanges, in the wallet, and between them."""
         wallets = (custody.exchange.paper.wallets.balances.items() for custody in self.cashiers)
         total = sum((held for rows in wallets for key, held in rows if _is(key.kind, key.symbol, coin)), ZERO)
-        total += sum(held for key, held in self.node.head.world.held.items() if _is(key.kind, key.symbol, coin))
+        total += sum(held for key, held in on_chain.items() if _is(key.kind, key.symbol, coin))
         return total + self.under_way(coin)
 
     def under_way(self, coin: str) -> Decimal:
@@ -132,26 +133,27 @@ class TransferChecks:
         booked, prices = exposure.equity_usdt, exposure.prices
         if booked is None or "ETH" not in prices:
             return
-        naked, hand = abs(self._naked()) * prices["ETH"], self.checks.hand * prices["ETH"]
+        held = self.node.head.world.held
+        naked, hand = abs(self._naked(held)) * prices["ETH"], self.checks.hand * prices["ETH"]
         self.checks.naked_max = max(self.checks.naked_max, naked)
         if naked > CLIPS_NAKED * self.clip * SLACK + hand:
             self.checks.fail(
                 "I5", f"{naked:.0f} USDT are naked over exchange and chain, expected {self.clip:.0f} a clip"
             )
-        worth = self._worth(prices) - self._untold(daemon)
+        worth = self._worth(prices, held) - self._untold(daemon)
         is_apart = abs(booked - worth) > EQUITY_SLACK * worth
         self._apart = self._apart + 1 if is_apart else 0
         if self._apart == LOOKS:
             self.checks.fail("I18", f"the book is worth {booked:.0f} USDT, its accounts and what travels {worth:.0f}")
 
-    def _naked(self) -> Decimal:
+    def _naked(self, on_chain: Mapping[PositionKey, Decimal]) -> Decimal:
         """ETH by which longs anywhere, on their way too, exceed the shorts at the exchanges."""
         world = self.node.head.world
         total = self.under_way("ETH")
         for custody in self.cashiers:
             balances = custody.exchange.paper.wallets.balances.items()
             total += sum((held for key, held in balances if key.kind is Kind.PERP or key.symbol == "ETH"), ZERO)
-        for key, held in world.held.items():
+        for key, held in on_chain.items():
             rate = Decimal(1) if key.symbol in AS_ETHER or key.kind is Kind.CLAIM else world.rate(key.symbol)
             total += held * (rate or ZERO)
         return total
@@ -166,7 +168,7 @@ class TransferChecks:
         self._heard.update(flow.flow_id for flow in known)
         return sum((flow.amount for flow in flows if flow.flow_id not in self._heard), ZERO)
 
-    def _worth(self, prices: Mapping[str, Decimal]) -> Decimal:
+    def _worth(self, prices: Mapping[str, Decimal], on_chain: Mapping[PositionKey, Decimal]) -> Decimal:
         total = ZERO
         for custody in self.cashiers:
             wallets, market = custody.exchange.paper.wallets, custody.exchange.paper.market
@@ -175,7 +177,7 @@ class TransferChecks:
                 total += held * prices.get(key.asset, ZERO) if mark is None else held * mark - wallets.cost(key)
         ether = prices["ETH"]
         rates = {"USDT": Decimal(1)} | dict.fromkeys(AS_ETHER, ether)
-        for key, held in self.node.head.world.held.items():
+        for key, held in on_chain.items():
             price = rates.get(key.symbol) or (self.node.head.world.rate(key.symbol) or ZERO) * ether
             total += held * (ether if key.kind is Kind.CLAIM else price)
         return total + self.under_way("USDT") + self.under_way("ETH") * ether
