@@ -30,6 +30,8 @@ Json = dict[str, Any]
 ZERO = Decimal(0)
 FAILURES_KEPT = 20
 SHORTEST_S = 5.0
+STAGES_FROM = 64
+"""Plans among which, of many, there is nearly every book in every size of its clips."""
 _COUNTED = ("orders", "fills", "unknown", "late", "reorgs", "transfers", "steps")
 
 
@@ -130,6 +132,9 @@ def campaign(plans: Sequence[Plan], jobs: int) -> Iterator[Verdict]:
         return
     for file in {plan.file: None for plan in plans if plan.tier is Tier.COMPONENT}:
         stage_of(file)
+    for plan in plans[:STAGES_FROM]:  # what every process needs is made before there are several
+        if plan.tier is Tier.COMPONENT:
+            stage_of(plan.file, clips_in_one_of(plan.seed))
     settle_heap()
     with Elsewhere() as elsewhere:
         if jobs == 1:
