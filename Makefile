@@ -10,9 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
-# -n 2: the suite is written for two cores; loadfile keeps a file's module fixtures (an exchange, a chain) in one worker,
+# -n 3: on two cores, for journeys wait for their processes half of the time; loadfile keeps a file's module fixtures (an exchange, a chain) in one worker,
 # and files are begun in the order of tests/conftest.py: the longest first.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo check lint types layers tidy gates world test test-fast bench mutation soak lock lock-npm clean
 
