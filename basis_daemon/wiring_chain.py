@@ -187,7 +187,7 @@ def chain_venue(
     return Venue(
         wallet.sources, routes, feed, dict, groups=wallet.groups(), chain=purse.chain.book.network,
         needed_from=transactions.needed_from,
-        wallet=WalletEnd(purse.chain.rpc, purse.chain.book, purse.signer.address),
+        wallet=WalletEnd(purse.chain.rpc, purse.chain.book, purse.signer.address, wallet.account.signed_for),
     )  # fmt: skip
 
 

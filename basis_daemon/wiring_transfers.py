@@ -46,7 +46,7 @@ def make_bridge(
         owner = next((v for v in venues if v.custody is not None and account in {s.account for s in v.sources}), None)
         if owner is None or owner.custody is None:
             raise ConfigError(f"transfers.venues.{name}: found no exchange that coin can come to, expected one")
-        exchanges[account] = owner.custody(partial(is_own_transfer, log, account))
+        exchanges[account] = owner.custody(partial(is_own_transfer, log, wallet.signed_for, account))
     around = Surroundings(log, clock, note_to(alarm), probe)
     return Bridge(book, wallet, exchanges, terms or _terms(settings, transfers), around)
 

@@ -7,7 +7,7 @@ bridge's routes, caps, steps and bookings are those of a living daemon.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -163,6 +163,11 @@ class SimulatedWallet:
         """What is held of it."""
         held = self.road.chain.ledger.world.held
         return held.get(PositionKey.of("wallet", Kind.TOKEN, coin), ZERO)
+
+    def signed_for(self, order_id: str) -> Collection[str]:
+        """Nothing: what is signed is mined at once, and the transfer names it."""
+        del order_id
+        return ()
 
     async def arrival(self, coin: str, tx_id: str, amount: Decimal) -> Arrival | None:
         """As the port says: received in a block of its own when it is due."""

@@ -68,7 +68,7 @@ class Counterparty:
     """The cashier of an exchange with 1,000 USDT, and a chain."""
 
     def __init__(self) -> None:
-        self.chance = Chance(3, tuple(Fault))
+        self.chance = Chance(1, tuple(Fault))
         self.chance.is_on = True
         self.loop = SeededLoop(self.chance)
         stage = stage_of(book_of("hedge"))

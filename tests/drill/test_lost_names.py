@@ -43,6 +43,12 @@ def there() -> Iterator[Counterparty]:
     one.loop.close()
 
 
+def nothing(order_id: str) -> tuple[str, ...]:
+    """Was signed for any order."""
+    del order_id
+    return ()
+
+
 def row(name: str, step: TransferStep, number: str = "") -> TransferRow:
     nothing = D(0)
     return TransferRow(
@@ -70,7 +76,7 @@ def asked(there: Counterparty, name: str, *rows: TransferRow) -> Evidence:
             await log.keep(one)
         async with TaskTree("daemon") as tree:
             pool = pool_of(there.node, there.chance, bool, clock, tree, ignore_note)
-            wallet = DrillWalletEnd(pool, address_book(), there.node.address)
+            wallet = DrillWalletEnd(pool, address_book(), there.node.address, nothing)
             exchange = WiredCustody(there.cashier, Connection(there.cashier.exchange, {}, ()), lambda *_: None)
             around = Surroundings(log, clock, ignore_note, pass_by)
             terms = Terms(confirmations=4, timeout_s=3600, absence_s=5.0)
@@ -99,7 +105,7 @@ def test_a_withdrawal_whose_record_has_lost_its_id_is_no_capital_that_went(there
     clock = VirtualClock(there.loop, START)
     journal = MemoryJournal(clock)
     log = TransferLog(Recorder(recover(journal), journal))
-    is_own = partial(is_own_transfer, log, "drillex")
+    is_own = partial(is_own_transfer, log, nothing, "drillex")
     assert sum(flow.amount for flow in there.cashier.capital(START, is_own)) == -400
 
     async def keep(step: TransferStep, **facts: str) -> None:
@@ -123,9 +129,28 @@ def test_a_withdrawal_that_was_never_sent_and_is_closed_is_known_by_its_number(
     clock = VirtualClock(there.loop, START)
     journal = MemoryJournal(clock)
     log = TransferLog(Recorder(recover(journal), journal))
-    is_own = partial(is_own_transfer, log, "drillex")
+    is_own = partial(is_own_transfer, log, nothing, "drillex")
     with asyncio.Runner(loop_factory=lambda: there.loop) as runner:
         runner.run(log.keep(row(ONE, TransferStep.SUBMITTING, number)))
         runner.run(log.keep(row(ONE, step, number)))
     assert there.cashier.capital(START, is_own) == []
-    assert is_own_transfer(log, "drillex", "", "another") is False
+    assert is_own_transfer(log, nothing, "drillex", "", "another") is False
+
+
+@pytest.mark.feature("T01", part="drill")
+@pytest.mark.fault("F40")
+def test_a_deposit_that_is_credited_by_a_replacement_nobody_has_seen_mined_is_no_capital_that_came(
+    there: Counterparty,
+) -> None:
+    """Its row still names the first transaction; told as an investor's, it would be counted twice on its arrival."""
+    journal = MemoryJournal(VirtualClock(there.loop, START))
+    log = TransferLog(Recorder(recover(journal), journal))
+    left = replace(row(ONE, TransferStep.SUBMITTING), source=WALLET, target="drillex")
+    signed = {ONE: ("0x01", "0x02"), TWO: ("0x03",)}
+    is_own = partial(is_own_transfer, log, signed.__getitem__, "drillex")
+    with asyncio.Runner(loop_factory=lambda: there.loop) as runner:
+        runner.run(log.keep(left))
+        runner.run(log.keep(replace(left, step=TransferStep.ONCHAIN, tx_id="0x01")))
+        assert [is_own(tx_id, "") for tx_id in ("0x01", "0x02", "0X02", "0x03")] == [True, True, True, False]
+        runner.run(log.keep(replace(left, step=TransferStep.DONE, tx_id="0x02")))
+    assert [is_own(tx_id, "") for tx_id in ("0x02", "0x03")] == [True, False]

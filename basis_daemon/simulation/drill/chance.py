@@ -44,6 +44,7 @@ class Fault(StrEnum):
     RPC_BEHIND = "rpc_behind"
     RPC_NULL = "rpc_null"
     SEND_UNHEARD = "send_unheard"
+    SEND_UNDERPAID = "send_underpaid"
     TX_DELAYED = "tx_delayed"
     TX_DROPPED = "tx_dropped"
     REORGED = "reorged"
@@ -93,6 +94,7 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.RPC_BEHIND: (0.0, 0.3),
     Fault.RPC_NULL: (0.0, 0.3),
     Fault.SEND_UNHEARD: (0.0, 0.2),
+    Fault.SEND_UNDERPAID: (0.0, 0.7),
     Fault.TX_DELAYED: (0.0, 0.6),
     Fault.TX_DROPPED: (0.0, 0.1),
     Fault.REORGED: (0.0, 0.15),

@@ -194,6 +194,10 @@ class ChainAccount:
         """What is known of an order; None for one that was never signed, so never sent."""
         return None if self._recorder.book.last_of(order_id) is None else TxHandle(order_id, self._recorder)
 
+    def signed_for(self, order_id: str) -> frozenset[str]:
+        """Hashes of the transactions that may carry this order out, a replacement's before it is mined."""
+        return self._recorder.book.signed_for(order_id)
+
     async def submit(self, request: TxRequest) -> TxHandle:
         """Simulate, sign, journal, send; the same order again only returns what is known of it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -37,8 +38,12 @@ class _Brought:
 class WalletEnd:
     """Honours ``transfers.ends.ChainEnd``."""
 
-    def __init__(self, rpc: RpcPool, book: AddressBook, address: str) -> None:
+    def __init__(
+        self, rpc: RpcPool, book: AddressBook, address: str, signed_for: Callable[[str], Collection[str]]
+    ) -> None:
+        """``signed_for`` tells the hashes of what was signed for an order."""
         self._rpc, self._book, self._address = rpc, book, to_checksum_address(address)
+        self._signed_for = signed_for
 
     @property
     def network(self) -> str:
@@ -49,6 +54,10 @@ class WalletEnd:
     def address(self) -> str:
         """Of the wallet."""
         return self._address
+
+    def signed_for(self, order_id: str) -> Collection[str]:
+        """Every attempt on the order's nonce: any of them may be the one that was mined."""
+        return self._signed_for(order_id)
 
     async def balance(self, coin: str) -> Decimal:
         """At the newest block."""

@@ -110,6 +110,13 @@ class NonceBook:
         rows = [row for row in slot.attempts.values() if row.order_id == order_id]
         return next((row for row in rows if row.is_in_chain), rows[-1])
 
+    def signed_for(self, order_id: str) -> frozenset[str]:
+        """Hashes of every attempt of an order, and once its nonce is final of the one that was mined."""
+        if (slot := self.slot_of(order_id)) is not None:
+            return frozenset(row.hash for row in slot.attempts.values() if row.order_id == order_id)
+        end = self._ends.get(order_id)
+        return frozenset() if end is None else frozenset({end.hash})
+
     @property
     def has_pending(self) -> bool:
         """True while a transaction of ours waits for a block."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.transfer import WALLET, RouteBook
@@ -51,13 +51,18 @@ class Bridge:
         return TransferExecutionInterface(account, interface, {WALLET: withdrawal})
 
 
-def is_own_transfer(log: TransferLog, account: str, tx_id: str, number: str) -> bool:
+def is_own_transfer(
+    log: TransferLog, signed_for: Callable[[str], Collection[str]], account: str, tx_id: str, number: str
+) -> bool:
     """True for what crosses between this account and our wallet; while a transaction is not known yet, for every one.
 
     A withdrawal bears our id. Where the exchange's record has lost it, its transaction says whose it is, or ``number``,
-    the exchange's own, if it was never sent; that is empty for a deposit.
+    the exchange's own, if it was never sent; that is empty for a deposit. A deposit is ours by any transaction
+    that the wallet has ``signed_for`` it: the exchange may credit a replacement before we have seen it mined.
     """
     rows = [row for row in log.rows() if account in {row.source, row.target}]
     if number and any(row.source == account and row.venue_id == number for row in rows):
+        return True
+    if any(tx_id.lower() in signed_for(row.order_id) for row in rows if row.source == WALLET):
         return True
     return any(row.tx_id.lower() == tx_id.lower() if row.tx_id else row.is_open for row in rows)

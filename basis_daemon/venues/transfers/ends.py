@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -131,6 +131,10 @@ class ChainEnd(Protocol):
 
     async def balance(self, coin: str) -> Decimal:
         """What is held of it at the newest block."""
+        ...
+
+    def signed_for(self, order_id: str) -> Collection[str]:
+        """Hashes of the transactions of ours that may carry an order out, those that were replaced too."""
         ...
 
     async def arrival(self, coin: str, tx_id: str, amount: Decimal) -> Arrival | None:

@@ -15,7 +15,7 @@ D = Decimal
 
 @pytest.fixture
 def wallet(trader: Trader) -> WalletEnd:
-    return WalletEnd(trader.rpc, trader.book, trader.account.address)
+    return WalletEnd(trader.rpc, trader.book, trader.account.address, trader.account.signed_for)
 
 
 @pytest.mark.feature("T01", part="arrival")

@@ -27,9 +27,14 @@ async def test_a_stuck_transaction_is_replaced_and_one_of_the_two_is_mined(bare_
     async with rig_on(bare_chain, PATIENT) as rig:
         handle = await rig.account.submit(request())
         first = handle.row
+        assert rig.account.signed_for(first.order_id) == {first.hash}
         await raise_base_fee(rig, 100 * GWEI)
         await rig.mine()
-        await rig.mine(8)
+        await rig.mine(2)
+        assert first.hash in rig.account.signed_for(first.order_id)
+        assert len(rig.account.signed_for(first.order_id)) > 1, "any of them may be the one that is mined"
+        await rig.mine(6)
+        assert rig.account.signed_for(first.order_id) == {handle.row.hash}
         mined = await rig.on_chain()
         last = handle.row
         assert [tx["hash"] for tx in mined] == [last.hash]

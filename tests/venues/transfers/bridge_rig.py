@@ -215,8 +215,8 @@ class Life:
         self.feed = self.venue.feed(self._tree)
         self.wallet = await self._wallet(clock)
         self.chain_feed = self.wallet.feed()
-        mine = WalletEnd(self.chain.rpc, self.chain.book, ground.wallet_address)
-        custody = self.venue.custody(partial(is_own_transfer, self.log, "binance"))
+        mine = WalletEnd(self.chain.rpc, self.chain.book, ground.wallet_address, self.wallet.account.signed_for)
+        custody = self.venue.custody(partial(is_own_transfer, self.log, mine.signed_for, "binance"))
         around = Surroundings(self.log, clock, self.notes, self.killer)
         bridge = Bridge(self.routes, mine, {"binance": custody}, self._terms, around)
         routes: list[tuple[str, ExecutionInterface]] = [("binance", self.venue.transfers(self.hear))]

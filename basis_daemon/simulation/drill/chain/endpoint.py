@@ -168,9 +168,10 @@ class DrillEth:
         return block, block.mined[tx_hash]
 
     async def send_raw_transaction(self, raw: bytes) -> HexBytes:
-        """Into the pool; the answer may not come."""
+        """Into the pool, unless the node wants more for it; the answer may not come."""
         await self._asked()
-        refusal = self._node.offer(bytes(raw))
+        is_too_cheap = self._chance.strikes(Fault.SEND_UNDERPAID)
+        refusal = "transaction underpriced" if is_too_cheap else self._node.offer(bytes(raw))
         if self._chance.strikes(Fault.SEND_UNHEARD):
             await asyncio.sleep(TIMEOUT_S)
         if refusal:

@@ -126,7 +126,7 @@ def chain_venue(post: Post, strategies: Sequence[BookStrategy], recorder: Record
         dead_men=dict,
         groups=_Groups(desk, bookings, node),
         chain=NETWORK,
-        wallet=DrillWalletEnd(rpc, address_book(), node.address),
+        wallet=DrillWalletEnd(rpc, address_book(), node.address, account.signed_for),
         needed_from=transactions.needed_from,
     )
 
