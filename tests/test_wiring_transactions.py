@@ -80,6 +80,7 @@ async def test_a_transaction_that_waits_keeps_its_bytes_however_old_its_rows_are
         assert await first.goes_on() == 2
     async with life(tmp_path) as second:
         (slot,) = second.book.live()
+        assert slot.newest is not None
         assert slot.newest.raw == b"\x02"
         assert await second.goes_on() == 2
         second.transactions.append(row(0, state=S.FINAL))

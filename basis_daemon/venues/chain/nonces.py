@@ -30,9 +30,9 @@ class Slot:
     taken_back: list[TxRow] = field(default_factory=list)
 
     @property
-    def newest(self) -> TxRow:
-        """The attempt that should be in the pools now."""
-        return next(row for row in reversed(self.attempts.values()) if row.state is not OrderState.DROPPED)
+    def newest(self) -> TxRow | None:
+        """The attempt that should be in the pools now; None when every one was given up."""
+        return next((row for row in reversed(self.attempts.values()) if row.state is not OrderState.DROPPED), None)
 
     @property
     def is_free(self) -> bool:

@@ -167,9 +167,11 @@ class Tracker:
             slot.since = head.block.number
         slot.is_lowest = is_lowest
         row = slot.newest
+        if row is None:
+            return
         if row.attempt is not Attempt.CANCEL and _is_too_late(row, head):
             await self.cancel(slot, head, "deadline passed")
-        elif self._is_stuck(slot, head):
+        elif self._is_stuck(slot, row, head):
             await self._replace(slot, head)
         elif row.state is not S.BROADCAST or (head.block.number - slot.since) % self._policy.rebroadcast_every == 0:
             await self._offer_again(slot, row, head)
@@ -182,16 +184,18 @@ class Tracker:
         if refusal in {Refusal.FEE_TOO_LOW, Refusal.UNDERPRICED_REPLACEMENT}:
             await self._replace(slot, head)
 
-    def _is_stuck(self, slot: Slot, head: Head) -> bool:
+    def _is_stuck(self, slot: Slot, row: TxRow, head: Head) -> bool:
         """Those behind the lowest nonce wait for that one, unless the base fee alone keeps them out."""
         waited = head.block.number - slot.since
         is_early = waited > 0 and self._policy.rarely(RarePath.FEE_RAISED_EARLY)
         if waited < self._policy.replace_after and not is_early:
             return False
-        return slot.is_lowest or slot.newest.max_fee_wei < head.header.base_fee_wei
+        return slot.is_lowest or row.max_fee_wei < head.header.base_fee_wei
 
     async def _replace(self, slot: Slot, head: Head) -> None:
         row = slot.newest
+        if row is None:
+            return
         if row.attempt is Attempt.CANCEL:
             await self.cancel(slot, head, "cancel is stuck")
             return
@@ -205,6 +209,8 @@ class Tracker:
     async def cancel(self, slot: Slot, head: Head, why: str) -> None:
         """Free the nonce by a transaction of nothing, at a price of its own cap. Raises as ``track``."""
         row = slot.newest
+        if row is None:
+            return
         fees = replacement(row.fees, await self._gas.fresh(head.header), self._gas.policy.cancel_fee_max_wei)
         if fees is None:
             facts = {"hash": row.hash, "nonce": row.nonce, "max_fee_wei": row.max_fee_wei}
@@ -215,7 +221,8 @@ class Tracker:
 
     async def _put_in_place(self, slot: Slot, head: Head, draft: Draft, row: TxRow) -> None:
         async with self._lock:
-            if slot.in_chain is None and slot.newest.hash == row.hash:
+            newest = slot.newest
+            if slot.in_chain is None and newest is not None and newest.hash == row.hash:
                 slot.since = head.block.number
                 await self._desk.offer(await self._desk.sign(draft, instead_of=row))
 

@@ -155,8 +155,16 @@ async def test_an_order_that_is_too_cheap_twice_is_given_up_with_both_its_attemp
         proxy.refuses(SEND, "transaction underpriced")
         with pytest.raises(OrderRejectedError, match="fee_too_low"):
             await rig.account.submit(request())
-        assert rig.steps()[-2:] == ["DROPPED", "replacement:DROPPED"]
+        steps, slot, head = rig.steps(), rig.account._recorder.book.slot(0), rig.account._head
+        assert steps[-2:] == ["DROPPED", "replacement:DROPPED"]
         assert not rig.account.is_busy()
+        assert head is not None
+        assert slot.newest is None
+        await rig.account._tracker._follow_waiting(slot, head, is_lowest=True)  # it had waited for the sender's lock
+        await rig.account._tracker._offer_again(slot, slot.attempts[next(iter(slot.attempts))], head)
+        await rig.account._tracker._replace(slot, head)
+        await rig.account._tracker.cancel(slot, head, "asked for")
+        assert rig.steps() == steps
         proxy.is_honest()
         handle = await rig.account.submit(request("order-2"))
         await rig.mine(3)

@@ -77,7 +77,9 @@ def test_a_loser_does_not_speak_for_its_order() -> None:
 
 def test_the_bytes_stay_although_only_the_first_row_holds_them() -> None:
     book = NonceBook(OWNER, [row(), row(state=S.BROADCAST)])
-    assert book.slot(0).newest.raw == b"\x02"
+    newest = book.slot(0).newest
+    assert newest is not None
+    assert newest.raw == b"\x02"
     with pytest.raises(ValueError, match="row of state BROADCAST has no bytes"):
         _ = row(state=S.BROADCAST).raw
 
