@@ -48,6 +48,18 @@ def worst_naked_usdt(book: dict[str, Any]) -> Decimal:
     return worst
 
 
+async def rehearsed(drill: Drill, daemon: Child) -> tuple[int, dict[str, Any]]:
+    """Its answer once every price that the cost of the plan asks for has come."""
+    found: list[tuple[int, dict[str, Any]]] = []
+
+    async def is_priced() -> bool:
+        found.append(await cli(drill, "flatten", "--reason", REASON))
+        return found[-1][1]["unwind"]["cost_usdt"] is not None
+
+    await daemon.until("priced", is_priced, WAIT_S)
+    return found[-1]
+
+
 async def until_flat(drill: Drill, daemon: Child) -> None:
     async def is_flat() -> bool:
         found = (await said(drill, "/health"))["flatten"]
@@ -70,7 +82,7 @@ async def test_a_book_is_flattened_over_a_kill_between_two_legs_and_a_loop_that_
     assert await first.stop(WAIT_S) == 0
 
     second = await drill.daemon("between_legs:3")
-    code, plan = await cli(drill, "flatten", "--reason", REASON)
+    code, plan = await rehearsed(drill, second)
     assert (code, plan["begun"], Decimal(plan["unwind"]["cost_usdt"]) > 0) == (1, False, True)
     legs = [(row["instrument"], row["side"]) for row in plan["strategies"][0]["orders"] if row["side"]]
     assert legs == [(SHORT, "BUY"), ("binance:spot:BTC", "SELL")]

@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ DEATHS = (
 )
 """A clip bought and not yet hedged; a withdrawal asked for, or not; ether gone from there; a stake signed, sent."""
 STORY = replace(HEDGE, scenes=())
-SOON_S = 5.0
+SOON_S, SECOND = 5.0, timedelta(seconds=1)
 DAYS = 5
 """Of the market of a whole story: the entry is on the fifth."""
 
@@ -66,12 +66,14 @@ class MortalFilm(LinkedFilm):
         return self._stage.daemon
 
     async def _catch_up(self, until: datetime) -> None:
+        """What was said of an instant may have been said to the dead: to the next life a later one is told."""
         while True:
             try:
                 return await super()._catch_up(until)
             except (DemoFailedError, NotListeningError, ControlRefusedError):
                 while await self._has_died() and not await self._lives_again():
                     pass
+                until = await self._move(int(self.reaction / SECOND))
 
     async def _has_died(self) -> bool:
         """False for one that was only slow to answer."""

@@ -48,10 +48,11 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the owner holds at one block, in whole units by key, zeros too."""
+    """What the owner holds at one block, in whole units by key, zeros too; ``asked`` are the claims asked about."""
 
     block: BlockRef
     held: Mapping[PositionKey, Decimal]
+    asked: tuple[int, ...] = ()
 
 
 class ChainEye:
@@ -86,11 +87,13 @@ class ChainEye:
     async def look(self, block: BlockRef) -> Sight:
         """The owner at this block; read once, and confirmed by a second endpoint where there is one.
 
-        Raises VenueUnreachableError: a part of the picture is no picture.
+        Read again when the book knows of other claims: who looked before a request was booked has not seen it. Raises
+        VenueUnreachableError: a part of the picture is no picture.
         """
         async with self._lock:
-            if self._sight is None or self._sight.block.hash != block.hash:
-                self._sight = await self._read(block)
+            asked = tuple(self._claims_at(ETHERFI))
+            if self._sight is None or (self._sight.block.hash, self._sight.asked) != (block.hash, asked):
+                self._sight = await self._read(block, asked)
             return self._sight
 
     async def market(self) -> tuple[ChainEvent, ...]:
@@ -138,7 +141,7 @@ class ChainEye:
             found |= await read_restaked(self._rpc, block, self.book, self.owner)
         return {key: amount for key, amount in found.items() if key.kind is Kind.CLAIM and amount}
 
-    async def _read(self, block: BlockRef) -> Sight:
+    async def _read(self, block: BlockRef, asked: tuple[int, ...]) -> Sight:
         reader = _Confirmed(self._rpc)
         held = dict(await read_wallet(reader, block, self.book, self.owner))
         if self.book.aave_v3 is not None:
@@ -146,10 +149,10 @@ class ChainEye:
         if self.book.lido is not None:
             held |= await read_lido_claims(reader, block, self.book, self.owner)
         if self.book.etherfi is not None:
-            held |= await read_etherfi_claims(reader, block, self.book, self.owner, self._claims_at(ETHERFI))
+            held |= await read_etherfi_claims(reader, block, self.book, self.owner, asked)
         if self.book.eigenlayer is not None:
             held |= await read_restaked(reader, block, self.book, self.owner)
-        return Sight(block, held)
+        return Sight(block, held, asked)
 
     def _claims_at(self, venue: str) -> list[int]:
         keys = self._held()

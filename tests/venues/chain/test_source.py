@@ -10,6 +10,7 @@ import pytest
 from basis_daemon.clock import SystemClock
 from basis_daemon.domain.chain import BlockRef
 from basis_daemon.domain.errors import VenueUnreachableError
+from basis_daemon.domain.instrument import PositionKey
 from basis_daemon.domain.ledger import CashFlow, Cause, entry_of_cash_flow
 from basis_daemon.domain.position import AccountFigures
 from basis_daemon.tasks import TaskTree
@@ -34,14 +35,14 @@ class Listener:
 
     def __init__(self, trader: Trader) -> None:
         self.trader = trader
-        self._gas = GasDesk(trader.rpc, POLICY.fees)
+        self.gas = GasDesk(trader.rpc, POLICY.fees)
         self.since = trader.since.block.time
         self.start()
 
     def eye_over(self, rpc: RpcPool) -> ChainEye:
         trader = self.trader
         held = trader.ledger.holdings
-        return ChainEye(rpc, trader.book, trader.account.address, Watch(), self._gas, SystemClock(), held)
+        return ChainEye(rpc, trader.book, trader.account.address, Watch(), self.gas, SystemClock(), held)
 
     def start(self) -> None:
         """A source that has seen nothing yet, over the bookings of the process that lives now."""
@@ -179,6 +180,23 @@ async def test_what_a_protocol_says_of_an_account_is_read_at_every_head(trader: 
     await listener.see_head()
     _, paid = await listener.eye.figures(accounts)
     assert [claim.is_payable for claim in paid.claims.values()] == [True]
+
+
+async def test_a_request_that_was_booked_after_a_look_is_looked_for_at_the_same_block(
+    trader: Trader, listener: Listener
+) -> None:
+    """Its issuer lists none by owner. Seen without it until the next block, the book would differ from the chain."""
+    staked = await trader.do("stake", ETHERFI, token_in=ETH, token_out=EETH, amount=Decimal(2), min_out=Decimal(1))
+    await trader.do("unstake", ETHERFI, token_in=EETH, amount=staked.deltas[EETH])
+    (claim,) = [key for key, held in trader.ledger.holdings().items() if key.venue == ETHERFI and held]
+    known: dict[PositionKey, Decimal] = {}
+    eye = ChainEye(trader.rpc, trader.book, trader.account.address, Watch(), listener.gas, SystemClock(), lambda: known)
+    block = await listener.see_head()
+    assert claim not in (await eye.look(block)).held
+    known |= trader.ledger.holdings()
+    seen = await eye.look(block)
+    assert abs(seen.held[claim] - trader.ledger.holding(claim)) < Decimal("1e-15")
+    assert await eye.look(block) is seen
 
 
 async def test_an_endpoint_that_is_a_block_behind_keeps_no_figures_back_and_confirms_no_balance(

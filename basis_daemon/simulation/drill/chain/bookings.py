@@ -19,7 +19,7 @@ from basis_daemon.venues.chain.addresses import AddressBook
 from basis_daemon.venues.chain.atomic_bookings import GroupBookings
 from basis_daemon.venues.chain.bookings import Bookings, Recall
 from basis_daemon.venues.chain.deltas import Amounts, Moved, Receipt
-from basis_daemon.venues.chain.eye import ChainEye, Sight, Watch
+from basis_daemon.venues.chain.eye import ETHERFI, ChainEye, Sight, Watch
 from basis_daemon.venues.chain.fees import FeePolicy
 from basis_daemon.venues.chain.gas import GasDesk
 from basis_daemon.venues.chain.reverts import Revert
@@ -114,10 +114,16 @@ class DrillEye(ChainEye):
             for name in accounts
         )
 
-    async def _read(self, block: BlockRef) -> Sight:
+    async def _read(self, block: BlockRef, asked: tuple[int, ...]) -> Sight:
         found = await self._rpc.agreed("state", _state_at(block))
-        asked = dict.fromkeys((key for key in self._held() if key.kind is not Kind.CLAIM), ZERO)
-        return Sight(block, asked | dict(found.world.held))  # a token is asked for by name, claims are listed
+        zeros = dict.fromkeys((key for key in self._held() if key.kind is not Kind.CLAIM), ZERO)
+        seen = {key: held for key, held in found.world.held.items() if not _is_hidden(key, asked)}
+        return Sight(block, zeros | seen, asked)
+
+
+def _is_hidden(key: PositionKey, asked: tuple[int, ...]) -> bool:
+    """True for a claim that nobody asks about: its issuer lists none by their owner."""
+    return key.venue == ETHERFI and key.kind is Kind.CLAIM and int(key.symbol) not in asked
 
 
 def _state_at(block: BlockRef) -> Callable[[Any], Any]:
