@@ -10,8 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK_FLAGS := --quiet --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
-# -n 3: on two cores, for journeys wait for their processes half of the time; loadfile keeps a file's module fixtures (an exchange, a chain) in one worker,
-# and files are begun in the order of tests/conftest.py: the longest first.
+# -n 3: on two cores, for journeys wait for their processes half of the time; loadfile keeps a file's module fixtures (an
+# exchange, a chain) in one worker, and files are begun in the order of tests/conftest.py: the longest first.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo check lint types layers tidy gates world test test-fast bench mutation soak lock lock-npm clean
