@@ -26,6 +26,8 @@ Amounts = Mapping[PositionKey, Decimal]
 GWEI = 10**9
 _LENDING = frozenset({Kind.ATOKEN, Kind.VDEBT})
 ZERO, ONE = Decimal(0), Decimal(1)
+UNPAID = "gas"
+"""Code of a transaction whose sender cannot pay its gas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class ChainLedger:
         price = sample.base_wei + sample.tip_wei
         held = scene.books.tokens.get("ETH", 0)
         if held < units * price:
-            refuse(orders[0], f"gas {units * price} wei, left {held}", "gas", ErrorClass.INSUFFICIENT)
+            refuse(orders[0], f"gas {units * price} wei, left {held}", UNPAID, ErrorClass.INSUFFICIENT)
         return units, price
 
     # --------------------------------------------------------------------------------------------------------- rows

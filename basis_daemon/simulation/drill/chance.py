@@ -45,6 +45,7 @@ class Fault(StrEnum):
     RPC_NULL = "rpc_null"
     SEND_UNHEARD = "send_unheard"
     SEND_UNDERPAID = "send_underpaid"
+    SEND_UNCLEAR = "send_unclear"
     TX_DELAYED = "tx_delayed"
     TX_DROPPED = "tx_dropped"
     REORGED = "reorged"
@@ -95,6 +96,7 @@ RATES: dict[Fault, tuple[float, float]] = {
     Fault.RPC_NULL: (0.0, 0.3),
     Fault.SEND_UNHEARD: (0.0, 0.2),
     Fault.SEND_UNDERPAID: (0.0, 0.7),
+    Fault.SEND_UNCLEAR: (0.0, 0.2),
     Fault.TX_DELAYED: (0.0, 0.6),
     Fault.TX_DROPPED: (0.0, 0.1),
     Fault.REORGED: (0.0, 0.15),

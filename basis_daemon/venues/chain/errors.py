@@ -19,9 +19,23 @@ class Refusal(StrEnum):
     FEE_TOO_LOW = "fee_too_low"
     INSUFFICIENT = "insufficient"
     POOL_FULL = "pool_full"
+    INVALID = "invalid"
     RATE_LIMITED = "rate_limited"
-    OTHER = "other"
+    UNCLEAR = "unclear"
 
+    @property
+    def is_certain(self) -> bool:
+        """False where the words leave open whether a node has it: a gateway's, or such as nobody knows."""
+        return self not in {Refusal.RATE_LIMITED, Refusal.UNCLEAR}
+
+
+_NEVER = (
+    r"intrinsic gas|gas ?limit|priority fee|tip (above|higher)|exceeds the configured cap",
+    r"invalid (sender|signature|chain|transaction|params|argument)|invalid_\w*signature",
+    r"chain ?id|replay[- ]protected|eip-155|(transaction|tx) ?type|\brlp\b|oversized|too large|init ?code",
+    r"-32(700|600|601|602)",
+)
+"""What no node would take whenever it is offered; the codes are those of JSON-RPC for a request that it cannot read."""
 
 _WORDS: tuple[tuple[Refusal, re.Pattern[str]], ...] = tuple(
     (refusal, re.compile(pattern, re.IGNORECASE))
@@ -33,16 +47,18 @@ _WORDS: tuple[tuple[Refusal, re.Pattern[str]], ...] = tuple(
         (Refusal.INSUFFICIENT, r"insufficient ?funds|upfront cost exceeds|insufficient balance"),
         (Refusal.FEE_TOO_LOW, r"less than block base fee|transaction underpriced|fee ?too ?low|gas price below"),
         (Refusal.POOL_FULL, r"pool is full|limit reached|txpool_limit"),
+        (Refusal.INVALID, "|".join(_NEVER)),
     )
 )
 """First match wins: a gateway's words first, which are none of a node.
 
-The nodes are anvil, geth, reth, Nethermind, Besu and Erigon, each in the words that it uses."""
+The nodes are anvil, geth, reth, Nethermind, Besu and Erigon, each in the words that it uses. `Internal error` and a
+time-out behind the endpoint are in no row on purpose: the pool may have the transaction."""
 
 
 def refusal_of(message: str) -> Refusal:
     """The meaning of an error that a node gave to ``eth_sendRawTransaction``."""
-    return next((refusal for refusal, words in _WORDS if words.search(message)), Refusal.OTHER)
+    return next((refusal for refusal, words in _WORDS if words.search(message)), Refusal.UNCLEAR)
 
 
 class ForeignNonceError(IntegrityError):

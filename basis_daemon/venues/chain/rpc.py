@@ -263,19 +263,23 @@ class RpcPool:
         raise VenueUnreachableError(f"transaction {tx_hash}: nothing was sent; {'; '.join(unsent)}")
 
     async def _offer(self, endpoint: Endpoint, raw: bytes, tx_hash: str) -> Refusal | _Fault | None:
+        words = ""
+
         async def offer(eth: AsyncEth) -> str | Refusal:
+            nonlocal words
             try:
                 return hex_of(await eth.send_raw_transaction(raw))
             except Web3RPCError as error:
+                words = _said(error)
                 return refusal_of(str(error))
 
         try:
             said = await (self._guarded if endpoint.options.is_private else self._ask_one)(endpoint, offer)
         except _Fault as fault:
             return fault
-        if said is Refusal.RATE_LIMITED:  # a gateway's word, before or behind its node: whether that has it is open
+        if isinstance(said, Refusal) and not said.is_certain:
             endpoint.fault()
-            return _Fault("too many requests", has_left=True)
+            return _Fault(f"{said}: {words}", has_left=True)
         if isinstance(said, Refusal):
             self._note("transaction_refused", {"endpoint": endpoint.name, "hash": tx_hash, "why": said})
             return None if said is Refusal.ALREADY_KNOWN else said

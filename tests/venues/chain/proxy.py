@@ -76,8 +76,14 @@ class ProxyNode:
 
     def refuses(self, method: str, message: str, code: int = -32000) -> None:
         """Answers this method with an error from now on."""
+        self.errs(method, message, code, is_taken=False)
 
-        async def answer(_: list[Any]) -> Reply:
+    def errs(self, method: str, message: str, code: int, *, is_taken: bool) -> None:
+        """The same, after passing the request on or not."""
+
+        async def answer(params: list[Any]) -> Reply:
+            if is_taken:
+                await self.forward(method, params)
             return {"error": {"code": code, "message": message}}
 
         self.answers[method] = answer

@@ -69,13 +69,34 @@ async def test_a_send_that_was_lost_goes_out_again_byte_for_byte(bare_chain: Bar
         assert "replacement:SIGNED" not in rig.steps()
 
 
-async def test_a_node_that_is_away_between_signing_and_sending_changes_nothing(
+@pytest.mark.fault("F41", "F42", "F46")
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_an_error_that_says_nothing_of_the_transaction_is_no_refusal(
+    bare_chain: BareChain, proxy: ProxyNode, is_taken: bool
+) -> None:
+    """A gateway says `internal error` when its node did not answer it: the pool may have the transaction."""
+    async with rig_behind(bare_chain, proxy) as rig:
+        proxy.errs(SEND, "internal error", code=-32603, is_taken=is_taken)
+        handle = await rig.account.submit(request())
+        assert "transaction_in_doubt" in rig.notes.events
+        proxy.is_honest()
+        behind = await rig.account.submit(request("order-2"))
+        await rig.mine(6)
+        assert [handle.row.is_final, behind.row.is_final] == [True, True]
+        assert [handle.row.nonce, behind.row.nonce] == [0, 1]
+        assert await hashes(rig) == [handle.row.hash, behind.row.hash]
+        assert rig.account.halted is None
+
+
+@pytest.mark.fault("F42")
+async def test_what_no_node_would_ever_take_gives_its_nonce_to_the_next_order(
     bare_chain: BareChain, proxy: ProxyNode
 ) -> None:
     async with rig_behind(bare_chain, proxy) as rig:
-        proxy.refuses(SEND, "internal error", code=-32603)
-        with pytest.raises(OrderRejectedError, match="refused by every endpoint: other"):
+        proxy.refuses(SEND, "exceeds block gas limit")
+        with pytest.raises(OrderRejectedError, match="refused by every endpoint: invalid") as caught:
             await rig.account.submit(request("order-0"))
+        assert caught.value.error_class is ErrorClass.BAD_PARAMS
         proxy.is_honest()
         handle = await rig.account.submit(request())
         await rig.mine(3)

@@ -73,7 +73,7 @@ async def test_a_gateway_that_counts_requests_leaves_a_doubt_and_no_nonce_free(
 ) -> None:
     async with pool_of(bare_chain, [endpoint(proxy.url, "counter")]) as pool:
         proxy.refuses("eth_sendRawTransaction", "request limit reached", code=-32005)
-        with pytest.raises(OutcomeUnknownError, match="counter: too many requests"):
+        with pytest.raises(OutcomeUnknownError, match=r"counter: rate_limited: .*request limit reached"):
             await pool.send_raw(*signed())
 
 
@@ -99,7 +99,7 @@ async def test_no_url_stands_in_an_error_a_note_or_a_log(
         ("transaction already imported", Refusal.ALREADY_KNOWN),
         ("AlreadyKnown", Refusal.ALREADY_KNOWN),
         ("Known transaction", Refusal.ALREADY_KNOWN),
-        ("unknown transaction type", Refusal.OTHER),
+        ("unknown transaction type", Refusal.INVALID),
         ("nonce too low: next nonce 7, tx nonce 6", Refusal.NONCE_TOO_LOW),
         ("OldNonce, Current nonce: 7", Refusal.NONCE_TOO_LOW),
         ("replacement transaction underpriced", Refusal.UNDERPRICED_REPLACEMENT),
@@ -110,7 +110,21 @@ async def test_no_url_stands_in_an_error_a_note_or_a_log(
         ("Upfront cost exceeds account balance", Refusal.INSUFFICIENT),
         ("txpool is full", Refusal.POOL_FULL),
         ("in-flight transaction limit reached for delegated accounts", Refusal.POOL_FULL),
-        ("exceeds block gas limit", Refusal.OTHER),
+        ("exceeds block gas limit", Refusal.INVALID),
+        ("intrinsic gas too low: gas 20000, minimum needed 21000", Refusal.INVALID),
+        ("invalid sender", Refusal.INVALID),
+        ("INVALID_TRANSACTION_SIGNATURE", Refusal.INVALID),
+        ("invalid chain id for signer: have 1 want 5", Refusal.INVALID),
+        ("only replay-protected (EIP-155) transactions allowed over RPC", Refusal.INVALID),
+        ("tx fee (1.50 ether) exceeds the configured cap (1.00 ether)", Refusal.INVALID),
+        ("max priority fee per gas higher than max fee per gas", Refusal.INVALID),
+        ("oversized data: transaction size 131173, limit 131072", Refusal.INVALID),
+        ("rlp: value size exceeds available input length", Refusal.INVALID),
+        ("{'code': -32601, 'message': 'the method does not exist'}", Refusal.INVALID),
+        ("{'code': -32603, 'message': 'Internal error'}", Refusal.UNCLEAR),
+        ("{'code': -32015, 'message': 'upstream node timed out'}", Refusal.UNCLEAR),
+        ("nonce gap: tx nonce 9, account nonce 7", Refusal.UNCLEAR),
+        ("resource unavailable", Refusal.UNCLEAR),
         ("{'code': -32005, 'message': 'request limit reached'}", Refusal.RATE_LIMITED),
         ("daily request count exceeded, request rate limited", Refusal.RATE_LIMITED),
         ("Too Many Requests", Refusal.RATE_LIMITED),

@@ -17,6 +17,7 @@ from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFou
 
 from basis_daemon.domain.errors import OrderRejectedError
 from basis_daemon.ports import Clock, TaskScope
+from basis_daemon.simulation.chain.ledger import UNPAID
 from basis_daemon.simulation.drill.chain.node import Block, ChainNode, Mined, Payment
 from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.drill.disk import KilledError
@@ -168,8 +169,12 @@ class DrillEth:
         return block, block.mined[tx_hash]
 
     async def send_raw_transaction(self, raw: bytes) -> HexBytes:
-        """Into the pool, unless the node wants more for it; the answer may not come."""
+        """Into the pool, unless the node wants more for it; the answer may not come, or say nothing of it."""
         await self._asked()
+        if self._chance.strikes(Fault.SEND_UNCLEAR):
+            if self._chance.below(2):
+                self._node.offer(bytes(raw))
+            raise Web3RPCError("internal error")
         is_too_cheap = self._chance.strikes(Fault.SEND_UNDERPAID)
         refusal = "transaction underpriced" if is_too_cheap else self._node.offer(bytes(raw))
         if self._chance.strikes(Fault.SEND_UNHEARD):
@@ -198,6 +203,8 @@ class DrillEth:
         try:
             return self._node.try_out(bytes(HexBytes(request["data"])), self._block(block))
         except OrderRejectedError as refusal:
+            if refusal.code == UNPAID:
+                raise Web3RPCError("insufficient funds for gas * price + value") from None
             raise ContractLogicError(f"execution reverted: {refusal.code}", data="0x") from None
 
     async def _asked(self) -> None:
