@@ -19,7 +19,7 @@ from basis_daemon.strategies.hedge_parameters import HedgeParameters
 from basis_daemon.strategies.orders import CENT, Step, cents_down
 from basis_daemon.strategies.rules import brief
 from basis_daemon.strategies.sizing import is_tradable, route
-from basis_daemon.strategies.sleeve import Freed, Stake, freed_weth, levered_value, sold_for_usdt
+from basis_daemon.strategies.sleeve import Freed, Stake, freed_weth, levered_value, refuelled, sold_for_usdt
 from basis_daemon.strategies.staking import acquire_fault
 from basis_daemon.strategies.twofold import Rates
 from basis_daemon.strategies.view import WALLET_CASH, BookView, VenueView
@@ -210,7 +210,8 @@ class HedgeView(BookView):
         """USDT in the wallet for up to so much ETH of the sleeve."""
         if fault := ", ".join(self.sleeve.stale) or self.sleeve.gas_fault(is_defence=True):
             return fault
-        freed = freed_weth(self.sleeve, eth, limit)
+        found = freed_weth(self.sleeve, eth, limit)
+        freed = found if isinstance(found, str) else refuelled(self.sleeve, found)
         if isinstance(freed, str) or not freed.amount:
             return freed
         swapped, least = sold_for_usdt(freed.amount, self.frame.price, limit)

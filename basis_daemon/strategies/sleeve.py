@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from basis_daemon.domain.gas import DELEVER_UNITS, planned_units
 from basis_daemon.domain.lending import ZERO
 from basis_daemon.domain.levered import cash_out
+from basis_daemon.domain.order import OrderOperation
 from basis_daemon.strategies.levered_bundles import cash_out_bundle, towards
 from basis_daemon.strategies.levered_view import LeverView
-from basis_daemon.strategies.onchain_calls import WETH, ceiling, floor, swap, withdraw, wrap
-from basis_daemon.strategies.onchain_orders import Operation
+from basis_daemon.strategies.onchain_calls import ETH, WETH, ceiling, floor, swap, unwrap, withdraw, wrap
+from basis_daemon.strategies.onchain_orders import Atomic, Operation
 from basis_daemon.strategies.onchain_parameters import StakingParameters
 from basis_daemon.strategies.orders import Step
 from basis_daemon.strategies.rules import brief
@@ -22,6 +24,8 @@ from basis_daemon.strategies.view import WALLET_CASH
 
 ONE = Decimal(1)
 Stake = StakeView[StakingParameters]
+_TO_USDT = (OrderOperation.UNWRAP, OrderOperation.SWAP)
+"""What may follow once WETH is in the wallet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,26 @@ def _out_of_debt(view: LeverView, eth: Decimal, limit: Decimal) -> Freed | str:
         return Freed((cash_out_bundle(view, found, eth),), eth)
     steps = towards(view, ZERO, limit)
     return steps if isinstance(steps, str) else Freed(steps, ZERO)
+
+
+def refuelled(view: Stake, freed: Freed) -> Freed:
+    """What of it may be sold: once gas will have used up half of the reserve, the first of it fills that again.
+
+    The reserve pays one release at the highest price of gas that is still paid; a way out is many, and would end at
+    the one that nobody can pay, with all the ether of the book beside it.
+    """
+    units = sum(map(_units, freed.steps)) + planned_units(_TO_USDT)
+    lacking = view.p.reserve_eth - max(view.held(ETH) - view.gas_of(units), ZERO)
+    kept = floor(WETH, min(lacking, freed.amount))
+    if 2 * lacking <= view.p.reserve_eth or kept <= 0:
+        return freed
+    return Freed((*freed.steps, unwrap(kept)), freed.amount - kept)
+
+
+def _units(step: Step) -> int:
+    if isinstance(step, Atomic):
+        return DELEVER_UNITS
+    return planned_units((step.operation,)) if isinstance(step, Operation) else 0
 
 
 def sold_for_usdt(weth: Decimal, price: Decimal, limit: Decimal) -> tuple[Operation, Decimal]:

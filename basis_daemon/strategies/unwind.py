@@ -18,7 +18,7 @@ from basis_daemon.strategies.orders import Leg, Single, Step, cents_down
 from basis_daemon.strategies.rebalance import margin_freed
 from basis_daemon.strategies.rules import brief
 from basis_daemon.strategies.sizing import closing, internal, is_tradable, leave
-from basis_daemon.strategies.sleeve import freed_weth, sold_for_usdt
+from basis_daemon.strategies.sleeve import freed_weth, refuelled, sold_for_usdt
 from basis_daemon.strategies.view import VenueView
 
 
@@ -56,10 +56,11 @@ def _at_venue(venue: VenueView, quantity: Decimal) -> tuple[Step, ...]:
 
 def _sold(view: HedgeView, eth: Decimal, limit: Decimal) -> tuple[Step, ...] | str:
     """A clip of the sleeve into USDT against as much of the short."""
-    freed = freed_weth(view.sleeve, eth, limit)
-    if isinstance(freed, str):
-        return freed
-    if not freed.amount:
+    found = freed_weth(view.sleeve, eth, limit)
+    if isinstance(found, str):
+        return found
+    freed = refuelled(view.sleeve, found)
+    if not freed.amount or (freed is not found and not _is_worth(view, freed.amount)):
         return freed.steps
     swapped, _ = sold_for_usdt(freed.amount, view.frame.price, limit)
     return (*_bought_back(view, max(freed.amount - _naked(view), ZERO)), *freed.steps, swapped)

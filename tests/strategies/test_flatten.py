@@ -12,13 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from basis_daemon.domain.decision import ReasonCode
+from basis_daemon.domain.gas import DELEVER_UNITS, GWEI, gas_cost, planned_units
 from basis_daemon.domain.instrument import Kind, PositionKey
-from basis_daemon.domain.order import Order
+from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.position import Break, BreakKind
 from basis_daemon.domain.risk import Effect, effect_of
 from basis_daemon.domain.risk_money import price_bound
 from tests.builders import BINANCE, BYBIT, D, Holding, Scene, executed, parameters
-from tests.strategies.chain_scenes import A_USDT, WEETH, Run
+from tests.strategies.chain_scenes import A_USDT, ETH, WEETH, Run
 from tests.strategies.hedge_scenes import THREE_VENUES, HedgeRun, entered, levered, overlaid
 from tests.strategies.levered_scenes import at
 from tests.strategies.ml_scenes import MlRun, inverse, linear, long
@@ -79,6 +80,30 @@ def test_a_clip_whose_sale_failed_is_sold_before_more_of_the_short_is_bought_bac
     kinds = [order.operation.value for order in run.orders()]
     assert "perp_trade" not in kinds
     assert "swap" in kinds
+
+
+@pytest.mark.parametrize(("make", "gwei"), [(entered, 300), (levered, 120)])
+def test_dear_gas_does_not_end_the_way_out_of_a_hedge(make: Callable[[], HedgeRun], gwei: int) -> None:
+    """Found by the drill: ether for gas went clip by clip, and a book that held tons of it could move none."""
+    run, worst = told(make()), D(0)
+    run.chain = replace(run.chain, gwei=gwei)
+    for _ in range(40):
+        before = len(run.acts)
+        run.step(minutes=1)
+        for _, _, orders in run.acts[before:]:
+            groups = len({order.group_id for order in orders if order.group_id})
+            units = planned_units(_singles(orders)) + DELEVER_UNITS * groups
+            run.holdings[ETH] -= gas_cost(units, gwei * GWEI)
+            assert run.holdings[ETH] >= 0, [order.operation.value for order in orders]
+        worst = max(worst, abs(run.delta()))
+    assert left(run) == set()
+    assert worst < D("0.02"), "what gas burns is bought back with the last clip"
+    assert run.assess().reason == "FLAT"
+
+
+def _singles(orders: list[Order]) -> list[OrderOperation]:
+    """Those of the chain that are transactions of their own."""
+    return [o.operation for o in orders if not o.group_id and o.instrument.venue in {"wallet", "aave_v3"}]
 
 
 @pytest.mark.parametrize(
