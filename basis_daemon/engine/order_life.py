@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from basis_daemon.domain.instrument import Kind, PositionKey
-from basis_daemon.domain.order import PROTECTIVE, Order
+from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation
 from basis_daemon.domain.trade import IN_DOUBT, TERMINAL, TRANSITIONS, OrderState, Trade
 from basis_daemon.engine.codec import OrderLifeRow
 
@@ -47,8 +47,18 @@ class OrderLife:
             self.trade_ids.append(trade.trade_id)
             for key, amount in trade.deltas.items():
                 self.deltas[key] = self.deltas.get(key, Decimal(0)) + amount
-        if trade.order_state is not self.state and trade.order_state in TRANSITIONS[self.state]:
+        if is_new and trade.order_state is OrderState.REORGED and self._has_ended_on_chain:
+            self.state, self.ended_at = OrderState.SUBMITTED, None
+        elif trade.order_state is not self.state and trade.order_state in TRANSITIONS[self.state]:
             self.state = trade.order_state
+
+    @property
+    def _has_ended_on_chain(self) -> bool:
+        """True for an end that a reorganisation undoes, after which the transaction waits again.
+
+        A transfer's end is in steps of its own.
+        """
+        return self.state in TERMINAL and self.order.operation is not OrderOperation.TRANSFER
 
     def end(self, market_time: datetime) -> None:
         """Note when it ended, once it has."""

@@ -145,6 +145,8 @@ class BookState:
         if (life := self.orders.get(trade.order_id)) is not None:
             life.follow(trade, is_new=is_new)
             life.end(self.market_time)
+            if is_new and trade.order_state is OrderState.REORGED and life.is_open:
+                self._living[trade.order_id] = life
         return is_new
 
     def asked(self, row: AskedRow) -> None:

@@ -13,7 +13,7 @@ from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.order_life import OrderLife
 from basis_daemon.engine.state import MEMORY, BookState, recover
-from basis_daemon.ports import RecordKind
+from basis_daemon.ports import Record, RecordKind
 from basis_daemon.simulation.drill.disk import DrillDisk
 from basis_daemon.simulation.drill.exchange import Connection, Exchange
 
@@ -89,7 +89,7 @@ def of_rest(daemon: Daemon, disk: DrillDisk, exchanges: Sequence[Exchange]) -> F
 
 
 def of_history(state: BookState, disk: DrillDisk) -> Found:
-    """Every row from the first on: no order lives again, and snapshots leave nothing out."""
+    """Every row from the first on: no order lives again unless its block is gone, and snapshots leave nothing out."""
     fold, seen = BookState(disk.loaded), dict[str, OrderState]()
     rows = disk.read()
     for row in rows:
@@ -98,12 +98,16 @@ def of_history(state: BookState, disk: DrillDisk) -> Found:
         if life is None:
             continue
         before = seen.get(life.order.order_id)
-        if before in ENDS and life.state is not before:
+        if before in ENDS and life.state is not before and not _is_reversal(row.record):
             yield "I4", f"{life.order.order_id} went from {before} to {life.state} in row {row.sequence}"
         seen[life.order.order_id] = life.state
     if state.sequence != len(rows):
         yield "I7", f"the book counts {state.sequence} rows, the journal holds {len(rows)}"
     yield from _of_fold(fold, state, f"a fold of all {len(rows)} rows without their snapshots")
+
+
+def _is_reversal(record: Record) -> bool:
+    return record.kind is RecordKind.TRADE and f'"order_state":"{OrderState.REORGED}"' in record.payload
 
 
 def _of_fold(fold: BookState, state: BookState, what: str) -> Found:

@@ -113,14 +113,14 @@ def beside(order_id: str, receipt: Receipt, deltas: Amounts, recv_time: datetime
 
 
 def taken_back(trade: Trade, recv_time: datetime) -> Trade:
-    """The opposite of a booked trade, whose block is no longer in the chain."""
+    """The opposite of a booked trade whose block is no longer in the chain; the order that it ended is open again."""
     negative = {key: -amount for key, amount in trade.deltas.items()}
     fees = tuple(Fee(asset=fee.asset, quantity=-fee.quantity) for fee in trade.fees)
     return trade.model_copy(
         update={
             "trade_id": reversal_id(trade.trade_id),
             "status": TradeStatus.PENDING,
-            "order_state": OrderState.SUBMITTED,
+            "order_state": trade.order_state if trade.order_state is OrderState.SUBMITTED else OrderState.REORGED,
             "qty_base": Decimal(0),
             "qty_quote": -trade.qty_quote,
             "fees": fees,

@@ -26,6 +26,8 @@ GROWTH_MAX_APR = Decimal(3)
 """No rate model here goes beyond: what grew faster was sent by somebody, and is a break."""
 REBASE_MAX = Decimal("0.05")
 """Of the balance, either way: what an oracle report or a slashing may change at once."""
+TAKEN_BACK_S = 15 * 60
+"""Seconds of interest that may go again with blocks that are gone: until it is final a chain takes back no more."""
 DUST = Decimal("0.000001")
 """The first seconds of a new balance."""
 LOOKS_MAX = 3
@@ -123,7 +125,8 @@ def _is_plausible(flow: CashFlow, held: Decimal, since: datetime, lacking: Decim
     """
     if cause_of_growth(flow.key) is Cause.REBASE:
         return abs(flow.amount) <= held * REBASE_MAX + DUST + lacking
-    years = Decimal(max((flow.venue_time - since).total_seconds(), 0)) / SECONDS_PER_YEAR
+    seconds = Decimal(max((flow.venue_time - since).total_seconds(), 0)) + (TAKEN_BACK_S if flow.amount < 0 else 0)
+    years = seconds / SECONDS_PER_YEAR
     return abs(flow.amount) <= held * GROWTH_MAX_APR * years + DUST + lacking
 
 

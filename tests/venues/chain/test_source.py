@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -20,7 +20,7 @@ from basis_daemon.venues.chain.gas import GasDesk
 from basis_daemon.venues.chain.heads import Head
 from basis_daemon.venues.chain.own_moves import ROUNDING_MAX, OwnMoves
 from basis_daemon.venues.chain.rpc import RpcPool
-from basis_daemon.venues.chain.source import ChainAccountSource
+from basis_daemon.venues.chain.source import ChainAccountSource, _is_plausible
 from basis_daemon.venues.chain.tokens import AAVE, ETH, atoken, held_at
 from tests.venues.chain.proxy import ProxyNode
 from tests.venues.chain.support import endpoint, identity_of
@@ -147,6 +147,17 @@ async def test_what_was_rounded_in_a_block_that_is_gone_is_taken_back_with_it(
     await trader.until(lambda: len(trader.trades) > undone)
     await listener.listen()
     await listener.assert_equal()
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"), [("-0.05", True), ("-0.06", False), ("0.05", False), ("0.0000005", True)]
+)
+def test_interest_of_the_last_minutes_may_go_with_its_blocks_and_none_may_come_from_nowhere(
+    amount: str, expected: bool
+) -> None:
+    at = datetime(2026, 1, 5, tzinfo=UTC)
+    flow = CashFlow("interest", LENT, Decimal(amount), Cause.INTEREST, at)
+    assert _is_plausible(flow, Decimal(600), at, Decimal(0)) is expected
 
 
 async def test_a_gift_is_no_interest(trader: Trader, listener: Listener) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -18,6 +18,8 @@ from basis_daemon.simulation.drill.chance import Chance, Fault
 
 REORG_MAX = 3
 """Blocks that are taken back at most."""
+REORG_SPAN = timedelta(minutes=10)
+"""Of market time: what is older is final."""
 BUMP_NUMERATOR, BUMP_DENOMINATOR = 11, 10
 """What a replacement has to offer more, on both fields."""
 
@@ -114,10 +116,15 @@ class Blocks(ABC, Generic[B]):
             del self.pool[tx_hash]
         self.forget()
         self.blow(at)
-        depth = 1 + self._chance.below(REORG_MAX)
-        if self._chance.strikes(Fault.REORGED) and len(self.chain) > depth:
+        depth = self._young(1 + self._chance.below(REORG_MAX))
+        if self._chance.strikes(Fault.REORGED) and depth:
             self.take_back(depth)
         self.mine(at)
+
+    def _young(self, most: int) -> int:
+        """Blocks at the head that a chain may still take back: none of hours ago, nor the first one."""
+        newest = self.chain[max(len(self.chain) - most, 1) :]
+        return sum(self.head.ref.time - block.ref.time < REORG_SPAN for block in newest)
 
     def take_back(self, depth: int) -> None:
         """The last blocks are replaced by as many others; what they held is in the pool again, or forgotten."""
