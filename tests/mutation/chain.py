@@ -23,5 +23,13 @@ CHAIN = (
         "Draft(request, self._recorder.book.next_nonce, gas, fees)",
         "Draft(request, max(self._recorder.book.next_nonce - 1, 0), gas, fees)", ON_CHAIN,
     ),
+    Bug(
+        "an error that says nothing of a transaction is a refusal of it", "I4", "venues/chain/errors.py",
+        "return self not in {Refusal.RATE_LIMITED, Refusal.UNCLEAR}", "return True", ON_CHAIN,
+    ),
+    Bug(
+        "an order keeps the end that a block gave it which is gone", "I3", "engine/order_life.py",
+        "            self.state, self.ended_at = OrderState.SUBMITTED, None\n", "            pass\n", ON_CHAIN,
+    ),
 )  # fmt: skip
 """Bugs, each with the invariant that it breaks."""

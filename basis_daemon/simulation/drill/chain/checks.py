@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import Order, OrderOperation
+from basis_daemon.domain.trade import OrderState
 from basis_daemon.simulation.drill.chain.blocks import Tx
 from basis_daemon.simulation.drill.chain.node import Block, ChainNode, Mined
 from basis_daemon.simulation.drill.checks import Checks
@@ -77,6 +78,7 @@ class ChainChecks:
             for tx_hash, mined in block.mined.items():
                 if mined.is_success and mined.tx.data and done.setdefault(mined.tx.data, tx_hash) != tx_hash:
                     self.checks.fail("I2", f"{mined.tx.data.decode()} was done by {done[mined.tx.data]} and {tx_hash}")
+        self._ended(node, daemon, {order.order_id for data in done for order in node.orders[data]})
         held, ledger = node.head.world.held, daemon.recorder.state.ledger
         accounts = {source.account for venue in daemon.venues for source in venue.sources if venue.chain}
         keys = {*held, *(key for key in ledger.holdings() if key.venue in accounts)}
@@ -84,6 +86,14 @@ class ChainChecks:
             booked, there = ledger.holding(key), held.get(key, ZERO)
             if key.venue in accounts and abs(booked - there) > _tolerance(key, there):
                 self.checks.fail("I3", f"{key}: book {booked}, chain {there}")
+
+    def _ended(self, node: ChainNode, daemon: Daemon, done: Collection[str]) -> None:
+        """I3: what was signed for is filled when the chain did it, and only then; a transfer has ends of its own."""
+        orders = (order for group in node.orders.values() for order in group)
+        signed = {order.order_id for order in orders if order.operation is not OrderOperation.TRANSFER}
+        for order_id, life in daemon.recorder.state.orders.items():
+            if order_id in signed and (order_id in done) != (life.state is OrderState.FILLED):
+                self.checks.fail("I3", f"{order_id} is {life.state}, and the chain says {order_id in done}")
 
 
 def _tolerance(key: PositionKey, held: Decimal) -> Decimal:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from basis_daemon.domain.decision import ReasonCode
 from basis_daemon.domain.exposure import AS_ETHER
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.ledger import Cause
+from basis_daemon.domain.order import OrderOperation
 from basis_daemon.domain.transfer import TransferRow, TransferStep
 from basis_daemon.simulation.drill.chain.node import ChainNode
 from basis_daemon.simulation.drill.checks import CLIPS_NAKED, SLACK, Checks
@@ -29,6 +32,7 @@ EQUITY_SLACK, LOOKS = Decimal("0.02"), 6
 ID_AGE = timedelta(days=1)
 """Behind what an account has told, until which the book keeps the ids of what it has heard."""
 WEI = Decimal("1e-18")
+REDUCING = frozenset({ReasonCode.LIQ_REDUCE, ReasonCode.LIQ_EMERGENCY})
 ZERO = Decimal(0)
 
 
@@ -134,9 +138,9 @@ class TransferChecks:
         if booked is None or "ETH" not in prices:
             return
         held = self.node.head.world.held
-        naked, hand = abs(self._naked(held)) * prices["ETH"], self.checks.hand * prices["ETH"]
+        naked, meant = abs(self._naked(held)) * prices["ETH"], (self.checks.hand + _defended(daemon)) * prices["ETH"]
         self.checks.naked_max = max(self.checks.naked_max, naked)
-        if naked > CLIPS_NAKED * self.clip * SLACK + hand:
+        if naked > CLIPS_NAKED * self.clip * SLACK + meant:
             self.checks.fail(
                 "I5", f"{naked:.0f} USDT are naked over exchange and chain, expected {self.clip:.0f} a clip"
             )
@@ -216,3 +220,11 @@ class TransferChecks:
 
 def _is(kind: Kind, symbol: str, coin: str) -> bool:
     return symbol == coin and kind in {Kind.SPOT, Kind.TOKEN}
+
+
+def _defended(daemon: Daemon) -> Decimal:
+    """ETH of shorts that the ladder bought back alone: margin comes first where the sleeve cannot be sold."""
+    lives = daemon.recorder.state.orders.values()
+    plans = Counter(life.plan_id for life in lives)
+    alone = (life for life in lives if life.order.operation is OrderOperation.PERP_TRADE and plans[life.plan_id] == 1)
+    return sum((life.cum_filled for life in alone if life.order.reason in REDUCING), ZERO)
