@@ -112,6 +112,8 @@ assert TRANSITIONS.keys() == set(OrderState), "every order state needs its row o
 DEAD = frozenset({S.REJECTED, S.NEVER_ACCEPTED, S.CANCELLED, S.EXPIRED, S.DROPPED})
 TERMINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
 IN_DOUBT = frozenset({S.SUBMITTED, S.UNKNOWN})
+REVERSAL = ":reorged"
+"""What the id of a trade ends with that takes another one back, because its block is no longer in the chain."""
 
 
 def advance(order_id: str, state: OrderState, following: OrderState) -> OrderState:

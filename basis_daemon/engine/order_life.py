@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from basis_daemon.domain.instrument import Kind, PositionKey
 from basis_daemon.domain.order import PROTECTIVE, Order, OrderOperation
-from basis_daemon.domain.trade import IN_DOUBT, TERMINAL, TRANSITIONS, OrderState, Trade
+from basis_daemon.domain.trade import IN_DOUBT, REVERSAL, TERMINAL, TRANSITIONS, OrderState, Trade
 from basis_daemon.engine.codec import OrderLifeRow
 
 
@@ -51,6 +51,11 @@ class OrderLife:
             self.state, self.ended_at = OrderState.SUBMITTED, None
         elif trade.order_state is not self.state and trade.order_state in TRANSITIONS[self.state]:
             self.state = trade.order_state
+
+    @property
+    def was_taken_back(self) -> bool:
+        """True once a block that held its transaction was no longer in the chain."""
+        return any(name.endswith(REVERSAL) for name in self.trade_ids)
 
     @property
     def _has_ended_on_chain(self) -> bool:

@@ -145,9 +145,18 @@ class BookState:
         if (life := self.orders.get(trade.order_id)) is not None:
             life.follow(trade, is_new=is_new)
             life.end(self.market_time)
-            if is_new and trade.order_state is OrderState.REORGED and life.is_open:
-                self._living[trade.order_id] = life
+            if is_new and life.was_taken_back:
+                self._share(life)
         return is_new
+
+    def _share(self, life: OrderLife) -> None:
+        """An order whose block went lives again until another one holds it, with all others of its transaction."""
+        group = life.order.group_id
+        alike = [life] if group is None else [one for one in self.orders.values() if one.order.group_id == group]
+        for one in alike:
+            one.state, one.ended_at = life.state, life.ended_at
+            if one.is_open:
+                self._living[one.order.order_id] = one
 
     def asked(self, row: AskedRow) -> None:
         """Every fill and flow of an account until then is booked: what is much older needs no id any more."""

@@ -13,6 +13,10 @@ from tests.venues.paper_support import COIN, D, trade_order
 pytestmark = pytest.mark.feature("X05", part="orders")
 
 
+_END = {"trade_id": "0xa:1:0/1", "deltas": {}, "qty_base": D(0), "price": None}
+"""What another order of a group hears: the end, and no money."""
+
+
 async def ended(rig: Rig, state: OrderState) -> tuple[Order, Trade]:
     """An order that was sent, and the trade that ended it so."""
     order = trade_order(COIN, Side.BUY, D(1))
@@ -59,6 +63,32 @@ async def test_an_order_follows_its_transaction_out_of_one_block_and_into_anothe
     assert (life.state, life.ended_at is None, rig.state.open_orders()) == (then, False, [])
     rig.handler.process_trades([undoing])
     assert life.state == then, "it is taken back once"
+    await rig.recorder.flush()
+    assert folded(rig).dump() == rig.state.dump()
+
+
+@pytest.mark.parametrize("then", ["REJECTED", "FILLED"])
+async def test_a_group_goes_back_and_comes_again_as_one(then: str) -> None:
+    """Its transaction is told under the first order; the others had only heard that they were filled."""
+    rig = Rig.adopted()
+    first, second = (
+        trade_order(COIN, Side.BUY, D(1)).model_copy(update={"group_id": "one"}),
+        trade_order(COIN, Side.SELL, D(1)).model_copy(update={"group_id": "one"}),
+    )
+    await rig.recorder.intents([first, second])
+    for order in (first, second):
+        rig.recorder.move(order, OrderState.SUBMITTED, at=rig.clock.wall())
+    trade = told(rig, first, OrderState.FILLED, "0xa:1:0")
+    rig.handler.process_trades([trade.model_copy(update=_END | {"order_id": second.order_id})])
+    lives = [rig.state.orders[order.order_id] for order in (first, second)]
+    assert [life.state for life in lives] == ["FILLED", "FILLED"]
+
+    rig.handler.process_trades([taken_back(trade, rig.clock.wall())])
+    assert set(rig.state.in_doubt()) == {first.order_id, second.order_id}
+
+    told(rig, first, OrderState(then), "0xa:2:0")
+    assert [life.state for life in lives] == [then, then]
+    assert rig.state.open_orders() == []
     await rig.recorder.flush()
     assert folded(rig).dump() == rig.state.dump()
 

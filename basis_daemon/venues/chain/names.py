@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from basis_daemon.domain.trade import REVERSAL
+
 APPROVAL = ":approve"
 """What the id of an order's approval ends with, before its number: a transaction of its own, the order's cost."""
 
@@ -18,4 +20,4 @@ def order_of(tx_order_id: str) -> str:
 
 def reversal_id(name: str) -> str:
     """The id of what takes a trade back."""
-    return f"{name}:reorged"
+    return f"{name}{REVERSAL}"
