@@ -15,7 +15,7 @@ from basis_daemon.domain.order import Order
 from basis_daemon.domain.trade import OrderState, Trade
 from basis_daemon.ports import Clock, TradeSink
 from basis_daemon.venues.chain.addresses import AddressBook
-from basis_daemon.venues.chain.chain_trades import beside, included, receipt_of, taken_back, unfilled
+from basis_daemon.venues.chain.chain_trades import beside, ended_beside, included, receipt_of, taken_back, unfilled
 from basis_daemon.venues.chain.deltas import Amounts, Moved, Receipt, moved
 from basis_daemon.venues.chain.names import order_of, reversal_id, trade_id
 from basis_daemon.venues.chain.reverts import Revert
@@ -87,13 +87,21 @@ class Bookings:
     def book(self, row: TxRow, receipt: Receipt, why: Revert | None = None) -> Trade:
         """The trade of an inclusion, told to the sink; ``why`` it reverted, when that is known."""
         name = self._name(row)
-        trade = self._trade(row, receipt, why).model_copy(update={"trade_id": name})
-        is_again = row.order_id in self._again or name != trade_id(row.hash, row.block_hash)
-        if is_again:  # what was filled once is not filled twice, wherever it stands now
-            trade = trade.model_copy(update={"qty_base": Decimal(0)})
+        trade = self._of_earlier(row, name) or self._new(row, receipt, why).model_copy(update={"trade_id": name})
         self._awaited.discard(row.order_id)
         self._tell(trade)
         return trade
+
+    def _of_earlier(self, row: TxRow, name: str) -> Trade | None:
+        """What an earlier run told of an order that this one does not know."""
+        return None if row.order_id in self._orders else self._recall(name)
+
+    def _new(self, row: TxRow, receipt: Receipt, why: Revert | None) -> Trade:
+        trade = self._trade(row, receipt, why)
+        if row.order_id not in self._again and self._name(row) == trade_id(row.hash, row.block_hash):
+            return trade
+        again = trade.model_copy(update={"qty_base": Decimal(0)})  # what was filled once is not filled twice
+        return again if row.order_id in self._orders else ended_beside(again, row, receipt)
 
     def moved(self, receipt: Receipt) -> Moved:
         """What a transaction did to the account."""

@@ -17,10 +17,10 @@ from basis_daemon.domain.order import Order, OrderOperation
 from basis_daemon.domain.trade import Fee, OrderState, Origin, Trade, TradeError, TradeStatus, TxInfo
 from basis_daemon.venues.chain.abi import Call, Log
 from basis_daemon.venues.chain.deltas import Amounts, Receipt, with_gas
-from basis_daemon.venues.chain.names import reversal_id, trade_id
+from basis_daemon.venues.chain.names import APPROVAL, reversal_id, trade_id
 from basis_daemon.venues.chain.reverts import Revert
 from basis_daemon.venues.chain.tokens import ETH, WALLET
-from basis_daemon.venues.chain.transactions import TxRow
+from basis_daemon.venues.chain.transactions import Attempt, TxRow
 
 O = OrderOperation  # noqa: E741 - the tables below are read by operation
 EXCHANGES = frozenset({O.SWAP, O.STAKE, O.UNSTAKE, O.WRAP, O.UNWRAP, O.CLAIM, O.UNWRAP_REWARD})
@@ -110,6 +110,16 @@ def beside(order_id: str, receipt: Receipt, deltas: Amounts, recv_time: datetime
         deltas=with_gas(deltas, receipt),
         tx=_info(receipt),
     )
+
+
+def ended_beside(trade: Trade, row: TxRow, receipt: Receipt) -> Trade:
+    """One of an order that an earlier run had ended, now in another block: it was open, and nobody asks for its end."""
+    if APPROVAL in row.order_id or _is_travelling(trade.deltas):
+        return trade
+    if receipt.is_success and row.attempt is not Attempt.CANCEL:
+        return trade.model_copy(update={"status": TradeStatus.FILLED, "order_state": OrderState.FILLED})
+    state = OrderState.CANCELLED if row.attempt is Attempt.CANCEL else OrderState.REJECTED
+    return trade.model_copy(update={"status": TradeStatus.FAILED, "order_state": state})
 
 
 def taken_back(trade: Trade, recv_time: datetime) -> Trade:

@@ -57,4 +57,5 @@ async def test_what_an_earlier_process_booked_is_taken_back_by_the_next(trader: 
     back = next(trade for trade in trader.trades if trade.trade_id.endswith(":reorged"))
     assert back.trade_id.startswith(done.trade_id)
     await trader.until(lambda: trader.trades[-1] is not back)
+    assert [back.order_state, trader.trades[-1].order_state] == [OrderState.REORGED, OrderState.FILLED]
     await trader.assert_exact()
