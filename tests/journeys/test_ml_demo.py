@@ -122,16 +122,19 @@ async def test_a_death_between_entry_and_bracket_or_before_a_stop_fires_leaves_n
             assert Decimal(naked["positions"]["BTCUSDT"]) > 0
             assert naked["conditional"] == []
             await lived(await life(2, "null"), tmp_path, lambda: is_safe(exchange))
-            await lived(await life(3, "null"), tmp_path, lambda: is_guarded_once_it_runs(exchange))
+            for number in (3, 4):  # the position may be left by the one that looks at it first: then another is entered
+                await lived(await life(number, "null"), tmp_path, lambda: is_guarded_once_it_runs(exchange))
+                if await is_guarded(exchange):
+                    break
             placed = (await account(exchange))["conditional"]
-            await lived(await life(4, "null"), tmp_path, lambda: is_guarded(exchange))
+            await lived(await life(5, "null"), tmp_path, lambda: is_guarded(exchange))
             assert (await account(exchange))["conditional"] == placed
             shift = {"usdm:BTCUSDT": "-0.05", "spot:BTCUSDT": "-0.05"}
             await exchange.post("/conditions", {"api_key": "sandbox-key-binance_ml", "price_shift": shift})
             await exchange.post("/clock", {"advance_s": 60})
             assert (await account(exchange))["positions"] == {}
             words(file)  # from here on the model is silent
-            await lived(await life(5, "null"), tmp_path, lambda: is_flat_and_bare(exchange))
+            await lived(await life(6, "null"), tmp_path, lambda: is_flat_and_bare(exchange))
     finally:
         await sandbox.stop(WAIT_S)
     state = book_of(tmp_path / "book" / "journal.sqlite").state
