@@ -47,13 +47,14 @@ _WORDS: tuple[tuple[Refusal, re.Pattern[str]], ...] = tuple(
         (Refusal.INSUFFICIENT, r"insufficient ?funds|upfront cost exceeds|insufficient balance"),
         (Refusal.FEE_TOO_LOW, r"less than block base fee|transaction underpriced|fee ?too ?low|gas price below"),
         (Refusal.POOL_FULL, r"pool is full|limit reached|txpool_limit"),
+        (Refusal.UNCLEAR, r"internal (server )?error|-32603|timed? ?-?out|upstream|unavailable"),
         (Refusal.INVALID, "|".join(_NEVER)),
     )
 )
 """First match wins: a gateway's words first, which are none of a node.
 
-The nodes are anvil, geth, reth, Nethermind, Besu and Erigon, each in the words that it uses. `Internal error` and a
-time-out behind the endpoint are in no row on purpose: the pool may have the transaction."""
+The nodes are anvil, geth, reth, Nethermind, Besu and Erigon, each in the words that it uses. What failed inside a
+node or behind a gateway is unclear whatever else its words name: the pool may have the transaction."""
 
 
 def refusal_of(message: str) -> Refusal:

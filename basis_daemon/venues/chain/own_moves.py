@@ -10,6 +10,7 @@ from decimal import Decimal
 from basis_daemon.domain.ledger import CashFlow, Cause
 from basis_daemon.venues.chain.bookings import Bookings
 from basis_daemon.venues.chain.deltas import Amounts, Receipt, summed
+from basis_daemon.venues.chain.names import reversal_id
 
 ROUNDING_MAX = Decimal("0.00001")
 """Ten units of the coarsest token, for one key in one transaction: pools round by one or two per operation."""
@@ -54,4 +55,4 @@ class OwnMoves:
 
 
 def _taken_back(flow: CashFlow) -> CashFlow:
-    return CashFlow(f"{flow.flow_id}:reorged", flow.key, -flow.amount, flow.cause, flow.venue_time)
+    return CashFlow(reversal_id(flow.flow_id), flow.key, -flow.amount, flow.cause, flow.venue_time)

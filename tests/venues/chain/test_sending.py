@@ -125,6 +125,8 @@ async def test_no_url_stands_in_an_error_a_note_or_a_log(
         ("{'code': -32015, 'message': 'upstream node timed out'}", Refusal.UNCLEAR),
         ("nonce gap: tx nonce 9, account nonce 7", Refusal.UNCLEAR),
         ("resource unavailable", Refusal.UNCLEAR),
+        ("could not read the chain id: upstream timed out", Refusal.UNCLEAR),
+        ("internal error: no priority fee within the time-out", Refusal.UNCLEAR),
         ("{'code': -32005, 'message': 'request limit reached'}", Refusal.RATE_LIMITED),
         ("daily request count exceeded, request rate limited", Refusal.RATE_LIMITED),
         ("Too Many Requests", Refusal.RATE_LIMITED),
