@@ -37,6 +37,7 @@ Json = dict[str, Any]
 GAS_ASSET = "ETH"
 LTV_MISS_MAX = Decimal("0.0001")
 _DONE = frozenset({OrderState.FILLED, OrderState.SETTLED})
+_NOWHERE = frozenset({OrderState.SIGNED, OrderState.DROPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,13 @@ def judge_chain(view: BookView, signed: Sequence[TxRow], books: Json, facts: Cha
 
 
 def chain_counts(view: BookView, signed: Sequence[TxRow], books: Json) -> Json:
-    """Of orders, those of a group each; allowances, cancels, an operator's transactions are no orders."""
+    """Of orders, those of a group each; allowances, cancels, an operator's transactions are no orders.
+
+    Sent are those that a block may hold: what every node refused, or another transaction took the place of, none does.
+    """
     mined = {row["hash"] for row in books["transactions"]}
     own = [row for row in signed if row.order_id in view.history.lives and row.attempt is not Attempt.CANCEL]
-    left = {order_id for row in own if row.state is not OrderState.SIGNED for order_id in _carried(view, row)}
+    left = {order_id for row in own if row.state not in _NOWHERE for order_id in _carried(view, row)}
     arrived = [order_id for row in own if row.hash in mined for order_id in _carried(view, row)]
     state = view.state
     return {

@@ -75,6 +75,12 @@ def judge_linked(
     return judged(document, checks)
 
 
+def _asked(view: BookView) -> set[str]:
+    """Client ids of every withdrawal but those that the exchange is known not to have taken."""
+    rows = view.state.transfers.values()
+    return {row.order_id for row in rows if row.source != WALLET and row.step is not TransferStep.FAILED}
+
+
 def _withdrawn(books: Json) -> list[str]:
     """Client ids of every withdrawal that the exchange took, in its order."""
     rows = (row for book in books["accounts"].values() for row in book["capital"])
@@ -90,8 +96,7 @@ def _fills(view: BookView, accounts: set[str]) -> int:
 def _counts(view: BookView, chain: Json, venue: Json, withdrawn: Sequence[str], fills: int) -> Json:
     """Of both together: an order is a trade, a withdrawal, or what a transaction carries out."""
     trades, ids = sent_ids(view, venue["refused"]), venue["ids"]
-    own = {row.order_id for row in view.state.transfers.values() if row.source != WALLET}
-    sent = {order_id for order_id in own if view.history.lives[order_id].was_sent}
+    sent = {order_id for order_id in _asked(view) if view.history.lives[order_id].was_sent}
     duplicates = len(ids) - len(set(ids)) + len(withdrawn) - len(set(withdrawn))
     return chain | {
         "trades": fills + chain["trades"],
@@ -133,8 +138,7 @@ def _checks(
     yield from exchange_checks(document, view, venue, fills)
     yield from chain_checks(view, signed, books.chain)
     rows = view.state.transfers.values()
-    ours = {row.order_id for row in rows if row.source != WALLET and row.step is not TransferStep.FAILED}
-    yield same_set("withdrawals", ours, set(withdrawn), "the exchange sent exactly what was asked for, once")
+    yield same_set("withdrawals", _asked(view), set(withdrawn), "the exchange sent exactly what was asked for, once")
     came = sorted(_deposits(books.exchange))
     booked = sorted(row.amount for row in rows if row.source == WALLET and row.step is TransferStep.DONE)
     yield Check("deposits", _told(booked), _told(came), "what left the wallet came to the exchange, once")

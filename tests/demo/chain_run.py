@@ -73,16 +73,21 @@ class ChainRun:
 
     def mine(self, order_id: str, attempt: Attempt = Attempt.ORIGINAL, before_s: int = 0) -> TxRow:
         """Signed and included, as the daemon journals it and the chain tells it; ``before_s`` the opening."""
+        row = self.sign(order_id, OrderState.SIGNED, OrderState.INCLUDED, attempt=attempt, before_s=before_s)
+        self.sent.append({"hash": row.hash, "nonce": row.nonce, "gas_eth": str(GAS)})
+        return row
+
+    def sign(self, order_id: str, *states: OrderState, attempt: Attempt = Attempt.ORIGINAL, before_s: int = 0) -> TxRow:
+        """These steps of an attempt, as the daemon journals them; the chain tells of it only what was mined."""
         nonce = len(self.sent)
         row = TxRow(
             order_id=order_id, address="0xME", nonce=nonce, hash=f"0x{nonce:064x}", state=OrderState.SIGNED,
             attempt=attempt, max_fee_wei=1, tip_wei=1, fee_cap_wei=1, deadline=None, is_private=False,
             block_time=int(NOW.timestamp()) + (-before_s or 1 + nonce),
         )  # fmt: skip
-        for state in (OrderState.SIGNED, OrderState.INCLUDED):
+        for state in states:
             row = msgspec.structs.replace(row, state=state)
             self.recorder.note(RecordKind.TRANSACTION, msgspec.json.encode(row).decode(), order_id)
-        self.sent.append({"hash": row.hash, "nonce": nonce, "gas_eth": str(GAS)})
         return row
 
     def book(self, row: TxRow, order_id: str, state: OrderState, deltas: dict[Any, Decimal]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from basis_daemon.demo.chain_outcome import ChainFacts, Loan, judge_chain, transactions_of
 from basis_daemon.domain.order import ExecutionMode
+from basis_daemon.domain.trade import OrderState
 from basis_daemon.engine.judgement import Outcome
 from basis_daemon.venues.chain.transactions import Attempt
 from tests.builders import NOW
@@ -78,6 +79,17 @@ async def test_a_cancel_is_a_transaction_and_no_order(run: ChainRun) -> None:
     run.mine(supplying().order_id, Attempt.CANCEL)
     said = judged(run).document
     assert (said["transactions"], said["orders_sent"], said["duplicate_orders"]) == (3, 1, 0)
+
+
+@pytest.mark.parametrize(("state", "sent"), [(OrderState.DROPPED, 1), (OrderState.BROADCAST, 2)])
+async def test_what_every_node_refused_was_not_sent_and_what_a_pool_may_hold_was(
+    run: ChainRun, state: OrderState, sent: int
+) -> None:
+    wish = supplying(2)
+    await run.recorder.intents([wish])
+    run.sign(wish.order_id, OrderState.SIGNED, state)
+    said = judged(run).document
+    assert (said["orders_sent"], said["venue_orders"], said["transactions"]) == (sent, 1, 2)
 
 
 async def test_balances_and_gas_that_differ_in_the_last_wei_stand_out(run: ChainRun) -> None:
