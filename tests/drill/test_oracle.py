@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from basis_daemon.simulation.drill.chain.blocks import Tx
-from basis_daemon.simulation.drill.chance import Chance
+from basis_daemon.simulation.drill.chance import Chance, Fault
 from basis_daemon.simulation.full_stack.chain.contracts import RevertedError, call
 from basis_daemon.simulation.full_stack.chain.front import Front
 from basis_daemon.simulation.full_stack.chain.oracle import Included, Oracle, OracleBlock
@@ -49,6 +49,20 @@ class Seen:
 def front() -> tuple[Front, Seen]:
     seen, chance = Seen(), Chance(1)
     return Front(Oracle(OWNER, START, chance, seen), chance, seen.loud.append), seen
+
+
+def test_a_node_that_is_behind_catches_up_when_all_is_well() -> None:
+    chance = Chance(1)
+    chance.rates[Fault.RPC_BEHIND], chance.is_on = 1.0, True
+    oracle = Oracle(OWNER, START, chance, Seen())
+    node = Front(oracle, chance, lambda _: None)
+    for minutes in range(3):
+        oracle.tick(START + timedelta(minutes=minutes + 1))
+    tops = []
+    for is_on in (True, False):
+        chance.is_on = is_on
+        tops.append(int(node.answer("eth_getBlockByNumber", ["latest", False])["result"]["number"], 16))
+    assert tops[0] < tops[1] == oracle.head.ref.number
 
 
 def signed(signer: KeySigner, **changes: int) -> str:

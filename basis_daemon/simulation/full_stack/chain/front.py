@@ -67,12 +67,13 @@ class Front:
     # -------------------------------------------------------------------------------------------------- the blocks
     @property
     def _top(self) -> int:
-        """The newest block that this node knows: now and then it is a few behind, for as long as a block is new."""
+        """The newest block that this node knows: now and then it is a few behind, until another one or all is well."""
         if self._seen is not self._oracle.head:
             self._seen = self._oracle.head
             is_behind = self._chance.strikes(Fault.RPC_BEHIND)
             self._behind = 1 + self._chance.below(BEHIND_MAX) if is_behind else 0
-        return max(self._oracle.head.ref.number - self._behind, self._oracle.chain[0].ref.number)
+        first = self._oracle.chain[0].ref.number
+        return max(self._oracle.head.ref.number - (self._behind if self._chance.is_on else 0), first)
 
     def _block(self, which: str) -> OracleBlock | None:
         chain, top = self._oracle.chain, self._top
