@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,6 +16,7 @@ from rich.text import Text
 from basis_daemon.domain.errors import ConfigError
 from basis_daemon.settings.environment import variable_of
 from basis_daemon.simulation.replay import Asked, replay, settings_for
+from basis_daemon.simulation.workers import workers
 
 Json = dict[str, Any]
 RUNS_MAX = 500
@@ -60,7 +60,7 @@ def sweep(asked: Asked, axes: Sequence[Axis], console: Console) -> Json:
     for environ, _ in combinations:
         settings_for(asked, environ)
     runs: list[Json] = []
-    with ProcessPoolExecutor(max_workers=min(os.cpu_count() or 1, len(combinations))) as pool:
+    with workers(min(os.cpu_count() or 1, len(combinations))) as pool:
         jobs = [(asked, environ, values) for environ, values in combinations]
         for run in pool.map(_run, jobs):
             runs.append(run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -24,6 +23,7 @@ from basis_daemon.simulation.drill.stage import stage_of
 from basis_daemon.simulation.drill.tier import Tier
 from basis_daemon.simulation.drill.twin import Elsewhere, is_due
 from basis_daemon.simulation.drill.world import Verdict, World
+from basis_daemon.simulation.workers import workers
 from basis_daemon.telemetry.memory import settle_heap
 
 Json = dict[str, Any]
@@ -140,7 +140,7 @@ def campaign(plans: Sequence[Plan], jobs: int) -> Iterator[Verdict]:
         if jobs == 1:
             yield from map(partial(_repeated, elsewhere), plans, map(play, plans))
             return
-        with ProcessPoolExecutor(max_workers=min(jobs, len(plans)), initializer=settle_heap) as pool:
+        with workers(min(jobs, len(plans))) as pool:
             try:
                 yield from map(partial(_repeated, elsewhere), plans, pool.map(play, plans, chunksize=4))
             finally:

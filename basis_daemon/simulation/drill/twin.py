@@ -8,9 +8,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Self, TypeVar
+
+from basis_daemon.simulation.workers import workers
 
 Asked = TypeVar("Asked")
 
@@ -28,7 +29,7 @@ class Elsewhere:
     """A process under another hash seed, from the first question to the end of the context."""
 
     def __init__(self) -> None:
-        self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        self._pool = workers(1, multiprocessing.get_context("spawn"))
 
     def __enter__(self) -> Self:
         return self
