@@ -24,6 +24,7 @@ from basis_daemon.engine.position_update_handler import Alarm
 from basis_daemon.engine.recorder import Recorder
 from basis_daemon.engine.sight import Sight, Sketcher, decided
 from basis_daemon.engine.state import EPOCH
+from basis_daemon.engine.strikes import Strikes
 from basis_daemon.engine.venue_manager import VenueManager
 from basis_daemon.ports import Clock, Strategy, TaskScope
 
@@ -36,12 +37,6 @@ ORDERS_MAX = 50
 REMEMBER_EVERY = timedelta(hours=1)
 """Market time after which what was folded from prices alone is journalled again; settlements and trades are at once."""
 
-_ADDING = frozenset({ReasonCode.ENTRY, ReasonCode.SCALE, ReasonCode.ROTATE, ReasonCode.SIGNAL})
-STRIKE_S, STRIKE_MAX_S = 2, 3600
-"""Process time without new risk after a plan for more of it that failed, doubled by each further one up to the maximum:
-every attempt may cost a round trip, and what the venue refuses now it will refuse in a millisecond too."""
-FLATTEN_PAUSE_MAX_S = 30
-"""The same between attempts to close the book that failed: it is tried for as long as it is asked for."""
 DENIAL_ALARM_NS = 60 * 1_000_000_000
 
 IDLE = frozenset({ReasonCode.HOLD, ReasonCode.STALE, ReasonCode.IN_FLIGHT, ReasonCode.FLAT})
@@ -93,8 +88,7 @@ class EventDrivenStrategyEngine:
         self._plans: dict[str, Assessment] = {}
         self._last_reason = ""
         self._sketcher = Sketcher(terms, strategy.dump_memory)
-        self._strikes = 0
-        self._no_risk_until_ns = 0
+        self._strikes = Strikes(clock, alarm)
         self._denial_told_ns: int | None = None
         self._forced = ForcedWatch(strategy.name, venue_manager.unhedged_max_s)
         self.is_frozen = self.is_open = self._is_owed = False
@@ -221,7 +215,7 @@ class EventDrivenStrategyEngine:
             self._brackets.tick(self._scope, self._on_bracket)
         if (facts := self._forced.overdue(self._clock.monotonic_ns())) is not None:
             self._alarm("forced reduction not repaired in time", facts)
-        if self._is_to_try_again():
+        if not self._plans and self._strikes.is_over():
             self.turn("retry")
         if self._is_owed:
             self.turn("start")
@@ -271,7 +265,9 @@ class EventDrivenStrategyEngine:
         if (repaired := self._forced.close(picture.exposure, assessment, self._clock.monotonic_ns())) is not None:
             self._recorder.record(repaired, repaired.group_id, trigger)
         orders = [] if assessment.reason in IDLE else _orders_of(self.strategy.make_strategy_decision(*question))
-        denied = (self._struck(assessment, orders) or self._gate(orders, picture, assessment)) if orders else ()
+        denied = self._strikes.denial(assessment.reason, orders)
+        if orders and not denied:
+            denied = self._gate(orders, picture, assessment)
         ids = picture.market.ids
         plan_id, order_ids = f"{self._name}:{ids.epoch}:{ids.decision}", tuple(map(_ID_OF, orders))
         sight = self._sketcher.draw(picture, orders, self._recorder.snapshots)
@@ -301,37 +297,6 @@ class EventDrivenStrategyEngine:
             self._denial_told_ns = now_ns
             self._alarm("plan denied", {"strategy": self._name, "why": "; ".join(denied)})
 
-    def _struck(self, assessment: Assessment, orders: Sequence[Order]) -> tuple[str, ...]:
-        """The denial of new risk, and of the next attempt to flatten, while the last failures of it are too young."""
-        is_flattening = assessment.reason is ReasonCode.FLATTEN
-        is_adding = assessment.reason in _ADDING and not all(order.is_risk_reducing for order in orders)
-        left_s = (self._no_risk_until_ns - self._clock.monotonic_ns()) / 1_000_000_000
-        if left_s <= 0 or not (is_adding or is_flattening):
-            return ()
-        what = "the next attempt" if is_flattening else "no new risk for"
-        return (f"plan_failures {self._strikes} in a row: {what} {'in ' if is_flattening else ''}{left_s:.1f} s",)
-
-    def _is_to_try_again(self) -> bool:
-        """True once, when the pause behind a failed attempt to flatten is over: no market need move for the next."""
-        if self._last_reason != ReasonCode.FLATTEN or self._plans or not self._no_risk_until_ns:
-            return False
-        is_over = self._clock.monotonic_ns() >= self._no_risk_until_ns
-        self._no_risk_until_ns = 0 if is_over else self._no_risk_until_ns
-        return is_over
-
-    def _count_strike(self, row: PlanRow, state: PlanState) -> None:
-        is_flattening = row.reason is ReasonCode.FLATTEN
-        if not (row.reason in _ADDING or is_flattening) or not self.is_open:
-            return
-        if state is PlanState.DONE:
-            self._strikes = 0
-            return
-        self._strikes += 1
-        pause_s = min(STRIKE_S * 2 ** (self._strikes - 1), FLATTEN_PAUSE_MAX_S if is_flattening else STRIKE_MAX_S)
-        self._no_risk_until_ns = self._clock.monotonic_ns() + pause_s * 1_000_000_000
-        facts = {"plan": row.plan_id, "failures": str(self._strikes), "no_new_risk_s": str(pause_s)}
-        self._alarm("plan failed", facts)
-
     def _launch(self, row: PlanRow, orders: list[Order], assessment: Assessment) -> None:
         if self._scope is not None:
             self._recorder.record(row, row.plan_id, assessment.trigger)
@@ -353,7 +318,8 @@ class EventDrivenStrategyEngine:
         self._plans.pop(row.plan_id, None)
         ended = PlanRow(row.plan_id, row.strategy, row.decision, row.reason, state, row.order_ids, why)
         self._recorder.record(ended, row.plan_id, assessment.trigger)
-        self._count_strike(row, state)
+        if self.is_open:
+            self._strikes.count(row, state)
         if self._brackets is not None:
             self._brackets.wake()
         now, wanted = self._recorder.state.market_time, (assessment.targets, assessment.weights)

@@ -40,7 +40,7 @@ class Wisher:
     decision_interval_s = D(1)
 
     def __init__(self, reason: ReasonCode = ReasonCode.ENTRY, quantity: str = "0.1", times: int = 1_000) -> None:
-        self._reason, self._quantity, self._times, self._started = reason, quantity, times, 0
+        self.reason, self._quantity, self._times, self._started = reason, quantity, times, 0
 
     def initial_memory(self) -> object:
         return 0
@@ -61,7 +61,7 @@ class Wisher:
         self, timestamp: datetime, trigger: str, market: MarketSnapshot, exposure: Exposure, risk: RiskView
     ) -> Assessment:
         is_done = self._started == self._times
-        reason = ReasonCode.IN_FLIGHT if risk.plan_in_flight else ReasonCode.HOLD if is_done else self._reason
+        reason = ReasonCode.IN_FLIGHT if risk.plan_in_flight else ReasonCode.HOLD if is_done else self.reason
         return Assessment(timestamp, self.name, trigger, reason, "because", {}, {})
 
     def make_strategy_decision(
@@ -161,18 +161,68 @@ async def test_a_plan_that_fails_is_repeated_ever_more_slowly_because_every_atte
     assert agrees(rig)
 
 
-@pytest.mark.slow
 async def test_what_repairs_the_book_does_not_wait_for_failures_of_new_risk() -> None:
     rig = Rig.adopted()
     refuse_every_short(rig)
     async with TaskTree("test") as tree:
+        wisher = Wisher()
+        engine = open_engine(rig, tree, wisher)
+        engine.turn("market")
+        await pass_time(rig, engine, D("0.1"))
+        assert any("no new risk for" in why for denied in denials(rig) for why in denied)
+        sent, told = len(rig.sent), len(denials(rig))
+        wisher.reason = ReasonCode.DELTA
+        await pass_time(rig, engine, D("0.1"))
+        tree.cancel_all()
+    assert len(rig.sent) > sent
+    assert denials(rig)[told] == ()
+
+
+@pytest.mark.fault("F21")
+async def test_a_repair_that_is_refused_is_tried_again_at_once_then_at_growing_pauses_and_never_in_a_storm() -> None:
+    """At 0 s twice, then after 0.25, 0.5, 1, 2, 2 and 2 s more, though no market moves: eight attempts, not thousands.
+
+    Every attempt is a plan of its own that buys, is refused the sale, and sells again what it bought.
+    """
+    rig = Rig.adopted()
+    for plan in range(50):
+        for request in (2, 3):
+            rig.faults.add(4 * plan + request, REJECT)
+    async with TaskTree("test") as tree:
         engine = open_engine(rig, tree, Wisher(ReasonCode.DELTA))
         engine.turn("market")
-        for _ in range(2):
-            await pass_time(rig, engine, D("0.1"))
+        for _ in range(32):
+            await rig.clock.advance(D("0.25"))
+            quote(rig)
+            engine.tick()
+            await rig.clock.advance(0)
         tree.cancel_all()
-    assert len(rig.witnesses["binance"].sent) > 4
-    assert not any(denials(rig))
+    assert len(rig.witnesses["binance"].sent) == 2 * 8
+    waits = {why for denied in denials(rig) for why in denied}
+    assert {
+        "plan_failures 2 in a row: the next attempt in 0.2 s",
+        "plan_failures 7 in a row: the next attempt in 2.0 s",
+    } <= waits
+    told = [values["failures"] for what, values in rig.alarms if what == "plan failed"]
+    assert told == ["2", "4", "8"]
+    assert agrees(rig)
+
+
+async def test_a_repair_that_is_refused_keeps_no_other_repair_waiting() -> None:
+    rig = Rig.adopted()
+    refuse_every_short(rig)
+    async with TaskTree("test") as tree:
+        wisher = Wisher(ReasonCode.DELTA)
+        engine = open_engine(rig, tree, wisher)
+        engine.turn("market")
+        await rig.clock.advance(0)
+        assert any(denials(rig))
+        sent = len(rig.sent)
+        wisher.reason = ReasonCode.LIQ_REDUCE
+        engine.turn("market")
+        await rig.clock.advance(0)
+        tree.cancel_all()
+    assert len(rig.sent) > sent
 
 
 async def test_a_plan_that_ends_well_forgives_the_failures_before_it() -> None:
