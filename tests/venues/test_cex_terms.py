@@ -39,12 +39,6 @@ async def an_hour_later(rig: Rig) -> None:
     rig.clock.ahead += timedelta(seconds=31)
 
 
-async def settled_down(rig: Rig) -> Rig:
-    """Past the first look, so that an order may ask for the terms again."""
-    rig.clock.ahead += timedelta(seconds=6)
-    return rig
-
-
 @BOTH
 @pytest.mark.fault("F15", "filter_change")
 async def test_new_filters_are_read_within_the_hour_and_orders_are_cut_down_to_them(
@@ -66,7 +60,7 @@ async def test_new_filters_are_read_within_the_hour_and_orders_are_cut_down_to_t
 async def test_a_refusal_for_a_filter_is_evidence_that_the_next_attempt_must_be_cut_differently(
     listening: Rig, key: PositionKey
 ) -> None:
-    await settled_down(listening)
+    """Also when the terms were read a moment ago, as they have been at the start: that was before the refusal."""
     account = AccountUnderTest(listening, key)
     happen(listening, "filters", key, step="0.01")
     with pytest.raises(OrderRejectedError):
@@ -108,7 +102,6 @@ async def test_a_shorter_funding_interval_is_known_and_its_settlements_are_told_
 async def test_a_refusal_because_nobody_may_trade_halts_the_instrument_and_what_is_held_is_still_told(
     listening: Rig, key: PositionKey, kind: str
 ) -> None:
-    await settled_down(listening)
     account = AccountUnderTest(listening, key)
     await account.interface.execute_order(order_for(account, Side.BUY, small(account)), account.wall)
     held = (await account.source.fetch_report()).holdings[key]
