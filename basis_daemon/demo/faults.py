@@ -189,10 +189,10 @@ def _other_hands(target: Target, random: Random) -> Iterator[Injection]:
         return Injection(share, MARKET, body)
 
     size = target.quantity
-
-    yield on(random.uniform(0.25, 0.4), "trade", side="BUY", quantity=size, client_id="web_buy")
-    yield on(random.uniform(0.45, 0.6), "trade", "spot", side="BUY", quantity=size, client_id="ios_buy")
-    yield on(random.uniform(0.62, 0.7), "trade", side="SELL", quantity=size, client_id="web_sell")
+    # sides take turns: two of one side while the book is in the dark are a delta that no strategy could prevent
+    yield on(random.uniform(0.25, 0.4), "trade", side="SELL", quantity=size, client_id="web_sell")
+    yield on(random.uniform(0.45, 0.6), "trade", side="BUY", quantity=size, client_id="web_buy")
+    yield on(random.uniform(0.62, 0.7), "trade", "spot", side="SELL", quantity=size, client_id="ios_sell")
     at = random.uniform(0.3, 0.6)
     yield on(at, "order", side="BUY", quantity=size, price=target.price_far, client_id="web_resting")
     yield on(at + 0.1, "cancel", client_id="web_resting")
