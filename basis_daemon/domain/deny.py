@@ -57,6 +57,10 @@ class DenyReason(StrEnum):
     BALANCE = "balance", "A balance would run below zero if every order filled at its bound."
     MARGIN_AFTER = "margin_after", "The account would stand nearer to liquidation than z_open allows for new risk."
     ORDER_RATE = "order_rate", "More orders within a minute than the limit."
+    PLAN_FAILURES = (
+        "plan_failures",
+        "Plans of this kind failed in a row, so the next one waits: new risk for 2 s to an hour, anything else less.",
+    )
 
 
 def deny_reasons_markdown() -> str:

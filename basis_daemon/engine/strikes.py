@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from basis_daemon.domain.decision import ReasonCode
+from basis_daemon.domain.deny import DenyReason
 from basis_daemon.domain.order import Order
 from basis_daemon.domain.plan import PlanState
 from basis_daemon.engine.codec import PlanRow
@@ -52,7 +53,7 @@ class Strikes:
         what = "no new risk for"
         if kind != NEW_RISK:
             self._retry_ns, what = until_ns, "the next attempt in"
-        return (f"plan_failures {self._failures[kind]} in a row: {what} {left_s:.1f} s",)
+        return (f"{DenyReason.PLAN_FAILURES} {self._failures[kind]} in a row: {what} {left_s:.1f} s",)
 
     def is_over(self) -> bool:
         """True once, when the pause that something other than new risk was denied for is over: no market need move."""

@@ -47,13 +47,13 @@ def words(file: Path, *said: tuple[int, str, object], symbol: str = "BTCUSDT") -
 @pytest.mark.feature("O08", part="demo")
 @pytest.mark.feature("M03", part="demo")
 def test_a_recorded_file_speaks_and_what_is_wrong_in_it_moves_nothing(tmp_path: Path) -> None:
-    good = [(bar, "long", 0.9) for bar in range(12, 24)]
-    bad: list[tuple[int, str, object]] = [(30, "short", float("nan")), (31, "short", 7), (32, "buy", 0.9)]
+    good = [(bar, "long", 0.9) for bar in range(12, 84)]  # long enough to come back to after an entry that missed
+    bad: list[tuple[int, str, object]] = [(90, "short", float("nan")), (91, "short", 7), (92, "buy", 0.9)]
     file, run = words(tmp_path / "words.jsonl", *good, *bad), tmp_path / "run"
     said = played("--strategy", NAME, "--days", "1", "--signals", str(file), "--keep", str(run))
     holds_the_contract(said)
     lives = book_of(run / "book" / "journal.sqlite").history.lives.values()
-    entries = [life.order for life in lives if life.order.stop_loss is not None]
+    entries = [life.order for life in lives if life.order.stop_loss is not None and life.cum_filled]
     assert {str(order.side) for order in entries} == {"BUY"}
     stops = {life.order.parent_id for life in lives if life.order.operation is OrderOperation.STOP}
     assert {order.order_id for order in entries} == stops, "every entry is guarded at the venue"
