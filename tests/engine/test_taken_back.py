@@ -58,6 +58,8 @@ async def test_an_order_follows_its_transaction_out_of_one_block_and_into_anothe
     assert rig.held(COIN) == held
     assert (life.state, life.ended_at) == (OrderState.SUBMITTED, None)
     assert rig.state.in_doubt() == (order.order_id,), "nothing more is asked for on its leg meanwhile"
+    await rig.recorder.flush()
+    assert folded(rig).dump() == rig.state.dump(), "whoever dies here leaves it open"
 
     told(rig, order, OrderState(then), "0xa:2:0")
     assert (life.state, life.ended_at is None, rig.state.open_orders()) == (then, False, [])

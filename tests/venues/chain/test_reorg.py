@@ -58,6 +58,26 @@ async def test_a_transaction_that_vanished_is_taken_back_and_sent_again(bare_cha
 
 
 @pytest.mark.fault("F38")
+@pytest.mark.parametrize("is_crash", [True, False])
+async def test_a_death_before_what_was_taken_back_is_in_a_block_again_loses_nothing(
+    bare_chain: BareChain, *, is_crash: bool
+) -> None:
+    """A crash may lose the row that takes it back as well, which is nothing that has to be durable before a send."""
+    async with rig_on(bare_chain, SLOW) as rig:
+        await mined(rig)
+        await bare_chain.rpc("anvil_reorg", 3, [])
+        await rig.follow()
+        assert rig.steps()[-2:] == ["REORGED", "BROADCAST"]
+        rig.events.clear()
+        await rig.restart(is_crash=is_crash)
+        assert "INCLUDED" not in rig.steps()
+        await rig.mine(6)
+        assert rig.steps()[-2:] == ["INCLUDED", "FINAL"]
+        assert len(await rig.on_chain()) == 1
+        assert len({event.row.hash for event in rig.events}) == 1
+
+
+@pytest.mark.fault("F38")
 async def test_a_reorganisation_while_the_daemon_was_down_is_found_at_the_start(bare_chain: BareChain) -> None:
     async with rig_on(bare_chain, SLOW) as rig:
         raw = await mined(rig)
